@@ -1,0 +1,1 @@
+"""tierbroker: a Kafka-compatible broker."""
