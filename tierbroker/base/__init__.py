@@ -1,0 +1,1 @@
+"""Vocabulary and seams that every other package shares. Imports nothing of ours."""
