@@ -1,0 +1,1 @@
+"""Generators of tierbroker's own source files. Never imported by the broker."""
