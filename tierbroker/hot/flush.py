@@ -8,6 +8,8 @@ have dropped the pages and would report success the second time.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tierbroker.base.parts import Lease
+
 if TYPE_CHECKING:
     from tierbroker.hot.log import Log
 
@@ -23,3 +25,6 @@ class FlushTarget:
     """Directories that hold names not yet durable, to be fsynced first."""
     end_offset: int
     """The log end offset when the target was taken."""
+    leases: tuple[Lease, ...] = ()
+    """What keeps the descriptors open while a worker uses them; the flusher releases each once,
+    on the loop thread, after the flush. A log must not close a descriptor it gave out before."""
