@@ -256,7 +256,14 @@ class NoReassignmentInProgressError(ApiError):
 
 
 class InvalidRecordError(ApiError):
-    """A record breaks a rule of the topic, or a batch a rule of the format."""
+    """A record breaks a rule of the topic, or a batch a rule of the format.
+
+    `record_errors` names the records at fault: (index in the batch, what is wrong), see KIP-467.
+    """
+
+    def __init__(self, message: str = "", record_errors: tuple[tuple[int, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.record_errors = record_errors
 
 
 class ResourceNotFoundError(ApiError):
@@ -315,5 +322,5 @@ class ListenError(Exception):
     """A listener cannot be opened: the message names the address, the reason and the next step."""
 
 
-class CloseConnection(Exception):  # noqa: N818 - a decision, not a failure of ours
+class CloseConnection(Exception):
     """The connection is to be closed once earlier answers are sent."""
