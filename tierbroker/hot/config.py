@@ -121,7 +121,8 @@ def check_consistent(values: Mapping[str, ConfigValue]) -> None:
     if values.get("remote.storage.enable"):
         for kind in ("ms", "bytes"):
             local, total = values[f"local.retention.{kind}"], values[f"retention.{kind}"]
-            assert isinstance(local, int) and isinstance(total, int)
+            assert isinstance(local, int)
+            assert isinstance(total, int)
             if local == LOCAL_AS_TOTAL or total == -1:
                 continue
             if local == -1 or local > total:
@@ -133,7 +134,8 @@ def check_consistent(values: Mapping[str, ConfigValue]) -> None:
 
 def _at_most(values: Mapping[str, ConfigValue], low_name: str, high_name: str) -> None:
     low, high = values[low_name], values[high_name]
-    assert isinstance(low, int) and isinstance(high, int)
+    assert isinstance(low, int)
+    assert isinstance(high, int)
     if low > high:
         raise InvalidConfigError(f"{low_name}={low} exceeds {high_name}={high}")
 
