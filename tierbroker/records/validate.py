@@ -146,11 +146,15 @@ def _check_keys(records: memoryview) -> None:
     # Imported here: the codecs are not needed by a broker without compacted topics.
     from tierbroker.records.record import iterate
 
-    keyless = tuple(
-        (index, "a record of a compacted topic needs a key")
-        for index, record in enumerate(iterate(records))
-        if record.key is None
-    )
+    try:
+        keyless = tuple(
+            (index, "a record of a compacted topic needs a key")
+            for index, record in enumerate(iterate(records))
+            if record.key is None
+        )
+    except CorruptMessageError as error:
+        # The CRC was right, so the producer made it so: no retry would help.
+        raise InvalidRecordError(error.message) from error
     if keyless:
         raise InvalidRecordError(
             f"{len(keyless)} records have no key, which a compacted topic needs", keyless
