@@ -11,7 +11,6 @@ from tierbroker.hot.config_topic_keys import (
     FLUSH_MODES,
     MAX_LONG,
     TIMESTAMP_TYPES,
-    each_once,
     gzip_level,
 )
 
@@ -147,7 +146,7 @@ RETENTION_KEYS: tuple[ConfigKey, ...] = (
         _LIST,
         "delete",
         _default_of("cleanup.policy"),
-        validate=each_once(*CLEANUP_POLICIES),
+        validate=one_of(*CLEANUP_POLICIES),
     ),
     ConfigKey("log.retention.bytes", _L, "-1", _default_of("retention.bytes")),
     ConfigKey(

@@ -21,24 +21,6 @@ TIMESTAMP_TYPES = ("CreateTime", "LogAppendTime")
 MAX_LONG = (1 << 63) - 1
 
 
-def each_once(*allowed: str) -> "_EachOnce":
-    """A validator for lists: known items, none of them twice; the list may be empty."""
-    return _EachOnce(allowed)
-
-
-class _EachOnce:
-    __slots__ = ("_allowed",)
-
-    def __init__(self, allowed: tuple[str, ...]) -> None:
-        self._allowed = allowed
-
-    def __call__(self, value: ConfigValue) -> None:
-        assert isinstance(value, tuple)
-        one_of(*self._allowed)(value)
-        if len(set(value)) != len(value):
-            raise ValueError("an item is given twice")
-
-
 def gzip_level(value: ConfigValue) -> None:
     """A validator: -1 (the codec's own choice) or 1 to 9."""
     assert isinstance(value, int)
@@ -87,7 +69,7 @@ TOPIC_KEYS: tuple[ConfigKey, ...] = (
         "What happens to old records: delete drops whole segments by age and size, compact keeps "
         "the last record of each key; both together do both; an empty list keeps everything.",
         synonym="log.cleanup.policy",
-        validate=each_once(*CLEANUP_POLICIES),
+        validate=one_of(*CLEANUP_POLICIES),
     ),
     _topic(
         "compression.gzip.level",

@@ -1,24 +1,40 @@
-"""Making appends durable: what to flush, how, and one flush for everything that waits (D-6).
+"""Making appends durable: one flush for everything that waits (D-6).
 
-A `FlushStrategy` runs on a worker thread and knows only descriptors. `GroupFlusher` runs on the
-loop thread and never touches the disk. Neither ever repeats a flush that failed: the kernel may
-have dropped the pages and would report success the second time.
+`GroupFlusher` runs on the loop thread and never touches the disk; a `FlushStrategy` does, on a
+worker thread. A flush that failed is never repeated: its log directory is lost to this process.
 """
 
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from tierbroker.base.executor import Executor, Outcome
 from tierbroker.base.parts import Lease
 
-if TYPE_CHECKING:
-    from tierbroker.hot.log import Log
+FlushCallback = Callable[[OSError | None], None]
+"""Called on the loop thread with None once durable, or with the error of the log directory."""
+
+
+class FlushableLog(Protocol):
+    """What a flush needs of a log."""
+
+    @property
+    def dir(self) -> str:
+        """The partition's directory; its parent is the log directory."""
+
+    def dirty_files(self) -> "FlushTarget":
+        """What a flush must sync to cover the log end as it is now."""
+
+    def mark_flushed(self, offset: int) -> None:
+        """All offsets below are durable now."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlushTarget:
     """What must reach the disk so that `log` is durable up to `end_offset` (exclusive)."""
 
-    log: "Log"
+    log: FlushableLog
     fds: tuple[int, ...]
     """Descriptors with unflushed data, to be fdatasynced."""
     new_dirs: tuple[str, ...]
@@ -28,3 +44,135 @@ class FlushTarget:
     leases: tuple[Lease, ...] = ()
     """What keeps the descriptors open while a worker uses them; the flusher releases each once,
     on the loop thread, after the flush. A log must not close a descriptor it gave out before."""
+
+
+class FlushStrategy(Protocol):
+    """Makes all targets durable; called on a worker thread, never twice at once per log dir."""
+
+    def flush(self, targets: Sequence[FlushTarget]) -> None:
+        """Return once everything is durable; raises OSError when that is not certain."""
+
+    def close(self) -> None:
+        """Let go of threads and descriptors."""
+
+
+class GroupFlusher:
+    """Group commit: one flush in flight per log directory; what arrives meanwhile forms the next.
+
+    `on_failure` gets a log directory and the error, once, before any waiting callback does.
+    `defer` (`loop.call_soon`) puts the start of a flush behind the appends of the same turn, so
+    that they share it; without it a flush starts in `request`.
+    """
+
+    def __init__(
+        self,
+        strategy: FlushStrategy,
+        executor: Executor,
+        on_failure: Callable[[str, OSError], None],
+        defer: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
+        self._strategy = strategy
+        self._executor = executor
+        self._on_failure = on_failure
+        self._defer = defer
+        self._lanes: dict[str, _Lane] = {}
+
+    def request(self, log: FlushableLog, callback: FlushCallback | None = None) -> None:
+        """Make everything appended to `log` so far durable, then call back.
+
+        On a failed log directory the callback gets the error at once.
+        """
+        path = log.dir.rpartition(os.sep)[0]
+        lane = self._lanes.get(path)
+        if lane is None:
+            lane = self._lanes[path] = _Lane(path)
+        if lane.error is not None:
+            if callback is not None:
+                callback(lane.error)
+            return
+        callbacks = lane.waiting.get(log)
+        if callbacks is None:
+            callbacks = lane.waiting[log] = []
+        if callback is not None:
+            callbacks.append(callback)
+        if not lane.busy:
+            lane.busy = True
+            if self._defer is None:
+                self._start(lane)
+            else:
+                self._defer(lambda: self._start(lane))
+
+    def fail(self, log_dir: str, error: OSError) -> None:
+        """The log directory was found broken elsewhere: fail what waits, refuse what comes."""
+        lane = self._lanes.setdefault(log_dir, _Lane(log_dir))
+        if lane.error is None:
+            lane.error = error
+            waiting, lane.waiting = lane.waiting, {}
+            _call_all(waiting, error)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in flight and nothing waits."""
+        return not any(lane.busy for lane in self._lanes.values())
+
+    def _start(self, lane: "_Lane") -> None:
+        group, lane.waiting = lane.waiting, {}
+        if not group:
+            lane.busy = False
+            return
+        targets = [log.dirty_files() for log in group]
+        flush = self._strategy.flush
+        self._executor.run(
+            lambda: flush(targets),
+            lambda outcome: self._finish(lane, group, targets, outcome),
+        )
+
+    def _finish(
+        self,
+        lane: "_Lane",
+        group: dict[FlushableLog, list[FlushCallback]],
+        targets: list[FlushTarget],
+        outcome: Outcome[None],
+    ) -> None:
+        for target in targets:
+            for lease in target.leases:
+                lease.release()
+        error = outcome.error
+        if error is None:
+            if lane.error is not None:
+                # fail() came while this flush was under way: its success cannot be relied upon.
+                lane.busy = False
+                _call_all(group, lane.error)
+                return
+            for target in targets:
+                target.log.mark_flushed(target.end_offset)
+            # The disk works on the next group while the callbacks of this one run.
+            self._start(lane)
+            _call_all(group, None)
+            return
+        lane.busy = False
+        if not isinstance(error, OSError):
+            raise error
+        if lane.error is None:
+            self._on_failure(lane.path, error)
+            self.fail(lane.path, error)
+        _call_all(group, error)
+
+
+class _Lane:
+    """The requests of one log directory."""
+
+    __slots__ = ("busy", "error", "path", "waiting")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.busy = False
+        """A flush is in flight, or about to start."""
+        self.error: OSError | None = None
+        self.waiting: dict[FlushableLog, list[FlushCallback]] = {}
+
+
+def _call_all(group: dict[FlushableLog, list[FlushCallback]], error: OSError | None) -> None:
+    for callbacks in group.values():
+        for callback in callbacks:
+            callback(error)
