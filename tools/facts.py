@@ -17,9 +17,8 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tools.schema import (
     NO_VERSIONS,
@@ -30,6 +29,9 @@ from tools.schema import (
     Versions,
     format_table,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KAFKA_VERSION = "4.3.0"
 GROUP = "org.apache.kafka"

@@ -19,9 +19,12 @@ Format, by example::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 TABLE = Path(__file__).with_name("messages.facts")
 
@@ -36,7 +39,10 @@ MESSAGE_KINDS = (
 )
 
 PRIMITIVES = frozenset(
-    "bool int8 int16 uint16 int32 uint32 int64 float64 string uuid bytes records".split()
+    (
+        *("bool", "int8", "int16", "uint16", "int32", "uint32", "int64", "float64"),
+        *("string", "uuid", "bytes", "records"),
+    )
 )
 
 _FOREVER = 1 << 15

@@ -1,0 +1,1 @@
+"""Turns message facts into the source text of codecs. Text in, text out; touches no file."""
