@@ -1,6 +1,7 @@
 """For every test of the repository: under `CI=true` nothing may be skipped.
 
-A skip on a developer's machine says what is missing there. In CI it would say that something is no longer tested.
+A skip on a developer's machine says what is missing there. In CI it would say that something is
+no longer tested.
 """
 
 import os

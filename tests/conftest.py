@@ -1,7 +1,7 @@
 """For all tests of the repository: how Hypothesis explores.
 
-In CI it explores the same examples every time and never judges by the speed of a busy machine; on a developer's machine
-it goes on looking for new ones.
+In CI it explores the same examples every time and never judges by the speed of a busy machine; on
+a developer's machine it goes on looking for new ones.
 """
 
 import os

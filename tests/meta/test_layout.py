@@ -47,6 +47,6 @@ def test_unit_tests_mirror_the_packages(root: Path) -> None:
 
 
 def test_tests_have_no_packages(root: Path) -> None:
-    """Base names of test files repeat in different folders, which works without __init__.py only."""
+    """Base names of test files repeat in different folders: that needs folders, not packages."""
     found = [str(path.relative_to(root)) for path in (root / "tests").rglob("__init__.py")]
     assert not found, f"remove {found}"

@@ -1,4 +1,4 @@
-"""A clone works anywhere: no file names a package index or a path of the machine it was written on."""
+"""A clone works anywhere: no file names a package index or a path of one machine."""
 
 import re
 from pathlib import Path

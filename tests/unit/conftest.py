@@ -12,7 +12,8 @@ import pytest
 
 def _refuse(self: socket.socket, address: object) -> NoReturn:
     raise AssertionError(
-        f"a unit test touches the network ({address!r}): use a socket pair, or move the test to tests/broker"
+        f"a unit test touches the network ({address!r}): use a socket pair, "
+        "or move the test to tests/broker"
     )
 
 

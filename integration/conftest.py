@@ -1,0 +1,132 @@
+"""Brokers, topics and text for the integration tests.
+
+Which broker is judged: `tierbroker dev` by default. INTEGRATION_BOOTSTRAP=apache judges the tests
+themselves against an Apache Kafka; INTEGRATION_BOOTSTRAP=host:port takes one that runs already,
+and tests that must stop it or look into its files are then not for it.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from integration.apache_kafka import ApacheKafka
+from integration.broker_processes import BrokerProcess, Tierbroker
+from integration.clients import Line
+from integration.corpus import read_corpus, small_corpus
+from integration.java_tools import run_tool
+
+CHOICE = os.environ.get("INTEGRATION_BOOTSTRAP", "")
+
+StartBroker = Callable[..., BrokerProcess]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These tests wait for processes: they get longer than a unit test before they count as hung."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
+def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartBroker]:
+    """Start a broker of one's own: `start_broker({"log.segment.bytes": "1048576"})`.
+
+    All that still run are stopped in the end.
+    """
+    if CHOICE not in ("", "apache"):
+        pytest.skip("this test owns its broker; INTEGRATION_BOOTSTRAP names a running one")
+    started: list[ApacheKafka | Tierbroker] = []
+
+    def start(settings: Mapping[str, str] | None = None) -> BrokerProcess:
+        directory = tmp_path_factory.mktemp("broker")
+        kind = ApacheKafka if CHOICE == "apache" else Tierbroker
+        broker = kind(directory, settings)
+        started.append(broker)
+        broker.start()
+        return broker
+
+    yield start
+    for broker in started:
+        if broker.running:
+            broker.stop()
+
+
+@pytest.fixture(scope="session")
+def broker_process(start_broker: StartBroker) -> BrokerProcess:
+    """One broker for all tests that neither stop it nor configure it."""
+    return start_broker()
+
+
+@pytest.fixture(scope="session")
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """host:port of the broker under test."""
+    if CHOICE not in ("", "apache"):
+        return CHOICE
+    return request.getfixturevalue("broker_process").bootstrap
+
+
+@pytest.fixture(autouse=True)
+def broker_log_of_a_failure(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that fails shows what its broker wrote meanwhile."""
+    yield
+    if getattr(request.node, "failed", False):
+        for name in ("broker_process", "own_broker"):
+            if name in request.fixturenames:
+                print(f"--- {name}:\n{request.getfixturevalue(name).log_text()[-6000:]}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    if report.when == "call" and report.failed:
+        item.failed = True  # type: ignore[attr-defined] # read by broker_log_of_a_failure
+    return report
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def new_topic(bootstrap: str) -> Callable[..., str]:
+    """Create a topic of one's own with Kafka's tool and get its name."""
+
+    def create(partitions: int = 1, **config: str) -> str:
+        name = f"t{os.getpid()}-{next(_numbers)}"
+        create_topic(bootstrap, name, partitions, config)
+        return name
+
+    return create
+
+
+def create_topic(
+    bootstrap: str, name: str, partitions: int = 1, config: Mapping[str, str] | None = None
+) -> None:
+    """Create a topic with Kafka's tool; the keys of `config` are the topic's property names."""
+    pairs = [f"{key}={value}" for key, value in (config or {}).items()]
+    run_tool(
+        "TopicCommand",
+        *("--bootstrap-server", bootstrap, "--create", "--topic", name),
+        *("--partitions", str(partitions), "--replication-factor", "1"),
+        *(word for pair in pairs for word in ("--config", pair)),
+    )
+
+
+@pytest.fixture(scope="session")
+def corpus() -> list[Line]:
+    """The whole standard library: about 860,000 lines with CPython's own tests."""
+    return read_corpus()
+
+
+@pytest.fixture(scope="session")
+def lines(corpus: list[Line]) -> list[Line]:
+    """100,000 lines of it that every client can carry."""
+    return small_corpus(corpus)
+
+
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for files of a whole run."""
+    return tmp_path_factory.mktemp("scratch")
