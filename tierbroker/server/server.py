@@ -1,0 +1,212 @@
+"""The socket server: listeners, connections, limits, and an orderly end.
+
+Runs on a loop that is there already (uvloop in production) and hands requests to one dispatch
+callable. The only package that opens a socket; must never import the broker.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Sequence
+
+from tierbroker.base.clock import Clock
+from tierbroker.base.executor import Executor
+from tierbroker.server.acceptor import Acceptor
+from tierbroker.server.connection import Connection, Dispatch, Shared
+from tierbroker.server.descriptors import descriptors_left, raise_descriptor_limit
+from tierbroker.server.limits import ListenerConfig, ServerLimits
+from tierbroker.server.listener import open_listener
+from tierbroker.server.memory import MemoryBudget
+from tierbroker.server.output import Sender
+from tierbroker.server.rate_limited_log import RateLimitedLog
+from tierbroker.server.residency import Residency, best_residency
+from tierbroker.wire.peer import Peer
+
+logger = logging.getLogger(__name__)
+
+MAX_SWEEP_S = 5.0
+MIN_SWEEP_S = 0.02
+SWEEPS_PER_TIMEOUT = 8
+SLOW_FRAME_BYTES_PER_S = 1 << 20
+
+
+class Server:
+    """Serves Kafka requests on several addresses.
+
+    `on_error` gets what no request may cause: an exception of the dispatch callable other than
+    CloseConnection, or a bug of the server itself. It is expected to stop the node.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listeners: Sequence[ListenerConfig],
+        dispatch: Dispatch,
+        limits: ServerLimits,
+        executor: Executor,
+        clock: Clock,
+        on_error: Callable[[BaseException], None],
+        residency: Residency | None = None,
+    ) -> None:
+        self._loop = loop
+        self._listeners = list(listeners)
+        self._limits = limits
+        self._log = RateLimitedLog(clock)
+        sender = Sender(
+            residency or best_residency(), executor, limits.sendfile, limits.send_turn_bytes
+        )
+        self.memory = MemoryBudget(
+            limits.memory_budget_bytes, limits.request_max_bytes, loop.call_soon
+        )
+        self._shared = Shared(
+            loop, dispatch, limits, self.memory, sender, self._log, on_error, self._on_closed
+        )
+        self._acceptors: list[Acceptor] = []
+        self._connections: dict[int, Connection] = {}
+        self._per_ip: dict[str, int] = {}
+        self._next_id = 1
+        self._descriptor_limit = 0
+        self._sweep_s = min(MAX_SWEEP_S, max(MIN_SWEEP_S, self._shortest() / SWEEPS_PER_TIMEOUT))
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._draining = False
+        self._drained: asyncio.Event | None = None
+
+    @property
+    def connection_count(self) -> int:
+        """Open client connections."""
+        return len(self._connections)
+
+    def start(self) -> dict[str, int]:
+        """Open all listeners; returns the port of each by name. Raises ListenError."""
+        assert not self._acceptors and not self._draining
+        self._descriptor_limit = raise_descriptor_limit()
+        sockets: list[socket.socket] = []
+        try:
+            for config in self._listeners:
+                sockets.append(open_listener(config, self._limits))
+        except BaseException:
+            for opened in sockets:
+                opened.close()
+            raise
+        for config, listener in zip(self._listeners, sockets, strict=True):
+            self._acceptors.append(
+                Acceptor(listener, config.name, self._loop, self._room, self._take, self._log)
+            )
+        for acceptor in self._acceptors:
+            acceptor.start()
+        self._sweep_timer = self._loop.call_later(self._sweep_s, self._sweep)
+        return {acceptor.name: acceptor.port for acceptor in self._acceptors}
+
+    def begin_drain(self) -> None:
+        """Stop listening and reading; what has started is answered and sent, then closed."""
+        if self._draining:
+            return
+        self._draining = True
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for connection in list(self._connections.values()):
+            connection.drain()
+
+    async def wait_drained(self, timeout_s: float) -> bool:
+        """Wait until all connections have ended; False when time ran out first."""
+        assert self._draining
+        if self._connections:
+            self._drained = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._drained.wait(), timeout_s)
+            except TimeoutError:
+                return False
+        return True
+
+    def stop(self) -> None:
+        """Close everything now, whatever is in flight."""
+        self._draining = True
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for connection in list(self._connections.values()):
+            connection.close()
+
+    def _shortest(self) -> float:
+        limits = self._limits
+        return min(limits.idle_timeout_s, limits.half_closed_s, limits.slow_frame_s)
+
+    def _room(self) -> str | None:
+        """Why no connection can be taken now, or nothing."""
+        if len(self._connections) >= self._limits.max_connections:
+            return f"{len(self._connections)} connections are open (max.connections)"
+        any_open = self._acceptors[0].fileno
+        left = descriptors_left(self._descriptor_limit, any_open)
+        if left <= self._limits.descriptor_reserve:
+            return (
+                f"only {left} of {self._descriptor_limit} file descriptors are left; raise the "
+                "limit of open files (`ulimit -n`)"
+            )
+        return None
+
+    def _take(self, connection: socket.socket, address: tuple[str, int], listener: str) -> None:
+        """A client has connected."""
+        host = address[0].removeprefix("::ffff:")
+        count = self._per_ip.get(host, 0)
+        limits = self._limits
+        allowed = limits.max_connections_per_ip_overrides.get(host, limits.max_connections_per_ip)
+        if count >= allowed:
+            connection.close()
+            self._log.warning(
+                logger,
+                "refused a connection of %s: it has %d (max.connections.per.ip)",
+                host,
+                count,
+            )
+            return
+        try:
+            local = connection.getsockname()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:  # reset while it waited to be accepted
+            connection.close()
+            return
+        peer = Peer(self._next_id, host, address[1], listener, (str(local[0]), int(local[1])))
+        self._next_id += 1
+        self._per_ip[host] = count + 1
+        self._connections[peer.id] = Connection(connection, peer, self._shared)
+
+    def _on_closed(self, connection: Connection) -> None:
+        peer = connection.peer
+        del self._connections[peer.id]
+        count = self._per_ip[peer.client_host] - 1
+        if count:
+            self._per_ip[peer.client_host] = count
+        else:
+            del self._per_ip[peer.client_host]
+        if not self._draining:
+            for acceptor in self._acceptors:
+                acceptor.resume()
+        elif not self._connections and self._drained is not None:
+            self._drained.set()
+
+    def _sweep(self) -> None:
+        """One timer for all connections: close the idle, the half-closed and the stalling."""
+        shared = self._shared
+        limits = self._limits
+        shared.tick += 1
+        self._sweep_timer = self._loop.call_later(self._sweep_s, self._sweep)
+        idle_before = shared.tick - self._ticks(limits.idle_timeout_s)
+        half_closed_before = shared.tick - self._ticks(limits.half_closed_s)
+        memory_is_short = self.memory.has_waiting
+        for connection in list(self._connections.values()):
+            if connection.half_closed and connection.touched < half_closed_before:
+                connection.close()
+            elif connection.touched < idle_before and connection.is_idle:
+                connection.close()
+            elif memory_is_short and (size := connection.partial_frame_bytes):
+                allowed_s = limits.slow_frame_s + size / SLOW_FRAME_BYTES_PER_S
+                if connection.frame_tick < shared.tick - self._ticks(allowed_s):
+                    connection.close(
+                        f"a request of {size} bytes took more than {allowed_s:.0f} s to arrive "
+                        "while others waited for memory (queued.max.request.bytes)"
+                    )
+
+    def _ticks(self, seconds: float) -> int:
+        return int(seconds / self._sweep_s) + 1
