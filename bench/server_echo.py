@@ -103,7 +103,7 @@ async def measure(port: int, count: int, size: int, depth: int, answer: int) -> 
 async def run(requests: int, sendfile: bool) -> None:
     loop = asyncio.get_running_loop()
     answer = [bytes(40)]
-    file = tempfile.NamedTemporaryFile()
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
     file.write(os.urandom(64 << 20))
     file.flush()
     lease = NoLease()
@@ -139,7 +139,8 @@ async def run(requests: int, sendfile: bool) -> None:
         spent = await measure(port, count, 40, 1, slice_bytes + 60)
         per_gib = spent / 1e6 * ((1 << 30) / slice_bytes)
         print(
-            f"slices of {slice_bytes >> 10:5d} KiB    {spent:6.1f} us CPU/request, {per_gib:.3f} CPU-s/GiB"
+            f"slices of {slice_bytes >> 10:5d} KiB    {spent:6.1f} us CPU/request, "
+            f"{per_gib:.3f} CPU-s/GiB"
         )
     server.stop()
     file.close()

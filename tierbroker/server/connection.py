@@ -275,11 +275,11 @@ class Connection:
 
     def _progress(self) -> None:
         """Start what may start, send what is ready, until neither can go on."""
-        if self._in_turn or self.closed:
+        if self._in_turn:
             return
         self._in_turn = True
         try:
-            while self._start_requests() and not self.closed:
+            while self._start_requests():
                 pass
         finally:
             self._in_turn = False

@@ -38,7 +38,7 @@ def _addresses(
     if not config.host:
         return [
             (socket.AF_INET6, ("::", config.port)),
-            (socket.AF_INET, ("0.0.0.0", config.port)),
+            (socket.AF_INET, ("0.0.0.0", config.port)),  # noqa: S104 - what an empty host means
         ]
     try:
         found = socket.getaddrinfo(

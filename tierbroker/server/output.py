@@ -129,9 +129,8 @@ class Output:
         parts = self._parts
         count = total = 0
         for part in islice(parts, MAX_PARTS):
-            if type(part) is FileSlice:
-                if not self._inline(count, part):
-                    break
+            if type(part) is FileSlice and not self._inline(count, part):
+                break
             total += len(part)
             count += 1
             if total >= left:

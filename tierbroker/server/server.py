@@ -78,12 +78,13 @@ class Server:
 
     def start(self) -> dict[str, int]:
         """Open all listeners; returns the port of each by name. Raises ListenError."""
-        assert not self._acceptors and not self._draining
+        assert not self._acceptors, "a server starts once"
         self._descriptor_limit = raise_descriptor_limit()
         sockets: list[socket.socket] = []
         try:
+            # A loop: what has been opened must be known when the next one fails.
             for config in self._listeners:
-                sockets.append(open_listener(config, self._limits))
+                sockets.append(open_listener(config, self._limits))  # noqa: PERF401
         except BaseException:
             for opened in sockets:
                 opened.close()
@@ -196,9 +197,10 @@ class Server:
         half_closed_before = shared.tick - self._ticks(limits.half_closed_s)
         memory_is_short = self.memory.has_waiting
         for connection in list(self._connections.values()):
-            if connection.half_closed and connection.touched < half_closed_before:
-                connection.close()
-            elif connection.touched < idle_before and connection.is_idle:
+            touched = connection.touched
+            if (touched < idle_before and connection.is_idle) or (
+                touched < half_closed_before and connection.half_closed
+            ):
                 connection.close()
             elif memory_is_short and (size := connection.partial_frame_bytes):
                 allowed_s = limits.slow_frame_s + size / SLOW_FRAME_BYTES_PER_S

@@ -13,13 +13,13 @@ class Peer:
 
     def __init__(
         self,
-        id: int,
+        connection_id: int,
         client_host: str,
         client_port: int,
         listener_name: str,
         local_address: tuple[str, int],
     ) -> None:
-        self.id = id
+        self.id = connection_id
         self.client_host = client_host
         self.client_port = client_port
         self.listener_name = listener_name
