@@ -32,6 +32,8 @@ DELETE_HORIZON_BIT = 0x40
 # Bytes that `batch_length` does not count: the base offset and the length itself.
 SIZE_OVERHEAD = 12
 MIN_BATCH_LENGTH = HEADER_BYTES - SIZE_OVERHEAD
+# Length, attributes, timestamp, offset, key, value and header count take a byte each at least.
+MIN_RECORD_BYTES = 7
 CRC_POSITION = 17
 CRC_START = 21
 _MAGIC_POSITION = 16

@@ -12,6 +12,7 @@ from tierbroker.records.batch import (
     HEADER_BYTES,
     MAGIC_V2,
     MIN_BATCH_LENGTH,
+    MIN_RECORD_BYTES,
     BatchHeader,
     Buffer,
     read_header,
@@ -21,8 +22,6 @@ from tierbroker.records.compression import DEFAULT_LIMIT_BYTES, Codec, decompres
 _MAX_VARINT_SHIFT = 63
 _MIN_INT64 = -(1 << 63)
 _MAX_INT64 = (1 << 63) - 1
-# Length, attributes, timestamp, offset, key, value and header count take a byte each at least.
-MIN_RECORD_BYTES = 7
 
 _new_tuple = tuple.__new__
 

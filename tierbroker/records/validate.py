@@ -19,6 +19,7 @@ from tierbroker.records.batch import (
     HEADER_BYTES,
     LOG_APPEND_TIME_BIT,
     MAGIC_V2,
+    MIN_RECORD_BYTES,
     NO_PRODUCER_ID,
     NO_TIMESTAMP,
     SIZE_OVERHEAD,
@@ -76,6 +77,8 @@ def validate_produce(
         raise InvalidRecordError(
             f"the batch claims {count} records over {header.last_offset_delta + 1} offsets"
         )
+    if not codec and count * MIN_RECORD_BYTES > size - HEADER_BYTES:
+        raise InvalidRecordError(f"{size} bytes cannot hold {count} records")
     if header.producer_id != NO_PRODUCER_ID and header.base_sequence < 0:
         raise InvalidRecordError(
             f"producer {header.producer_id} sent the sequence number {header.base_sequence}"
