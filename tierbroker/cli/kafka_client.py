@@ -1,0 +1,191 @@
+"""The client library as the commands use it: quiet, bounded in time, with errors for people.
+
+This is the one place that knows librdkafka's settings. Its own log lines are silenced; what goes
+wrong arrives through `ConnectionWatch` and becomes one sentence. Imported by commands only when
+they run, because the library takes tens of milliseconds to load.
+"""
+
+import socket
+from collections.abc import Mapping
+from typing import NoReturn
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, TopicMetadata
+
+from tierbroker.base.clock import SystemClock
+from tierbroker.cli.bootstrap import Address, Bootstrap
+from tierbroker.cli.exits import CommandFailedError, UnreachableError
+
+CONNECT_TIMEOUT_S = 3.0
+"""For one TCP connection to one address."""
+
+ANSWER_TIMEOUT_S = 5.0
+"""For the first answer of a broker that took the connection."""
+
+STALL_TIMEOUT_S = 30.0
+"""Without any progress for so long, a transfer that has begun is given up."""
+
+clock = SystemClock()
+
+ClientConfig = dict[str, object]
+
+
+class ConnectionWatch:
+    """Remembers what librdkafka reports about its connections, newest last."""
+
+    def __init__(self) -> None:
+        self.last_error: str | None = None
+        self.all_down = False
+        self.fatal: str | None = None
+
+    def on_error(self, error: KafkaError) -> None:
+        """librdkafka's error_cb: informational, except for fatal errors."""
+        if error.fatal():
+            self.fatal = error.str()
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.all_down = True
+        else:
+            self.last_error = error.str()
+
+    def clear(self) -> None:
+        """Something was answered: connections work."""
+        self.all_down = False
+        self.last_error = None
+
+
+def open_producer(
+    bootstrap: Bootstrap, watch: ConnectionWatch, settings: Mapping[str, object]
+) -> Producer:
+    """A producer for a cluster that takes connections; raises UnreachableError."""
+    return Producer(_config(bootstrap, watch, settings))
+
+
+def open_consumer(
+    bootstrap: Bootstrap, watch: ConnectionWatch, settings: Mapping[str, object]
+) -> Consumer:
+    """A consumer by assignment, in no group; raises UnreachableError."""
+    # The library demands a group id; without subscribe and commit it is never used.
+    base: ClientConfig = {
+        "group.id": "tierbroker-cli",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+    }
+    return Consumer(_config(bootstrap, watch, {**base, **settings}))
+
+
+def open_admin(bootstrap: Bootstrap) -> AdminClient:
+    """An admin client for a cluster that answers; raises UnreachableError."""
+    admin = AdminClient(_config(bootstrap, ConnectionWatch(), {}))
+    try:
+        admin.list_topics("__tierbroker_cli_probe", timeout=ANSWER_TIMEOUT_S)
+    except KafkaException as error:
+        fail_request(error, bootstrap, "metadata")
+    return admin
+
+
+def _config(
+    bootstrap: Bootstrap, watch: ConnectionWatch, settings: Mapping[str, object]
+) -> ClientConfig:
+    await_listener(bootstrap)
+    return {
+        "bootstrap.servers": str(bootstrap),
+        "client.id": "tierbroker-cli",
+        "log_level": 0,
+        "error_cb": watch.on_error,
+        "broker.address.family": "any",
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1000,
+        **settings,
+    }
+
+
+def await_listener(bootstrap: Bootstrap) -> None:
+    """Return when one of the addresses takes a TCP connection; raises UnreachableError."""
+    refusals = []
+    for address in bootstrap.addresses:
+        refusal = _try_connect(address)
+        if refusal is None:
+            return
+        refusals.append(f"{address} ({refusal})")
+    local = any(a.host in ("127.0.0.1", "localhost", "::1") for a in bootstrap.addresses)
+    raise UnreachableError(
+        f"Cannot reach a Kafka broker at {', '.join(refusals)}.\n"
+        + ("Start one with: tierbroker dev\n" if local else "")
+        + "Or name another address with -b HOST:PORT or TIERBROKER_BOOTSTRAP."
+    )
+
+
+def _try_connect(address: Address) -> str | None:
+    try:
+        socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S).close()
+    except TimeoutError:
+        return f"no answer within {CONNECT_TIMEOUT_S:g} s"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return None
+
+
+def fail_request(error: KafkaException, bootstrap: Bootstrap, what: str) -> NoReturn:
+    """Turn a failed request into the error that a person reads."""
+    cause = error.args[0]
+    assert isinstance(cause, KafkaError)
+    if cause.code() in _UNREACHABLE_CODES:
+        raise UnreachableError(
+            f"{bootstrap} takes connections but does not answer as a Kafka broker within "
+            f"{ANSWER_TIMEOUT_S:g} s ({cause.str()}).\n"
+            "Check that the port is the one for clients, and that it needs no TLS."
+        ) from error
+    raise CommandFailedError(f"{bootstrap} refused the {what} request: {cause.str()}") from error
+
+
+def fail_stalled(bootstrap: Bootstrap, watch: ConnectionWatch, waited_s: float) -> NoReturn:
+    """Nothing moved for `waited_s`: raises UnreachableError with the last thing that was heard."""
+    heard = f"; the last error was: {watch.last_error}" if watch.last_error else ""
+    raise UnreachableError(
+        f"The broker at {bootstrap} answered first, but nothing moved for {waited_s:.0f} s{heard}.\n"
+        "If another address than yours is named there, it is the one that the broker advertises: "
+        "it must be reachable from here."
+    )
+
+
+_UNREACHABLE_CODES = frozenset(
+    (
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._SSL,
+    )
+)
+
+
+def topic_metadata(
+    client: Producer | Consumer | AdminClient, bootstrap: Bootstrap, topic: str
+) -> TopicMetadata | None:
+    """What the broker says about the topic, None if there is none of that name.
+
+    Never creates it. Raises UnreachableError, or CommandFailedError for an illegal name and what
+    else the broker refuses.
+    """
+    deadline = clock.monotonic() + ANSWER_TIMEOUT_S
+    while True:
+        try:
+            metadata = client.list_topics(topic, timeout=ANSWER_TIMEOUT_S).topics[topic]
+        except KafkaException as error:
+            fail_request(error, bootstrap, "metadata")
+        error_code = None if metadata.error is None else metadata.error.code()
+        if error_code is None:
+            return metadata
+        if error_code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        settling = error_code == KafkaError.LEADER_NOT_AVAILABLE
+        if not settling or clock.monotonic() > deadline:
+            raise CommandFailedError(f"Topic {topic!r}: {metadata.error.str()}")
+
+
+def fail_unknown_topic(bootstrap: Bootstrap, topic: str) -> NoReturn:
+    """Raises CommandFailedError for a topic that does not exist."""
+    raise CommandFailedError(
+        f"There is no topic {topic!r} on {bootstrap}.\n"
+        f"See the topics with: tierbroker topic ls\nMake it with: tierbroker topic new {topic}"
+    )

@@ -1,0 +1,72 @@
+"""Entry point of the `tierbroker` command: the table of commands, and how every run ends."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from tierbroker.cli.exits import ExitCode
+from tierbroker.cli.lazy_group import LazyCommand, LazyGroup
+
+COMMANDS = {
+    "dev": LazyCommand(
+        "tierbroker.cli.broker_commands", "dev", "Start a broker for development, right here."
+    ),
+    "serve": LazyCommand(
+        "tierbroker.cli.broker_commands", "serve", "Start a broker from a configuration file."
+    ),
+    "produce": LazyCommand(
+        "tierbroker.cli.produce", "produce", "Send values, or the lines of standard input."
+    ),
+    "consume": LazyCommand("tierbroker.cli.consume", "consume", "Read the records of a topic."),
+    "topic": LazyCommand("tierbroker.cli.topic", "topic", "List, make, show and remove topics."),
+    "apis": LazyCommand(
+        "tierbroker.cli.apis", "apis", "List the Kafka APIs and versions that a broker answers."
+    ),
+    "version": LazyCommand("tierbroker.cli.version", "version", "Show the version."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+def cli() -> None:
+    """A Kafka-compatible broker and the commands to use it.
+
+    \b
+    Examples:
+      tierbroker dev                                 start a broker on 127.0.0.1:9092
+      tierbroker produce hello "first message"       send a record
+      tierbroker consume hello --from start --exit   read the topic to its end
+
+    Client commands work with any Kafka broker; -b or TIERBROKER_BOOTSTRAP names it.
+    Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 broker unreachable.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code and never raises."""
+    try:
+        result = cli.main(args=list(arguments), prog_name="tierbroker", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as exit_request:
+        return exit_request.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has seen enough. Point the descriptor elsewhere, so that the
+        # interpreter's last flush does not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
