@@ -215,6 +215,12 @@ class InvalidFetchSessionEpochError(ApiError):
     retriable = True
 
 
+class FetchSessionTopicIdError(ApiError):
+    """A fetch session was opened with topic ids and is continued without, or the reverse."""
+
+    retriable = True
+
+
 class ListenerNotFoundError(ApiError):
     """The leader has no listener of the name the request came through."""
 

@@ -72,7 +72,7 @@ class Pending(Generic[T]):
     def __await__(self) -> Generator[Any, None, T]:
         if not self.done:
             # Only code that already runs under asyncio awaits; the import costs nothing there.
-            import asyncio  # noqa: PLC0415
+            import asyncio
 
             future = asyncio.get_running_loop().create_future()
             self.on_done(lambda _: None if future.done() else future.set_result(None))

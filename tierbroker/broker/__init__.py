@@ -1,0 +1,1 @@
+"""What the broker answers: one handler file for each API, a registry, and their dispatch."""

@@ -1,0 +1,1 @@
+"""A partition as clients see it: a local log with leadership, visibility and waiters."""

@@ -1,0 +1,1 @@
+"""One module for each API, named like it; `broker.registry` lists them."""

@@ -1,0 +1,84 @@
+from tierbroker.base.clock import ManualClock
+from tierbroker.base.scheduler import ManualScheduler
+from tierbroker.replication.deadlines import TICK_S, Deadlines
+
+
+class Waiter:
+    def __init__(self) -> None:
+        self.expired = 0
+
+    def expire(self) -> None:
+        self.expired += 1
+
+
+class Time:
+    """Clock and timers that move together."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.scheduler = ManualScheduler()
+        self.deadlines = Deadlines(self.scheduler, self.clock)
+
+    def pass_ms(self, ms: int) -> None:
+        for _ in range(ms):
+            self.clock.advance(1)
+            self.scheduler.advance(0.001)
+
+
+def test_a_deadline_fires_late_by_at_most_two_ticks_and_never_early() -> None:
+    time = Time()
+    waiter = Waiter()
+    time.deadlines.add(waiter, 0.1)
+    time.pass_ms(100)
+    assert waiter.expired == 0
+    time.pass_ms(int(2 * TICK_S * 1000))
+    assert waiter.expired == 1
+    time.pass_ms(500)
+    assert waiter.expired == 1
+
+
+def test_a_removed_waiter_is_forgotten() -> None:
+    time = Time()
+    waiter = Waiter()
+    tick = time.deadlines.add(waiter, 0.05)
+    assert len(time.deadlines) == 1
+    time.deadlines.remove(waiter, tick)
+    assert len(time.deadlines) == 0
+    time.pass_ms(200)
+    assert waiter.expired == 0
+
+
+def test_an_earlier_deadline_that_comes_later_fires_first() -> None:
+    time = Time()
+    late, early = Waiter(), Waiter()
+    time.deadlines.add(late, 0.5)
+    time.deadlines.add(early, 0.02)
+    time.pass_ms(40)
+    assert (early.expired, late.expired) == (1, 0)
+    time.pass_ms(500)
+    assert late.expired == 1
+
+
+def test_removing_the_armed_waiter_does_not_lose_the_others() -> None:
+    time = Time()
+    first, second = Waiter(), Waiter()
+    tick = time.deadlines.add(first, 0.02)
+    time.deadlines.add(second, 0.2)
+    time.deadlines.remove(first, tick)
+    time.pass_ms(300)
+    assert (first.expired, second.expired) == (0, 1)
+
+
+def test_a_waiter_added_while_firing_gets_its_own_turn() -> None:
+    time = Time()
+
+    class Again(Waiter):
+        def expire(self) -> None:
+            super().expire()
+            if self.expired == 1:
+                time.deadlines.add(self, 0.05)
+
+    waiter = Again()
+    time.deadlines.add(waiter, 0.05)
+    time.pass_ms(200)
+    assert waiter.expired == 2

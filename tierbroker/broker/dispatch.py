@@ -1,0 +1,164 @@
+"""From a frame to an answer: header, version check, decode, handler, encode.
+
+The boundary between one client's request and the broker: whatever a request provokes closes that
+client's connection and nothing else (D-14). Only a broken invariant (AssertionError) goes
+further: it stops the node.
+"""
+
+import importlib
+import inspect
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from tierbroker.base.errors import CloseConnection
+from tierbroker.base.parts import Part
+from tierbroker.base.pending import Pending
+from tierbroker.base.tasks import TaskSupervisor
+from tierbroker.broker.api import ApiSpec, Peer, RequestContext
+from tierbroker.broker.services import BrokerServices
+from tierbroker.broker.session import Session
+from tierbroker.wire import codecs
+from tierbroker.wire.api_keys import ApiKey
+from tierbroker.wire.errors import DecodeError
+from tierbroker.wire.header import decode_request_header, encode_response_header
+
+logger = logging.getLogger(__name__)
+
+Answer = list[Part] | None
+Reply = Answer | Pending[Answer]
+
+
+class Route:
+    """An API with its codec and handler, imported when the first request of its kind arrives."""
+
+    __slots__ = ("decode", "encode", "handle", "spec")
+
+    def __init__(self, spec: ApiSpec) -> None:
+        self.spec = spec
+        self.handle: Callable[[Any, RequestContext], Any] | None = None
+        self.decode: Callable[[Any, int, int], tuple[Any, int]]
+        self.encode: Callable[[Any, int], bytes | list[Part]]
+
+    def load(self) -> Callable[[Any, RequestContext], Any]:
+        """Import codec and handler."""
+        codec = codecs.load(self.spec.key)
+        self.decode = codec.decode_request
+        self.encode = codec.encode_response
+        module = importlib.import_module(f"tierbroker.broker.handlers.{self.spec.module}")
+        handle: Callable[[Any, RequestContext], Any] = module.handle
+        self.handle = handle
+        return handle
+
+
+class Dispatcher:
+    """The callable that the server is given: frame in, answer out."""
+
+    def __init__(
+        self, specs: Iterable[ApiSpec], broker: BrokerServices, supervisor: TaskSupervisor
+    ) -> None:
+        self._routes = {int(spec.key): Route(spec) for spec in specs}
+        self._broker = broker
+        self._supervisor = supervisor
+
+    def __call__(self, peer: Peer, frame: bytearray | memoryview) -> Reply:
+        """Answer one request; raises CloseConnection when the client must be turned away."""
+        try:
+            return self._answer(peer, frame)
+        except (CloseConnection, AssertionError):
+            raise
+        except DecodeError as error:
+            raise CloseConnection(f"malformed request: {error}") from error
+        except Exception as error:  # noqa: BLE001 - D-14: one request never stops the broker
+            logger.exception("request of %s:%s failed", peer.client_host, peer.client_port)
+            raise CloseConnection("the request failed inside the broker") from error
+
+    def preload(self, keys: Iterable[ApiKey]) -> None:
+        """Import what nearly every client asks for first, so that no request pays for it."""
+        for key in keys:
+            self._routes[int(key)].load()
+
+    def _answer(self, peer: Peer, frame: bytearray | memoryview) -> Reply:
+        header = decode_request_header(frame)
+        version = header.api_version
+        route = self._routes.get(header.api_key)
+        if route is None or not route.spec.min_version <= version <= route.spec.max_version:
+            return self._refuse_version(header.api_key, version, header.correlation_id)
+        handle = route.handle or route.load()
+        request, _ = route.decode(frame, header.body_position, version)
+        session = peer.session
+        if session is None:
+            session = peer.session = Session()
+        assert isinstance(session, Session)
+        context = RequestContext(self._broker, peer, session, version, header.client_id)
+        response = handle(request, context)
+        if response is None:
+            return None
+        if type(response) is Pending:
+            return self._when_done(response, route, version, header.correlation_id)
+        if inspect.iscoroutine(response):
+            return self._run(response, route, version, header.correlation_id)
+        return _encode(route, version, header.correlation_id, response)
+
+    def _refuse_version(self, api_key: int, version: int, correlation_id: int) -> Answer:
+        """KIP-511: an unknown version of ApiVersions is answered in version 0; others hang up."""
+        if api_key != ApiKey.API_VERSIONS:
+            raise CloseConnection(f"API key {api_key} version {version} is not supported")
+        from tierbroker.broker.handlers.api_versions import unsupported_version
+
+        route = self._routes[ApiKey.API_VERSIONS]
+        if route.handle is None:
+            route.load()
+        return _encode(route, 0, correlation_id, unsupported_version())
+
+    def _when_done(
+        self, pending: Pending[Any], route: Route, version: int, correlation_id: int
+    ) -> Pending[Answer]:
+        answer: Pending[Answer] = Pending(on_cancel=pending.cancel)
+
+        def finish(done: Pending[Any]) -> None:
+            if done.error is not None:
+                answer.fail(done.error)
+                return
+            response = done.result()
+            answer.resolve(
+                None if response is None else _encode(route, version, correlation_id, response)
+            )
+
+        pending.on_done(finish)
+        return answer
+
+    def _run(
+        self,
+        handling: Coroutine[Any, Any, Any],
+        route: Route,
+        version: int,
+        correlation_id: int,
+    ) -> Pending[Answer]:
+        answer: Pending[Answer] = Pending()
+
+        async def run() -> None:
+            try:
+                response = await handling
+            except (CloseConnection, AssertionError) as error:
+                answer.fail(error)
+            except Exception as error:  # noqa: BLE001 - D-14: one request never stops the broker
+                logger.exception("%s request failed", route.spec.key.name)
+                answer.fail(CloseConnection(f"the request failed inside the broker: {error}"))
+            else:
+                answer.resolve(_encode(route, version, correlation_id, response))
+
+        self._supervisor.start(run(), name=f"handle {route.spec.module}")
+        return answer
+
+
+def _encode(route: Route, version: int, correlation_id: int, response: Any) -> list[Part]:
+    header = encode_response_header(route.spec.key, version, correlation_id)
+    body = route.encode(response, version)
+    if isinstance(body, list):
+        first = body[0]
+        assert isinstance(first, bytes | bytearray)
+        body[0] = header + first
+        return body
+    assert isinstance(body, bytes)
+    return [header + body]

@@ -1,0 +1,125 @@
+"""DescribeConfigs (key 32), versions 1 to 4.
+
+v1 sources and synonyms. v3 types and documentation. v4 flexible. Topics and brokers are
+described whole: every key with type, value, source and whether it can be changed. Secrets are
+never shown. Absent: broker loggers, client metrics and groups, which nothing here configures.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from tierbroker.base.config import ConfigType, Scope
+from tierbroker.base.errors import (
+    ApiError,
+    InvalidRequestError,
+    InvalidTopicError,
+    UnknownTopicOrPartitionError,
+)
+from tierbroker.broker.api import RequestContext
+from tierbroker.broker.services import BrokerServices
+from tierbroker.broker.topic_creation import is_legal_name
+from tierbroker.controller.state.image import ResourceType
+from tierbroker.hot.config_origin import (
+    BrokerLayer,
+    ConfigOrigin,
+    ConfigSource,
+    explain_broker_key,
+)
+from tierbroker.wire.error_codes import code_of
+from tierbroker.wire.messages.describe_configs import (
+    DescribeConfigsRequest,
+    DescribeConfigsResource,
+    DescribeConfigsResourceResult,
+    DescribeConfigsResponse,
+    DescribeConfigsResult,
+    DescribeConfigsSynonym,
+)
+
+
+class _Wishes(Protocol):
+    include_synonyms: bool
+    include_documentation: bool
+
+
+def handle(request: DescribeConfigsRequest, context: RequestContext) -> DescribeConfigsResponse:
+    """Describe each resource asked."""
+    response = DescribeConfigsResponse()
+    for resource in request.resources:
+        result = DescribeConfigsResult(
+            resource_type=resource.resource_type, resource_name=resource.resource_name
+        )
+        response.results.append(result)
+        try:
+            origins = _origins(context.broker, resource)
+        except ApiError as error:
+            result.error_code = code_of(error)
+            result.error_message = error.message
+        else:
+            result.configs = _described(
+                origins,
+                resource.configuration_keys,
+                request,
+                read_only=resource.resource_type == ResourceType.BROKER,
+            )
+    return response
+
+
+def _origins(broker: BrokerServices, resource: DescribeConfigsResource) -> list[ConfigOrigin]:
+    name = resource.resource_name
+    if resource.resource_type == ResourceType.TOPIC:
+        if not is_legal_name(name):
+            raise InvalidTopicError(f"{name!r} is not a legal topic name")
+        if broker.image.topic(name) is None:
+            raise UnknownTopicOrPartitionError(f"there is no topic {name}")
+        return broker.topic_configs.explain(broker.image.configs.topic(name))
+    if resource.resource_type == ResourceType.BROKER:
+        if name not in ("", str(broker.broker_id)):
+            raise InvalidRequestError(f"this is broker {broker.broker_id}, not {name!r}")
+        return _broker_origins(broker, name)
+    raise InvalidRequestError(f"resources of type {resource.resource_type} are not configured here")
+
+
+def _broker_origins(broker: BrokerServices, name: str) -> list[ConfigOrigin]:
+    configs = broker.image.configs
+    default = BrokerLayer(ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, configs.cluster_default())
+    if name == "":
+        # The cluster's default is only what was set for it.
+        keys = [broker.schema.find(key, Scope.BROKER) for key in default.texts]
+        return [explain_broker_key(key, (default,)) for key in keys]
+    own = BrokerLayer(ConfigSource.DYNAMIC_BROKER_CONFIG, configs.broker(broker.broker_id))
+    layers = (own, default, *broker.layers)
+    return [explain_broker_key(key, layers) for key in broker.schema.keys(Scope.BROKER)]
+
+
+def _described(
+    origins: Iterable[ConfigOrigin],
+    wanted: Collection[str] | None,
+    wishes: _Wishes,
+    *,
+    read_only: bool,
+) -> list[DescribeConfigsResourceResult]:
+    return [
+        DescribeConfigsResourceResult(
+            name=origin.key.name,
+            value=None if origin.key.sensitive else origin.text,
+            read_only=read_only,
+            config_source=origin.source,
+            is_sensitive=origin.key.sensitive,
+            synonyms=_synonyms(origin) if wishes.include_synonyms else [],
+            config_type=ConfigType(origin.key.type),
+            documentation=origin.key.doc if wishes.include_documentation else None,
+        )
+        for origin in origins
+        if not wanted or origin.key.name in wanted
+    ]
+
+
+def _synonyms(origin: ConfigOrigin) -> list[DescribeConfigsSynonym]:
+    return [
+        DescribeConfigsSynonym(
+            name=synonym.name,
+            value=None if origin.key.sensitive else synonym.text,
+            source=synonym.source,
+        )
+        for synonym in origin.synonyms
+    ]

@@ -1,0 +1,151 @@
+"""Metadata (key 3), versions 0 to 13.
+
+v1 null topics mean all, none mean none. v4 the client may forbid automatic creation. v5 offline
+replicas. v7 leader epochs. v8 authorized operations (for the cluster until v10). v9 flexible. v10
+topic ids. v12 topics asked by id. v13 a top-level error.
+
+A missing topic is created when both the client and auto.create.topics.enable allow it; the
+answer then waits until the topic can be used, where Kafka sends the client round again.
+"""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from tierbroker.base.errors import ApiError, TopicAlreadyExistsError
+from tierbroker.base.ids import ZERO_UUID, Uuid
+from tierbroker.broker.api import RequestContext
+from tierbroker.broker.operations import CLUSTER_OPERATIONS, NOT_REQUESTED, TOPIC_OPERATIONS
+from tierbroker.broker.topic_creation import create_automatically, is_internal
+from tierbroker.controller.state.image import MetadataImage, TopicImage
+from tierbroker.wire.error_codes import ErrorCode, code_of
+from tierbroker.wire.messages.metadata import (
+    MetadataRequest,
+    MetadataResponse,
+    MetadataResponseBroker,
+    MetadataResponsePartition,
+    MetadataResponseTopic,
+)
+
+_BY_ID_SINCE = 12
+
+
+def handle(
+    request: MetadataRequest, context: RequestContext
+) -> MetadataResponse | Coroutine[Any, Any, MetadataResponse]:
+    """Answer from the image, or create what is missing first."""
+    missing = _missing_names(request, context)
+    if missing and request.allow_auto_topic_creation:
+        if context.broker.values["auto.create.topics.enable"]:
+            return _create_and_answer(request, context, missing)
+    return _answer(request, context, {})
+
+
+async def _create_and_answer(
+    request: MetadataRequest, context: RequestContext, missing: list[str]
+) -> MetadataResponse:
+    failures: dict[str, ErrorCode] = {}
+    for name in missing:
+        try:
+            await create_automatically(context.broker, name)
+        except TopicAlreadyExistsError:
+            continue
+        except ApiError as error:
+            failures[name] = code_of(error)
+    return _answer(request, context, failures)
+
+
+def _missing_names(request: MetadataRequest, context: RequestContext) -> list[str]:
+    if not request.topics:
+        return []
+    image = context.broker.image
+    return [
+        asked.name
+        for asked in request.topics
+        if asked.name is not None and image.topic(asked.name) is None
+    ]
+
+
+def _answer(
+    request: MetadataRequest, context: RequestContext, failures: dict[str, ErrorCode]
+) -> MetadataResponse:
+    broker, image = context.broker, context.broker.image
+    listener = context.peer.listener_name
+    wants_all = request.topics is None or (context.api_version == 0 and not request.topics)
+    response = MetadataResponse(
+        brokers=_brokers(image, listener),
+        cluster_id=broker.cluster_id,
+        controller_id=broker.broker_id,
+    )
+    if request.include_cluster_authorized_operations:
+        response.cluster_authorized_operations = CLUSTER_OPERATIONS
+    operations = (
+        TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_REQUESTED
+    )
+    reachable = {entry.node_id for entry in response.brokers}
+    if wants_all:
+        response.topics = [_topic(topic, operations, reachable) for topic in image.topics]
+        return response
+    for asked in request.topics or ():
+        topic = _find(image, asked.name, asked.topic_id, context.api_version)
+        if topic is not None:
+            response.topics.append(_topic(topic, operations, reachable))
+        else:
+            response.topics.append(_absent(asked.name, asked.topic_id, failures))
+    return response
+
+
+def _find(image: MetadataImage, name: str | None, topic_id: Uuid, version: int) -> TopicImage | None:
+    if name is not None:
+        return image.topic(name)
+    return image.topic_by_id(topic_id) if version >= _BY_ID_SINCE else None
+
+
+def _absent(
+    name: str | None, topic_id: Uuid, failures: dict[str, ErrorCode]
+) -> MetadataResponseTopic:
+    if name is None:
+        error = ErrorCode.UNKNOWN_TOPIC_ID if topic_id != ZERO_UUID else ErrorCode.INVALID_REQUEST
+        return MetadataResponseTopic(error_code=error, name=None, topic_id=topic_id)
+    error = failures.get(name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    return MetadataResponseTopic(error_code=error, name=name, is_internal=is_internal(name))
+
+
+def _brokers(image: MetadataImage, listener: str) -> list[MetadataResponseBroker]:
+    return [
+        MetadataResponseBroker(
+            node_id=entry.broker_id, host=endpoint.host, port=endpoint.port, rack=entry.rack
+        )
+        for entry in image.brokers.values()
+        if not entry.fenced and (endpoint := entry.endpoint(listener)) is not None
+    ]
+
+
+def _topic(topic: TopicImage, operations: int, reachable: set[int]) -> MetadataResponseTopic:
+    partitions = []
+    for index, partition in enumerate(topic.partitions):
+        replicas = list(partition.replicas)
+        leader = partition.leader
+        error = ErrorCode.NONE
+        if leader not in reachable:
+            error = (
+                ErrorCode.LEADER_NOT_AVAILABLE if leader < 0 else ErrorCode.LISTENER_NOT_FOUND
+            )
+            leader = -1
+        partitions.append(
+            MetadataResponsePartition(
+                error_code=error,
+                partition_index=index,
+                leader_id=leader,
+                leader_epoch=partition.leader_epoch,
+                replica_nodes=replicas,
+                isr_nodes=list(partition.isr),
+                offline_replicas=[replica for replica in replicas if replica not in reachable],
+            )
+        )
+    return MetadataResponseTopic(
+        name=topic.name,
+        topic_id=topic.topic_id,
+        is_internal=is_internal(topic.name),
+        partitions=partitions,
+        topic_authorized_operations=operations,
+    )

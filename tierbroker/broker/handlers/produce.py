@@ -1,0 +1,179 @@
+"""Produce (key 0), advertised 0 to 11; versions 0 to 2 carry message formats that are refused.
+
+v3 the v2 record batch. v5 log start offset. v7 zstd. v8 record errors. v9 flexible. v10 leader
+hints (KIP-951). v11 TRANSACTION_ABORTABLE. Absent: 12 and 13, which expect transactions of
+version 2; transactional batches are refused until transactions exist.
+
+Batches stay opaque (D-1): headers are checked, records are opened only for a compacted topic or
+a topic with its own compression.type. With acks=0 nothing is answered, and an error closes the
+connection so that the client notices (Kafka's handleProduceRequest).
+"""
+
+from functools import partial
+
+from tierbroker.base.errors import (
+    ApiError,
+    CloseConnection,
+    InvalidRecordError,
+    InvalidRequiredAcksError,
+    NotEnoughReplicasError,
+    TransactionalIdAuthorizationFailedError,
+    UnsupportedForMessageFormatError,
+)
+from tierbroker.base.pending import Pending
+from tierbroker.broker.api import RequestContext
+from tierbroker.broker.leader_hints import add_leader_hint
+from tierbroker.hot.config import LogConfig, TimestampType
+from tierbroker.hot.log import AppendResult
+from tierbroker.records import batch as batches
+from tierbroker.records.validate import validate_produce
+from tierbroker.replication.partition import ACKS_ALL, Partition
+from tierbroker.wire.error_codes import code_of
+from tierbroker.wire.produce import (
+    BatchIndexAndErrorMessage,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceResponse,
+)
+
+_FIRST_SUPPORTED = 3
+_ZSTD_SINCE = 7
+_RECORD_TIME = (batches.TimestampType.CREATE_TIME, batches.TimestampType.LOG_APPEND_TIME)
+
+
+def handle(request: ProduceRequest, context: RequestContext) -> Pending[ProduceResponse | None]:
+    """Append each batch to its partition; answered when all have reached what acks asks for."""
+    return ProduceCall(request, context).answer
+
+
+class ProduceCall:
+    """One Produce request under way: counts the partitions that are still to be answered."""
+
+    __slots__ = ("_acks", "_context", "_left", "_response", "answer")
+
+    def __init__(self, request: ProduceRequest, context: RequestContext) -> None:
+        self.answer: Pending[ProduceResponse | None] = Pending()
+        self._context = context
+        self._acks = request.acks
+        self._response = ProduceResponse()
+        # One is counted for the request itself, so that it cannot finish while being read.
+        self._left = 1
+        refusal = _refusal(request, context.api_version)
+        for topic in request.topic_data:
+            topic_answer = TopicProduceResponse(name=topic.name)
+            self._response.responses.append(topic_answer)
+            for data in topic.partition_data:
+                item = PartitionProduceResponse(index=data.index)
+                topic_answer.partition_responses.append(item)
+                self._left += 1
+                if refusal is not None:
+                    self._finish(item, None, refusal)
+                else:
+                    self._append(item, topic.name, data.records)
+        self._release_one()
+
+    def _append(
+        self,
+        item: PartitionProduceResponse,
+        topic: str,
+        records: memoryview | None,
+    ) -> None:
+        partition = None
+        try:
+            partition = self._context.broker.partitions.get(topic, item.index)
+            partition.check_leader()
+            log = partition.online_log()
+            config = log.config
+            if self._acks == ACKS_ALL and partition.in_sync_replicas < config.min_insync_replicas:
+                raise NotEnoughReplicasError(
+                    f"{partition.in_sync_replicas} in-sync replicas, "
+                    f"min.insync.replicas is {config.min_insync_replicas}"
+                )
+            batch, header = self._validated(records, config)
+        except ApiError as error:
+            self._finish(item, partition, error)
+        else:
+            partition.append(batch, header, self._acks, partial(self._finish, item, partition))
+
+    def _validated(
+        self, records: memoryview | None, config: LogConfig
+    ) -> tuple[memoryview | bytearray, batches.BatchHeader]:
+        if records is None or len(records) == 0:
+            raise InvalidRecordError("a produce request needs one record batch per partition")
+        now_ms = self._context.broker.clock.now_ms()
+        header = validate_produce(
+            records,
+            max_message_bytes=config.max_message_bytes,
+            now_ms=now_ms,
+            timestamp_type=_RECORD_TIME[config.message_timestamp_type is TimestampType.LOG_APPEND_TIME],
+            before_max_ms=config.message_timestamp_before_max_ms,
+            after_max_ms=config.message_timestamp_after_max_ms,
+            compacted=config.compacted,
+            zstd_allowed=self._context.api_version >= _ZSTD_SINCE,
+        )
+        if header.transactional:
+            raise TransactionalIdAuthorizationFailedError("transactions are not available")
+        batch: memoryview | bytearray = records
+        if config.compression_type != "producer":
+            from tierbroker.records.transcode import transcode
+
+            batch = transcode(records, header, config.compression_type)
+            header = batches.read_header(batch)
+        if config.message_timestamp_type is TimestampType.LOG_APPEND_TIME:
+            batches.rewrite_log_append_time(batch, 0, now_ms)
+            header = batches.read_header(batch)
+        return batch, header
+
+    def _finish(
+        self,
+        item: PartitionProduceResponse,
+        partition: Partition | None,
+        result: AppendResult | ApiError,
+    ) -> None:
+        if isinstance(result, ApiError):
+            item.error_code = code_of(result)
+            item.error_message = result.message or None
+            item.base_offset = -1
+            if isinstance(result, InvalidRecordError):
+                item.record_errors = [
+                    BatchIndexAndErrorMessage(index, message)
+                    for index, message in result.record_errors
+                ]
+            if partition is not None:
+                add_leader_hint(self._context.broker, partition, result, item)
+        else:
+            item.base_offset = result.base_offset
+            item.log_append_time_ms = result.log_append_time_ms
+            item.log_start_offset = result.log_start_offset
+        self._release_one()
+
+    def _release_one(self) -> None:
+        self._left -= 1
+        if self._left or self.answer.done:
+            return
+        if self._acks != 0:
+            self.answer.resolve(self._response)
+            return
+        failed = [
+            f"{topic.name}-{item.index}: {item.error_message}"
+            for topic in self._response.responses
+            for item in topic.partition_responses
+            if item.error_code
+        ]
+        if failed:
+            self.answer.fail(CloseConnection("acks=0 append failed: " + "; ".join(failed[:3])))
+        else:
+            self.answer.resolve(None)
+
+
+def _refusal(request: ProduceRequest, version: int) -> ApiError | None:
+    """The error that the request as a whole earns for each of its partitions."""
+    if version < _FIRST_SUPPORTED:
+        return UnsupportedForMessageFormatError("message formats v0 and v1 are not supported")
+    if request.acks not in (-1, 0, 1):
+        return InvalidRequiredAcksError(f"acks is {request.acks}")
+    if request.transactional_id is not None:
+        return TransactionalIdAuthorizationFailedError("transactions are not available")
+    return None
+

@@ -1,0 +1,29 @@
+"""The one list of APIs that this broker answers.
+
+ApiVersions, dispatch, `tierbroker apis` and docs/apis.md all derive from it. Ranges are those of
+Kafka 4.3, with one difference: Produce stops at 11, because from 12 on clients expect
+transactions of version 2. Produce starts at 0 although versions 0 to 2 are refused: librdkafka
+before 2.11 stops compressing when it is not (KAFKA-18659).
+"""
+
+from tierbroker.broker.api import ApiSpec
+from tierbroker.wire.api_keys import ApiKey
+
+SPECS: tuple[ApiSpec, ...] = (
+    ApiSpec(ApiKey.PRODUCE, 0, 11),
+    ApiSpec(ApiKey.FETCH, 4, 18),
+    ApiSpec(ApiKey.LIST_OFFSETS, 1, 11),
+    ApiSpec(ApiKey.METADATA, 0, 13),
+    ApiSpec(ApiKey.FIND_COORDINATOR, 0, 6),
+    ApiSpec(ApiKey.API_VERSIONS, 0, 4),
+    ApiSpec(ApiKey.CREATE_TOPICS, 2, 7),
+    ApiSpec(ApiKey.DELETE_TOPICS, 1, 6),
+    ApiSpec(ApiKey.DELETE_RECORDS, 0, 2),
+    ApiSpec(ApiKey.INIT_PRODUCER_ID, 0, 5),
+    ApiSpec(ApiKey.OFFSET_FOR_LEADER_EPOCH, 2, 4),
+    ApiSpec(ApiKey.DESCRIBE_CONFIGS, 1, 4),
+    ApiSpec(ApiKey.CREATE_PARTITIONS, 0, 3),
+    ApiSpec(ApiKey.INCREMENTAL_ALTER_CONFIGS, 0, 1),
+    ApiSpec(ApiKey.DESCRIBE_CLUSTER, 0, 2),
+    ApiSpec(ApiKey.DESCRIBE_TOPIC_PARTITIONS, 0, 0),
+)

@@ -1,0 +1,51 @@
+"""What handlers may use: the broker's parts, bound together by `node`.
+
+Values and ports only. A handler reads the metadata image, asks partitions, and submits decisions
+to the controller; it knows nothing of sockets, files or loops.
+"""
+
+from dataclasses import dataclass, field
+
+from tierbroker.base.clock import Clock
+from tierbroker.base.config import ConfigSchema, ConfigValue
+from tierbroker.broker.fetch_sessions import FetchSessionCache
+from tierbroker.broker.producer_ids import ProducerIds
+from tierbroker.controller.driver import MetadataDriver
+from tierbroker.controller.state.image import Endpoint, MetadataImage
+from tierbroker.hot.config_origin import BrokerLayer, TopicConfigs
+from tierbroker.replication.deadlines import Deadlines
+from tierbroker.replication.partitions import Partitions
+
+
+@dataclass(slots=True)
+class BrokerServices:
+    """One broker, as handlers see it."""
+
+    broker_id: int
+    cluster_id: str
+    controller: MetadataDriver
+    partitions: Partitions
+    deadlines: Deadlines
+    fetch_sessions: FetchSessionCache
+    producer_ids: ProducerIds
+    schema: ConfigSchema
+    layers: tuple[BrokerLayer, ...]
+    """What was set for this broker, as text, the strongest first."""
+    values: dict[str, ConfigValue]
+    """Effective value of every broker key."""
+    topic_configs: TopicConfigs
+    clock: Clock
+    fetch_max_bytes: int
+    """Most bytes of records in one answer (fetch.max.bytes)."""
+    auto_creating: set[str] = field(default_factory=set)
+    """Topics whose automatic creation is under way."""
+
+    @property
+    def image(self) -> MetadataImage:
+        """The newest committed metadata."""
+        return self.controller.image
+
+    def endpoint_of(self, broker_id: int, listener: str) -> Endpoint | None:
+        """Where clients of a listener reach a live broker, None when they cannot."""
+        broker = self.image.brokers.get(broker_id)
+        return None if broker is None or broker.fenced else broker.endpoint(listener)

@@ -1,0 +1,68 @@
+"""Runs one node as a process: loop, signals, exit code."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import uvloop
+
+from tierbroker.node.node import Node
+from tierbroker.node.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_GC_THRESHOLD = 50_000
+
+
+def run(settings: Settings, on_ready: Callable[[Node], None]) -> int:
+    """Run a node until a signal or a failure ends it; returns the exit code of the process.
+
+    SIGTERM and SIGINT stop it in order; a second one ends the process at once. Raises
+    DataDirError, InvalidConfigError or ListenError when the node cannot start.
+    """
+    return uvloop.run(_run(settings, on_ready))
+
+
+async def _run(settings: Settings, on_ready: Callable[[Node], None]) -> int:
+    node = Node(settings)
+    loop = asyncio.get_running_loop()
+    stop_asked = asyncio.Event()
+
+    def on_signal() -> None:
+        stop_asked.set()
+        # Whoever asks again does not want to wait: the default action takes over.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    await node.start()
+    node.ready_ms = process_age_ms()
+    _settle_garbage_collector()
+    on_ready(node)
+    waiting = loop.create_task(stop_asked.wait())  # noqa: TID251 - ends with this function
+    failed = loop.create_task(node.wait_stopped())  # noqa: TID251 - ends with this function
+    await asyncio.wait((waiting, failed), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    failed.cancel()
+    await node.stop()
+    return 0 if node.failure is None else 1
+
+
+def process_age_ms() -> int:
+    """Milliseconds since this process was started, as the kernel counts (10 ms steps)."""
+    with open("/proc/self/stat", "rb") as file:
+        start_ticks = int(file.read().rpartition(b")")[2].split()[19])
+    started_s = start_ticks / os.sysconf("SC_CLK_TCK")
+    return max(0, int((time.clock_gettime(time.CLOCK_BOOTTIME) - started_s) * 1000))
+
+
+def _settle_garbage_collector() -> None:
+    """What is loaded now lives as long as the process: keep it out of every later collection."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 20, 50)

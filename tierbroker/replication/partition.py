@@ -1,0 +1,233 @@
+"""One partition on this broker: its log, its leadership, and who waits for it.
+
+Appends of one turn are queued and written together, so that several Produce requests for one
+partition cost one system call (D-2). The high watermark follows what the flush mode promises
+(D-6): consumers see only what is below it, and an acks=all append is acknowledged when it passes
+the batch. Loop thread only; never opens a record.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from tierbroker.base.errors import (
+    ApiError,
+    FencedLeaderEpochError,
+    KafkaStorageError,
+    NotLeaderOrFollowerError,
+    UnknownLeaderEpochError,
+)
+from tierbroker.base.ids import TopicPartition, Uuid
+from tierbroker.base.scheduler import Scheduler
+from tierbroker.hot.config import FlushMode
+from tierbroker.hot.flush import GroupFlusher
+from tierbroker.hot.log import AppendResult, Log, ReadResult
+from tierbroker.records.batch import BatchHeader
+
+logger = logging.getLogger(__name__)
+
+ACKS_ALL = -1
+
+AppendDone = Callable[[AppendResult | ApiError], None]
+QueuedAppend = tuple[bytearray | memoryview, BatchHeader, int, AppendDone]
+
+
+class Waiter(Protocol):
+    """A parked request that wants to know when there is more to read, or nothing ever again."""
+
+    def wake(self, partition: "Partition") -> None:
+        """The partition's high watermark moved, or its leadership or existence ended."""
+
+
+class Appender:
+    """Collects the partitions that have queued appends and writes them at the end of the turn."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._queued: list[Partition] = []
+
+    def add(self, partition: "Partition") -> None:
+        """Write the partition's queue once this turn's requests are read."""
+        if not self._queued:
+            self._scheduler.call_soon(self._write)
+        self._queued.append(partition)
+
+    def _write(self) -> None:
+        partitions, self._queued = self._queued, []
+        for partition in partitions:
+            partition.write_queued()
+
+
+class Partition:
+    """A replica of one partition; leader or not. Made and dropped by `Partitions`."""
+
+    __slots__ = (
+        "_appender",
+        "_flusher",
+        "_queue",
+        "_unacknowledged",
+        "high_watermark",
+        "in_sync_replicas",
+        "is_leader",
+        "leader_epoch",
+        "log",
+        "topic_id",
+        "topic_partition",
+        "waiters",
+    )
+
+    def __init__(
+        self,
+        topic_partition: TopicPartition,
+        topic_id: Uuid,
+        log: Log | None,
+        appender: Appender,
+        flusher: GroupFlusher,
+    ) -> None:
+        self.topic_partition = topic_partition
+        self.topic_id = topic_id
+        self.log = log
+        self.leader_epoch = -1
+        self.is_leader = False
+        self.in_sync_replicas = 1
+        # What the log held when it was opened has been read back from the disk: it is durable.
+        self.high_watermark = log.log_end_offset if log is not None else 0
+        self.waiters: set[Waiter] = set()
+        self._appender = appender
+        self._flusher = flusher
+        self._queue: list[QueuedAppend] = []
+        self._unacknowledged: deque[tuple[int, AppendDone, AppendResult]] = deque()
+
+    @property
+    def last_stable_offset(self) -> int:
+        """Where read_committed consumers stop; without transactions, the high watermark."""
+        return self.high_watermark
+
+    @property
+    def log_start_offset(self) -> int:
+        """The first offset that may be read."""
+        return self.online_log().log_start_offset
+
+    def online_log(self) -> Log:
+        """The log; raises KafkaStorageError while its directory is offline."""
+        log = self.log
+        if log is None or log.offline:
+            raise KafkaStorageError(f"the log of {self.topic_partition} is offline")
+        return log
+
+    def become_leader(self, leader_epoch: int) -> None:
+        """Lead from now on; an epoch that is not newer than the present one changes nothing."""
+        if self.is_leader and leader_epoch <= self.leader_epoch:
+            return
+        self.is_leader = True
+        self.leader_epoch = leader_epoch
+        if self.log is not None and not self.log.offline:
+            self.log.assign_epoch_start(leader_epoch, self.log.log_end_offset)
+        self._wake_waiters()
+
+    def check_leader(self, current_leader_epoch: int = -1) -> None:
+        """Raise the error of a client that should go elsewhere or refresh its metadata (KIP-320)."""
+        if not self.is_leader:
+            raise NotLeaderOrFollowerError(f"not the leader of {self.topic_partition}")
+        if current_leader_epoch >= 0 and current_leader_epoch != self.leader_epoch:
+            if current_leader_epoch < self.leader_epoch:
+                raise FencedLeaderEpochError(f"the leader epoch is {self.leader_epoch}")
+            raise UnknownLeaderEpochError(f"the leader epoch is {self.leader_epoch}")
+
+    def append(
+        self,
+        batch: bytearray | memoryview,
+        header: BatchHeader,
+        required_acks: int,
+        done: AppendDone,
+    ) -> None:
+        """Queue one validated batch; `done` gets the result once `required_acks` is satisfied.
+
+        The batch must stay unchanged until then: it is written from where it lies, with its
+        offset patched in place.
+        """
+        if not self._queue:
+            self._appender.add(self)
+        self._queue.append((batch, header, required_acks, done))
+
+    def write_queued(self) -> None:
+        """Append what is queued, in order, with one write."""
+        queue, self._queue = self._queue, []
+        log = self.log
+        if log is None or log.offline or not self.is_leader:
+            self._refuse(queue)
+            return
+        results = log.append([(entry[0], entry[1]) for entry in queue], self.leader_epoch)
+        if log.offline:
+            self._refuse(queue)
+            return
+        if log.config.flush_mode is FlushMode.FSYNC:
+            if log.flushed_offset < log.log_end_offset:
+                self._flusher.request(log, self._on_flushed)
+        else:
+            self.advance_high_watermark(log.log_end_offset)
+        high_watermark = self.high_watermark
+        for (_, _, required_acks, done), result in zip(queue, results, strict=True):
+            if (
+                isinstance(result, ApiError)
+                or required_acks != ACKS_ALL
+                or result.last_offset < high_watermark
+            ):
+                done(result)
+            else:
+                self._unacknowledged.append((result.last_offset, done, result))
+
+    def advance_high_watermark(self, offset: int) -> None:
+        """Let consumers see everything below `offset`; it never goes back (INV-3)."""
+        if offset <= self.high_watermark:
+            return
+        self.high_watermark = offset
+        self._wake_waiters()
+        unacknowledged = self._unacknowledged
+        while unacknowledged and unacknowledged[0][0] < offset:
+            _, done, result = unacknowledged.popleft()
+            done(result)
+
+    def read(self, offset: int, max_bytes: int, min_one_batch: bool) -> ReadResult:
+        """Bytes below the high watermark from the batch that holds `offset` on.
+
+        Raises OffsetOutOfRangeError, KafkaStorageError.
+        """
+        return self.online_log().read(offset, max_bytes, self.high_watermark, min_one_batch)
+
+    def retire(self) -> None:
+        """Serve no more: the topic is gone or another broker leads. Everyone who waits is told."""
+        self.is_leader = False
+        self.fail_waiting(NotLeaderOrFollowerError(f"no longer serving {self.topic_partition}"))
+
+    def fail_waiting(self, error: ApiError) -> None:
+        """Answer every append that is queued or not yet acknowledged with `error`."""
+        queue, self._queue = self._queue, []
+        for _, _, _, done in queue:
+            done(error)
+        unacknowledged, self._unacknowledged = self._unacknowledged, deque()
+        for _, done, _ in unacknowledged:
+            done(error)
+        self._wake_waiters()
+
+    def _on_flushed(self, error: OSError | None) -> None:
+        log = self.log
+        if error is not None or log is None:
+            self.fail_waiting(KafkaStorageError(f"flushing {self.topic_partition} failed"))
+            return
+        self.advance_high_watermark(log.flushed_offset)
+
+    def _wake_waiters(self) -> None:
+        if self.waiters:
+            for waiter in tuple(self.waiters):
+                waiter.wake(self)
+
+    def _refuse(self, queue: list[QueuedAppend]) -> None:
+        error: ApiError
+        if self.is_leader:
+            error = KafkaStorageError(f"the log of {self.topic_partition} is offline")
+        else:
+            error = NotLeaderOrFollowerError(f"not the leader of {self.topic_partition}")
+        for _, _, _, done in queue:
+            done(error)

@@ -1,0 +1,126 @@
+"""All partitions that this broker holds, kept in step with the metadata image.
+
+The only place that makes or drops a `Partition`. It follows changes that are committed already:
+nothing is decided here.
+"""
+
+import logging
+from collections.abc import Iterator
+
+from tierbroker.base.errors import UnknownTopicOrPartitionError
+from tierbroker.base.ids import TopicPartition, Uuid
+from tierbroker.controller.state.changes import Changes
+from tierbroker.controller.state.image import (
+    MetadataImage,
+    PartitionImage,
+    ResourceType,
+    TopicImage,
+)
+from tierbroker.hot.config_origin import TopicConfigs
+from tierbroker.hot.flush import GroupFlusher
+from tierbroker.hot.log import Log
+from tierbroker.hot.log_manager import LogManager
+from tierbroker.replication.partition import Appender, Partition
+
+logger = logging.getLogger(__name__)
+
+
+class Partitions:
+    """The replicas on this broker, by topic and partition. Loop thread only."""
+
+    def __init__(
+        self,
+        broker_id: int,
+        logs: LogManager,
+        topic_configs: TopicConfigs,
+        appender: Appender,
+        flusher: GroupFlusher,
+    ) -> None:
+        self._broker_id = broker_id
+        self._logs = logs
+        self._topic_configs = topic_configs
+        self._appender = appender
+        self._flusher = flusher
+        self._partitions: dict[tuple[str, int], Partition] = {}
+        self._image = MetadataImage()
+
+    def __len__(self) -> int:
+        return len(self._partitions)
+
+    def __iter__(self) -> Iterator[Partition]:
+        return iter(self._partitions.values())
+
+    def get(self, topic: str, index: int) -> Partition:
+        """The replica held here; raises UnknownTopicOrPartitionError."""
+        partition = self._partitions.get((topic, index))
+        if partition is None:
+            raise UnknownTopicOrPartitionError(f"{topic}-{index} is not on this broker")
+        return partition
+
+    def topic_name(self, topic_id: Uuid) -> str | None:
+        """The name of the topic with that id."""
+        topic = self._image.topic_by_id(topic_id)
+        return None if topic is None else topic.name
+
+    def load(self, image: MetadataImage) -> None:
+        """Take up every partition that the image places here; their logs are open already."""
+        self._image = image
+        for topic in image.topics:
+            for index in range(len(topic.partitions)):
+                self._take_up(topic, index)
+
+    def apply(self, changes: Changes, image: MetadataImage) -> None:
+        """Follow one committed change of the metadata."""
+        self._image = image
+        for topic in changes.topics_deleted:
+            for index in range(len(topic.partitions)):
+                self._drop(topic, index)
+        for topic in changes.topics_created:
+            for index in range(len(topic.partitions)):
+                self._take_up(topic, index)
+        for change in changes.partitions_changed:
+            self._take_up(change.topic, change.partition)
+        for kind, name in changes.configs_changed:
+            if kind == ResourceType.TOPIC:
+                self._reconfigure(name)
+
+    def _take_up(self, topic: TopicImage, index: int) -> None:
+        registered = topic.partitions[index]
+        if self._broker_id not in registered.replicas:
+            return
+        place = TopicPartition(topic.name, index)
+        partition = self._partitions.get(place)
+        if partition is None:
+            log = self._open(place, topic.topic_id)
+            partition = Partition(place, topic.topic_id, log, self._appender, self._flusher)
+            self._partitions[place] = partition
+        self._follow(partition, registered)
+
+    def _open(self, place: TopicPartition, topic_id: Uuid) -> Log | None:
+        texts = self._image.configs.topic(place.topic)
+        return self._logs.get_or_create(place, topic_id, self._topic_configs.log_config(texts))
+
+    def _follow(self, partition: Partition, registered: PartitionImage) -> None:
+        partition.in_sync_replicas = len(registered.isr)
+        if registered.leader == self._broker_id:
+            partition.become_leader(registered.leader_epoch)
+        elif partition.is_leader:
+            partition.retire()
+
+    def _drop(self, topic: TopicImage, index: int) -> None:
+        partition = self._partitions.get((topic.name, index))
+        if partition is None or partition.topic_id != topic.topic_id:
+            return
+        del self._partitions[topic.name, index]
+        partition.retire()
+        self._logs.delete_log(partition.topic_partition)
+
+    def _reconfigure(self, topic_name: str) -> None:
+        topic = self._image.topic(topic_name)
+        if topic is None:
+            return
+        config = self._topic_configs.log_config(self._image.configs.topic(topic_name))
+        for index in range(len(topic.partitions)):
+            partition = self._partitions.get((topic_name, index))
+            if partition is not None and partition.log is not None:
+                partition.log.config = config
