@@ -76,7 +76,7 @@ def check(data: Buffer, base_offset: int) -> None:
         raise CorruptIndexError(f"a time index of {len(data)} bytes is cut within an entry")
     last: tuple[int, int] | None = None
     for slot, (timestamp, offset) in enumerate(entries(data, base_offset)):
-        if offset < base_offset or (last and (timestamp <= last[0] or offset <= last[1])):
+        if offset < base_offset or (last and (timestamp <= last[0] or offset < last[1])):
             raise CorruptIndexError(
                 f"entry {slot} (time {timestamp}, offset {offset}) does not follow {last}"
             )
