@@ -6,12 +6,9 @@ from typing import Any
 
 from tierbroker.controller.records.index import MODULES
 from tierbroker.wire import messages
-from tools.codegen.layout import attribute, is_nullable, is_tagged
-from tools.codegen.module import GENERATED
-from tools.codegen.naming import snake_case
+from tools.codegen.layout import attribute, is_nullable, may_be_missing
 from tools.schema import TABLE, Field, Message, parse_table
 
-assert GENERATED
 FACTS = parse_table(TABLE.read_text())
 REQUESTS = {m.key: m for m in FACTS if m.kind == "request"}
 RESPONSES = {m.key: m for m in FACTS if m.kind == "response"}
@@ -74,7 +71,9 @@ class Sampler:
         kind = field.element_type
         rng = self.rng
         if field.is_struct:
-            return self._struct(self.class_for(kind), self.fields_of(field), version)
+            made = self._struct(self.class_for(kind), self.fields_of(field), version)
+            # What is not sent and what has its default look the same on the wire.
+            return None if may_be_missing(field) and made == type(made)() else made
         if kind == "bool":
             return rng.random() < 0.5
         if field.name.endswith("ErrorCode"):
@@ -98,18 +97,3 @@ def api_sampler(key: int, kind: str, rng: Random, fullness: float) -> Sampler:
     module = messages.load(key)
     message = (REQUESTS if kind == "request" else RESPONSES)[key]
     return Sampler(module, message, f"{message.name}{kind.capitalize()}", rng, fullness)
-
-
-def field_name(field: Field) -> str:
-    return snake_case(field.name)
-
-
-__all__ = [
-    "FACTS",
-    "METADATA_RECORDS",
-    "REQUESTS",
-    "RESPONSES",
-    "Sampler",
-    "api_sampler",
-    "is_tagged",
-]

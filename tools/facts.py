@@ -161,6 +161,7 @@ def collect() -> list[Message]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The command line; answers the exit code."""
     parser = argparse.ArgumentParser(description="Write the table of message facts.")
     parser.add_argument("--check", action="store_true", help="only compare, exit 1 if different")
     options = parser.parse_args(arguments)

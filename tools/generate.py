@@ -128,6 +128,7 @@ def stale_files(root: Path, wanted: Iterable[Path]) -> list[Path]:
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """The command line; answers the exit code."""
     parser = argparse.ArgumentParser(description="Write the generated codecs.")
     parser.add_argument("--check", action="store_true", help="only compare, exit 1 if different")
     options = parser.parse_args(arguments)

@@ -114,6 +114,7 @@ def struct_names(message: Message) -> set[str]:
 
 
 def is_tagged(field: Field, version: int) -> bool:
+    """Whether the field is a tagged one in that version."""
     return version in field.tagged and version in field.versions
 
 
@@ -123,6 +124,7 @@ def plain_fields(struct: Struct, version: int) -> list[Field]:
 
 
 def tagged_fields(struct: Struct, version: int) -> list[Field]:
+    """The tagged fields of that version in ascending order of tag."""
     found = [f for f in struct.fields if is_tagged(f, version)]
     return sorted(found, key=lambda f: f.tag or 0)
 
@@ -133,10 +135,12 @@ def absent_fields(struct: Struct, version: int) -> list[Field]:
 
 
 def is_nullable(field: Field, version: int) -> bool:
+    """Whether the field may be null in that version."""
     return version in field.nullable
 
 
 def attribute(field: Field) -> str:
+    """The name of the field's attribute."""
     return snake_case(field.name)
 
 
@@ -168,6 +172,18 @@ def fixed_codes(layout: Layout, struct: Struct, version: int) -> str | None:
     return "".join(FIXED[f.type][0] for f in fields)
 
 
+def may_be_missing(field: Field) -> bool:
+    """A tagged struct: None stands for "not sent", which the wire cannot tell from its default.
+
+    It saves an object for each partition of a Produce or Fetch answer.
+    """
+    if not field.is_struct or field.is_array or field.tag is None:
+        return False
+    if field.tagged.first > field.versions.first or field.tagged.last < field.versions.last:
+        raise ValueError(f"{field.name}: tagged in some versions only")
+    return True
+
+
 def annotation(layout: Layout, field: Field) -> str:
     """The field's type for the type checker."""
     name = field.element_type
@@ -185,7 +201,7 @@ def annotation(layout: Layout, field: Field) -> str:
 
 def default_expression(layout: Layout, field: Field) -> str:
     """The field's default as source text."""
-    if field.default == "null":
+    if field.default == "null" or may_be_missing(field):
         return "None"
     if field.is_array:
         return "[]"
@@ -205,12 +221,18 @@ def differs_from_default(layout: Layout, field: Field, value: str) -> str:
     """A condition: ``value`` (source text) is not the field's default."""
     default = default_expression(layout, field)
     ever_null = field.nullable.last >= field.nullable.first
+    if may_be_missing(field) and not ever_null:
+        inner = layout.struct_of(field).fields
+        if any(f.is_struct or f.is_array for f in inner):
+            raise ValueError(f"{field.name}: cannot compare with its default field by field")
+        conditions = [differs_from_default(layout, f, f"{value}.{attribute(f)}") for f in inner]
+        return f"{value} is not None and ({' or '.join(conditions)})"
     if default == "None":
         return f"{value} is not None"
+    if default.endswith("()"):
+        raise ValueError(f"{field.name}: an untagged struct that some versions lack")
     if default in ("[]", '""', 'b""', "0", "0.0", "False"):
         return f"{value} is None or {value}" if ever_null else value
     if default == "True":
         return f"not {value}"
-    if default.endswith("()"):
-        return f"{value} != _DEFAULT_{default[:-2]}"
     return f"{value} != {default}"

@@ -127,7 +127,7 @@ def _module(
     body = "\n\n".join(
         text for pair, _ in entry_points for functions in pair for text in functions.source
     )
-    body = "\n\n".join(classes) + "\n\n" + _defaults(body) + body
+    body = "\n\n".join(classes) + "\n\n" + body
     tables = "\n\n".join(text for _, text in entry_points)
     formats = _formats(body)
     parts = [
@@ -182,12 +182,6 @@ def _formats(source: str) -> str:
             f'{format_name(prefix, codes)} = Struct("{struct_format(codes)}").{methods[prefix]}'
         )
     return "\n".join(lines) + "\n" if lines else ""
-
-
-def _defaults(source: str) -> str:
-    """Default instances that the encoders compare tagged structs with."""
-    names = sorted(set(re.findall(r"\b_DEFAULT_(\w+)", source)))
-    return "".join(f"_DEFAULT_{name} = {name}()\n" for name in names) + ("\n\n" if names else "")
 
 
 def _class(layout: Layout, struct: Struct) -> str:

@@ -149,22 +149,26 @@ class WriterSource:
             self.run.append(("0", "B"))
             return
         self.flush()
-        self.emit("tagged = []")
-        for field in tagged:
-            value = f"m.{attribute(field)}"
-            self.emit(f"if {differs_from_default(self.layout, field, value)}:")
-            self.emit("part = []", 2)
-            self.emit("v = part.append", 2)
-            self.out = "v"
-            self.write_value(field, value, 2)
-            self.flush(2)
-            self.out = "w"
-            self.emit(f'tagged.append(({field.tag}, b"".join(part)))', 2)
+        conditions = [
+            differs_from_default(self.layout, field, f"m.{attribute(field)}") for field in tagged
+        ]
         if struct.keeps_unknown_tags:
-            self.emit("if m.unknown_tagged_fields:")
-            self.emit("tagged += m.unknown_tagged_fields.items()", 2)
-            self.emit("tagged.sort()", 2)
-        self.emit("if tagged:")
+            conditions.append("m.unknown_tagged_fields")
+        self.emit(f"if {' or '.join(conditions)}:")
+        self.emit("tagged = []", 2)
+        for field, condition in zip(tagged, conditions, strict=False):
+            self.emit(f"if {condition}:", 2)
+            self.emit("part = []", 3)
+            self.emit("v = part.append", 3)
+            self.out = "v"
+            self.write_value(field, f"m.{attribute(field)}", 3)
+            self.flush(3)
+            self.out = "w"
+            self.emit(f'tagged.append(({field.tag}, b"".join(part)))', 3)
+        if struct.keeps_unknown_tags:
+            self.emit("if m.unknown_tagged_fields:", 2)
+            self.emit("tagged += m.unknown_tagged_fields.items()", 3)
+            self.emit("tagged.sort()", 3)
         self.emit("write_tagged_fields(w, tagged)", 2)
         self.emit("else:")
         self.emit('w(b"\\0")', 2)

@@ -140,11 +140,11 @@ def _write_AccessControlEntryRecord_0(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
     w(_P_bb(m.operation, m.permission_type))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

@@ -80,19 +80,19 @@ def _read_BeginTransactionRecord_0(buf, pos):
 
 
 def _write_BeginTransactionRecord_0(w, m):
-    tagged = []
-    if m.name is not None:
-        part = []
-        v = part.append
-        s = b"" if m.name is None else m.name.encode()
-        n = 0 if m.name is None else len(s) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(s)
-        tagged.append((0, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.name is not None or m.unknown_tagged_fields:
+        tagged = []
+        if m.name is not None:
+            part = []
+            v = part.append
+            s = b"" if m.name is None else m.name.encode()
+            n = 0 if m.name is None else len(s) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(s)
+            tagged.append((0, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

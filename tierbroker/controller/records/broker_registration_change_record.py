@@ -237,16 +237,16 @@ def _write_BrokerRegistrationChangeRecord_0(w, m):
     if m.cordoned_log_dirs is not None:
         raise not_in_version("BrokerRegistrationChangeRecord.cordoned_log_dirs")
     w(_P_iq(m.broker_id, m.broker_epoch))
-    tagged = []
-    if m.fenced:
-        part = []
-        v = part.append
-        v(_P_b(m.fenced))
-        tagged.append((0, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.fenced or m.unknown_tagged_fields:
+        tagged = []
+        if m.fenced:
+            part = []
+            v = part.append
+            v(_P_b(m.fenced))
+            tagged.append((0, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -258,21 +258,21 @@ def _write_BrokerRegistrationChangeRecord_1(w, m):
     if m.cordoned_log_dirs is not None:
         raise not_in_version("BrokerRegistrationChangeRecord.cordoned_log_dirs")
     w(_P_iq(m.broker_id, m.broker_epoch))
-    tagged = []
-    if m.fenced:
-        part = []
-        v = part.append
-        v(_P_b(m.fenced))
-        tagged.append((0, b"".join(part)))
-    if m.in_controlled_shutdown:
-        part = []
-        v = part.append
-        v(_P_b(m.in_controlled_shutdown))
-        tagged.append((1, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.fenced or m.in_controlled_shutdown or m.unknown_tagged_fields:
+        tagged = []
+        if m.fenced:
+            part = []
+            v = part.append
+            v(_P_b(m.fenced))
+            tagged.append((0, b"".join(part)))
+        if m.in_controlled_shutdown:
+            part = []
+            v = part.append
+            v(_P_b(m.in_controlled_shutdown))
+            tagged.append((1, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -282,29 +282,29 @@ def _write_BrokerRegistrationChangeRecord_2(w, m):
     if m.cordoned_log_dirs is not None:
         raise not_in_version("BrokerRegistrationChangeRecord.cordoned_log_dirs")
     w(_P_iq(m.broker_id, m.broker_epoch))
-    tagged = []
-    if m.fenced:
-        part = []
-        v = part.append
-        v(_P_b(m.fenced))
-        tagged.append((0, b"".join(part)))
-    if m.in_controlled_shutdown:
-        part = []
-        v = part.append
-        v(_P_b(m.in_controlled_shutdown))
-        tagged.append((1, b"".join(part)))
-    if m.log_dirs:
-        part = []
-        v = part.append
-        a = m.log_dirs
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((2, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.fenced or m.in_controlled_shutdown or m.log_dirs or m.unknown_tagged_fields:
+        tagged = []
+        if m.fenced:
+            part = []
+            v = part.append
+            v(_P_b(m.fenced))
+            tagged.append((0, b"".join(part)))
+        if m.in_controlled_shutdown:
+            part = []
+            v = part.append
+            v(_P_b(m.in_controlled_shutdown))
+            tagged.append((1, b"".join(part)))
+        if m.log_dirs:
+            part = []
+            v = part.append
+            a = m.log_dirs
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((2, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -312,37 +312,37 @@ def _write_BrokerRegistrationChangeRecord_2(w, m):
 
 def _write_BrokerRegistrationChangeRecord_3(w, m):
     w(_P_iq(m.broker_id, m.broker_epoch))
-    tagged = []
-    if m.fenced:
-        part = []
-        v = part.append
-        v(_P_b(m.fenced))
-        tagged.append((0, b"".join(part)))
-    if m.in_controlled_shutdown:
-        part = []
-        v = part.append
-        v(_P_b(m.in_controlled_shutdown))
-        tagged.append((1, b"".join(part)))
-    if m.log_dirs:
-        part = []
-        v = part.append
-        a = m.log_dirs
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((2, b"".join(part)))
-    if m.cordoned_log_dirs is not None:
-        part = []
-        v = part.append
-        a = () if m.cordoned_log_dirs is None else m.cordoned_log_dirs
-        n = 0 if m.cordoned_log_dirs is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((3, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.fenced or m.in_controlled_shutdown or m.log_dirs or m.cordoned_log_dirs is not None or m.unknown_tagged_fields:
+        tagged = []
+        if m.fenced:
+            part = []
+            v = part.append
+            v(_P_b(m.fenced))
+            tagged.append((0, b"".join(part)))
+        if m.in_controlled_shutdown:
+            part = []
+            v = part.append
+            v(_P_b(m.in_controlled_shutdown))
+            tagged.append((1, b"".join(part)))
+        if m.log_dirs:
+            part = []
+            v = part.append
+            a = m.log_dirs
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((2, b"".join(part)))
+        if m.cordoned_log_dirs is not None:
+            part = []
+            v = part.append
+            a = () if m.cordoned_log_dirs is None else m.cordoned_log_dirs
+            n = 0 if m.cordoned_log_dirs is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((3, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

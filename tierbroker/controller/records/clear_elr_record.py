@@ -78,11 +78,11 @@ def _write_ClearElrRecord_0(w, m):
     n = len(s) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

@@ -65,11 +65,11 @@ def _read_KRaftVersionRecord_0(buf, pos):
 
 def _write_KRaftVersionRecord_0(w, m):
     w(_P_hh(m.version, m.kraft_version))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

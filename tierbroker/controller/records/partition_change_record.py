@@ -441,53 +441,53 @@ def _write_PartitionChangeRecord_0(w, m):
     if m.last_known_elr is not None:
         raise not_in_version("PartitionChangeRecord.last_known_elr")
     w(_P_iu(m.partition_id, m.topic_id))
-    tagged = []
-    if m.isr is not None:
-        part = []
-        v = part.append
-        a = () if m.isr is None else m.isr
-        n = 0 if m.isr is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((0, b"".join(part)))
-    if m.leader != -2:
-        part = []
-        v = part.append
-        v(_P_i(m.leader))
-        tagged.append((1, b"".join(part)))
-    if m.replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.replicas is None else m.replicas
-        n = 0 if m.replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((2, b"".join(part)))
-    if m.removing_replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.removing_replicas is None else m.removing_replicas
-        n = 0 if m.removing_replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((3, b"".join(part)))
-    if m.adding_replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.adding_replicas is None else m.adding_replicas
-        n = 0 if m.adding_replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((4, b"".join(part)))
-    if m.leader_recovery_state != -1:
-        part = []
-        v = part.append
-        v(_P_b(m.leader_recovery_state))
-        tagged.append((5, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.isr is not None or m.leader != -2 or m.replicas is not None or m.removing_replicas is not None or m.adding_replicas is not None or m.leader_recovery_state != -1 or m.unknown_tagged_fields:
+        tagged = []
+        if m.isr is not None:
+            part = []
+            v = part.append
+            a = () if m.isr is None else m.isr
+            n = 0 if m.isr is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((0, b"".join(part)))
+        if m.leader != -2:
+            part = []
+            v = part.append
+            v(_P_i(m.leader))
+            tagged.append((1, b"".join(part)))
+        if m.replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.replicas is None else m.replicas
+            n = 0 if m.replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((2, b"".join(part)))
+        if m.removing_replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.removing_replicas is None else m.removing_replicas
+            n = 0 if m.removing_replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((3, b"".join(part)))
+        if m.adding_replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.adding_replicas is None else m.adding_replicas
+            n = 0 if m.adding_replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((4, b"".join(part)))
+        if m.leader_recovery_state != -1:
+            part = []
+            v = part.append
+            v(_P_b(m.leader_recovery_state))
+            tagged.append((5, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -499,61 +499,61 @@ def _write_PartitionChangeRecord_1(w, m):
     if m.last_known_elr is not None:
         raise not_in_version("PartitionChangeRecord.last_known_elr")
     w(_P_iu(m.partition_id, m.topic_id))
-    tagged = []
-    if m.isr is not None:
-        part = []
-        v = part.append
-        a = () if m.isr is None else m.isr
-        n = 0 if m.isr is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((0, b"".join(part)))
-    if m.leader != -2:
-        part = []
-        v = part.append
-        v(_P_i(m.leader))
-        tagged.append((1, b"".join(part)))
-    if m.replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.replicas is None else m.replicas
-        n = 0 if m.replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((2, b"".join(part)))
-    if m.removing_replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.removing_replicas is None else m.removing_replicas
-        n = 0 if m.removing_replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((3, b"".join(part)))
-    if m.adding_replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.adding_replicas is None else m.adding_replicas
-        n = 0 if m.adding_replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((4, b"".join(part)))
-    if m.leader_recovery_state != -1:
-        part = []
-        v = part.append
-        v(_P_b(m.leader_recovery_state))
-        tagged.append((5, b"".join(part)))
-    if m.directories is not None:
-        part = []
-        v = part.append
-        a = () if m.directories is None else m.directories
-        n = 0 if m.directories is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((8, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.isr is not None or m.leader != -2 or m.replicas is not None or m.removing_replicas is not None or m.adding_replicas is not None or m.leader_recovery_state != -1 or m.directories is not None or m.unknown_tagged_fields:
+        tagged = []
+        if m.isr is not None:
+            part = []
+            v = part.append
+            a = () if m.isr is None else m.isr
+            n = 0 if m.isr is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((0, b"".join(part)))
+        if m.leader != -2:
+            part = []
+            v = part.append
+            v(_P_i(m.leader))
+            tagged.append((1, b"".join(part)))
+        if m.replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.replicas is None else m.replicas
+            n = 0 if m.replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((2, b"".join(part)))
+        if m.removing_replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.removing_replicas is None else m.removing_replicas
+            n = 0 if m.removing_replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((3, b"".join(part)))
+        if m.adding_replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.adding_replicas is None else m.adding_replicas
+            n = 0 if m.adding_replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((4, b"".join(part)))
+        if m.leader_recovery_state != -1:
+            part = []
+            v = part.append
+            v(_P_b(m.leader_recovery_state))
+            tagged.append((5, b"".join(part)))
+        if m.directories is not None:
+            part = []
+            v = part.append
+            a = () if m.directories is None else m.directories
+            n = 0 if m.directories is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((8, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -561,77 +561,77 @@ def _write_PartitionChangeRecord_1(w, m):
 
 def _write_PartitionChangeRecord_2(w, m):
     w(_P_iu(m.partition_id, m.topic_id))
-    tagged = []
-    if m.isr is not None:
-        part = []
-        v = part.append
-        a = () if m.isr is None else m.isr
-        n = 0 if m.isr is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((0, b"".join(part)))
-    if m.leader != -2:
-        part = []
-        v = part.append
-        v(_P_i(m.leader))
-        tagged.append((1, b"".join(part)))
-    if m.replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.replicas is None else m.replicas
-        n = 0 if m.replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((2, b"".join(part)))
-    if m.removing_replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.removing_replicas is None else m.removing_replicas
-        n = 0 if m.removing_replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((3, b"".join(part)))
-    if m.adding_replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.adding_replicas is None else m.adding_replicas
-        n = 0 if m.adding_replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((4, b"".join(part)))
-    if m.leader_recovery_state != -1:
-        part = []
-        v = part.append
-        v(_P_b(m.leader_recovery_state))
-        tagged.append((5, b"".join(part)))
-    if m.eligible_leader_replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.eligible_leader_replicas is None else m.eligible_leader_replicas
-        n = 0 if m.eligible_leader_replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((6, b"".join(part)))
-    if m.last_known_elr is not None:
-        part = []
-        v = part.append
-        a = () if m.last_known_elr is None else m.last_known_elr
-        n = 0 if m.last_known_elr is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((7, b"".join(part)))
-    if m.directories is not None:
-        part = []
-        v = part.append
-        a = () if m.directories is None else m.directories
-        n = 0 if m.directories is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((8, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.isr is not None or m.leader != -2 or m.replicas is not None or m.removing_replicas is not None or m.adding_replicas is not None or m.leader_recovery_state != -1 or m.eligible_leader_replicas is not None or m.last_known_elr is not None or m.directories is not None or m.unknown_tagged_fields:
+        tagged = []
+        if m.isr is not None:
+            part = []
+            v = part.append
+            a = () if m.isr is None else m.isr
+            n = 0 if m.isr is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((0, b"".join(part)))
+        if m.leader != -2:
+            part = []
+            v = part.append
+            v(_P_i(m.leader))
+            tagged.append((1, b"".join(part)))
+        if m.replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.replicas is None else m.replicas
+            n = 0 if m.replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((2, b"".join(part)))
+        if m.removing_replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.removing_replicas is None else m.removing_replicas
+            n = 0 if m.removing_replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((3, b"".join(part)))
+        if m.adding_replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.adding_replicas is None else m.adding_replicas
+            n = 0 if m.adding_replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((4, b"".join(part)))
+        if m.leader_recovery_state != -1:
+            part = []
+            v = part.append
+            v(_P_b(m.leader_recovery_state))
+            tagged.append((5, b"".join(part)))
+        if m.eligible_leader_replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.eligible_leader_replicas is None else m.eligible_leader_replicas
+            n = 0 if m.eligible_leader_replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((6, b"".join(part)))
+        if m.last_known_elr is not None:
+            part = []
+            v = part.append
+            a = () if m.last_known_elr is None else m.last_known_elr
+            n = 0 if m.last_known_elr is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((7, b"".join(part)))
+        if m.directories is not None:
+            part = []
+            v = part.append
+            a = () if m.directories is None else m.directories
+            n = 0 if m.directories is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((8, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

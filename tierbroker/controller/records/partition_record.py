@@ -377,16 +377,16 @@ def _write_PartitionRecord_0(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(pack(f'>{len(a)}i', *a))
     w(_P_iii(m.leader, m.leader_epoch, m.partition_epoch))
-    tagged = []
-    if m.leader_recovery_state:
-        part = []
-        v = part.append
-        v(_P_b(m.leader_recovery_state))
-        tagged.append((0, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.leader_recovery_state or m.unknown_tagged_fields:
+        tagged = []
+        if m.leader_recovery_state:
+            part = []
+            v = part.append
+            v(_P_b(m.leader_recovery_state))
+            tagged.append((0, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -419,16 +419,16 @@ def _write_PartitionRecord_1(w, m):
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(b"".join(a))
-    tagged = []
-    if m.leader_recovery_state:
-        part = []
-        v = part.append
-        v(_P_b(m.leader_recovery_state))
-        tagged.append((0, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.leader_recovery_state or m.unknown_tagged_fields:
+        tagged = []
+        if m.leader_recovery_state:
+            part = []
+            v = part.append
+            v(_P_b(m.leader_recovery_state))
+            tagged.append((0, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -457,32 +457,32 @@ def _write_PartitionRecord_2(w, m):
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(b"".join(a))
-    tagged = []
-    if m.leader_recovery_state:
-        part = []
-        v = part.append
-        v(_P_b(m.leader_recovery_state))
-        tagged.append((0, b"".join(part)))
-    if m.eligible_leader_replicas is not None:
-        part = []
-        v = part.append
-        a = () if m.eligible_leader_replicas is None else m.eligible_leader_replicas
-        n = 0 if m.eligible_leader_replicas is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((1, b"".join(part)))
-    if m.last_known_elr is not None:
-        part = []
-        v = part.append
-        a = () if m.last_known_elr is None else m.last_known_elr
-        n = 0 if m.last_known_elr is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(pack(f'>{len(a)}i', *a))
-        tagged.append((2, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.leader_recovery_state or m.eligible_leader_replicas is not None or m.last_known_elr is not None or m.unknown_tagged_fields:
+        tagged = []
+        if m.leader_recovery_state:
+            part = []
+            v = part.append
+            v(_P_b(m.leader_recovery_state))
+            tagged.append((0, b"".join(part)))
+        if m.eligible_leader_replicas is not None:
+            part = []
+            v = part.append
+            a = () if m.eligible_leader_replicas is None else m.eligible_leader_replicas
+            n = 0 if m.eligible_leader_replicas is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((1, b"".join(part)))
+        if m.last_known_elr is not None:
+            part = []
+            v = part.append
+            a = () if m.last_known_elr is None else m.last_known_elr
+            n = 0 if m.last_known_elr is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(pack(f'>{len(a)}i', *a))
+            tagged.append((2, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

@@ -70,11 +70,11 @@ def _read_ProducerIdsRecord_0(buf, pos):
 
 def _write_ProducerIdsRecord_0(w, m):
     w(_P_iqq(m.broker_id, m.broker_epoch, m.next_producer_id))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

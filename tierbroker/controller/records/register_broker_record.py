@@ -544,11 +544,11 @@ def _write_RegisterBrokerRecord_0(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
     w(_P_o(m.fenced))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -577,11 +577,11 @@ def _write_RegisterBrokerRecord_1(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
     w(_P_oo(m.fenced, m.in_controlled_shutdown))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -608,11 +608,11 @@ def _write_RegisterBrokerRecord_2(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
     w(_P_oo(m.fenced, m.in_controlled_shutdown))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -637,19 +637,19 @@ def _write_RegisterBrokerRecord_3(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
     w(_P_oo(m.fenced, m.in_controlled_shutdown))
-    tagged = []
-    if m.log_dirs:
-        part = []
-        v = part.append
-        a = m.log_dirs
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((0, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.log_dirs or m.unknown_tagged_fields:
+        tagged = []
+        if m.log_dirs:
+            part = []
+            v = part.append
+            a = m.log_dirs
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((0, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -672,27 +672,27 @@ def _write_RegisterBrokerRecord_4(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
     w(_P_oo(m.fenced, m.in_controlled_shutdown))
-    tagged = []
-    if m.log_dirs:
-        part = []
-        v = part.append
-        a = m.log_dirs
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((0, b"".join(part)))
-    if m.cordoned_log_dirs is not None:
-        part = []
-        v = part.append
-        a = () if m.cordoned_log_dirs is None else m.cordoned_log_dirs
-        n = 0 if m.cordoned_log_dirs is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((1, b"".join(part)))
-    if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+    if m.log_dirs or m.cordoned_log_dirs is not None or m.unknown_tagged_fields:
+        tagged = []
+        if m.log_dirs:
+            part = []
+            v = part.append
+            a = m.log_dirs
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((0, b"".join(part)))
+        if m.cordoned_log_dirs is not None:
+            part = []
+            v = part.append
+            a = () if m.cordoned_log_dirs is None else m.cordoned_log_dirs
+            n = 0 if m.cordoned_log_dirs is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((1, b"".join(part)))
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

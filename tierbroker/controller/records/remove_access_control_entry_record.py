@@ -66,11 +66,11 @@ def _read_RemoveAccessControlEntryRecord_0(buf, pos):
 
 def _write_RemoveAccessControlEntryRecord_0(w, m):
     w(_P_u(m.id))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

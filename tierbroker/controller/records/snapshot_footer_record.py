@@ -62,11 +62,11 @@ def _read_SnapshotFooterRecord_0(buf, pos):
 
 def _write_SnapshotFooterRecord_0(w, m):
     w(_P_h(m.version))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

@@ -65,11 +65,11 @@ def _read_SnapshotHeaderRecord_0(buf, pos):
 
 def _write_SnapshotHeaderRecord_0(w, m):
     w(_P_hq(m.version, m.last_contained_log_timestamp))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

@@ -88,11 +88,11 @@ def _write_TopicRecord_0(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
     w(_P_u(m.topic_id))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

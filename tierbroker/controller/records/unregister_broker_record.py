@@ -67,11 +67,11 @@ def _read_UnregisterBrokerRecord_0(buf, pos):
 
 def _write_UnregisterBrokerRecord_0(w, m):
     w(_P_iq(m.broker_id, m.broker_epoch))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

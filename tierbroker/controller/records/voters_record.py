@@ -244,11 +244,11 @@ def _write_VotersRecord_0(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     for x in a:
         _write_Voter_0(w, x)
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

@@ -64,11 +64,11 @@ def _read_ZkMigrationStateRecord_0(buf, pos):
 
 def _write_ZkMigrationStateRecord_0(w, m):
     w(_P_b(m.zk_migration_state))
-    tagged = []
     if m.unknown_tagged_fields:
-        tagged += m.unknown_tagged_fields.items()
-        tagged.sort()
-    if tagged:
+        tagged = []
+        if m.unknown_tagged_fields:
+            tagged += m.unknown_tagged_fields.items()
+            tagged.sort()
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

@@ -399,36 +399,36 @@ def _write_ApiVersionsResponse_3(w, m):
     for x in a:
         w(_P_hhhB(x.api_key, x.min_version, x.max_version, 0))
     w(_P_i(m.throttle_time_ms))
-    tagged = []
-    if m.supported_features:
-        part = []
-        v = part.append
-        a = m.supported_features
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        for x in a:
-            _write_SupportedFeatureKey_3(v, x)
-        tagged.append((0, b"".join(part)))
-    if m.finalized_features_epoch != -1:
-        part = []
-        v = part.append
-        v(_P_q(m.finalized_features_epoch))
-        tagged.append((1, b"".join(part)))
-    if m.finalized_features:
-        part = []
-        v = part.append
-        a = m.finalized_features
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        for x in a:
-            _write_FinalizedFeatureKey_3(v, x)
-        tagged.append((2, b"".join(part)))
-    if m.zk_migration_ready:
-        part = []
-        v = part.append
-        v(_P_o(m.zk_migration_ready))
-        tagged.append((3, b"".join(part)))
-    if tagged:
+    if m.supported_features or m.finalized_features_epoch != -1 or m.finalized_features or m.zk_migration_ready:
+        tagged = []
+        if m.supported_features:
+            part = []
+            v = part.append
+            a = m.supported_features
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            for x in a:
+                _write_SupportedFeatureKey_3(v, x)
+            tagged.append((0, b"".join(part)))
+        if m.finalized_features_epoch != -1:
+            part = []
+            v = part.append
+            v(_P_q(m.finalized_features_epoch))
+            tagged.append((1, b"".join(part)))
+        if m.finalized_features:
+            part = []
+            v = part.append
+            a = m.finalized_features
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            for x in a:
+                _write_FinalizedFeatureKey_3(v, x)
+            tagged.append((2, b"".join(part)))
+        if m.zk_migration_ready:
+            part = []
+            v = part.append
+            v(_P_o(m.zk_migration_ready))
+            tagged.append((3, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

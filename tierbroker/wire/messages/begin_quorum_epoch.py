@@ -628,17 +628,17 @@ def _write_BeginQuorumEpochResponse_1(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     for x in a:
         _write_ResponseTopicData_1(w, x)
-    tagged = []
     if m.node_endpoints:
-        part = []
-        v = part.append
-        a = m.node_endpoints
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        for x in a:
-            _write_NodeEndpoint_1(v, x)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.node_endpoints:
+            part = []
+            v = part.append
+            a = m.node_endpoints
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            for x in a:
+                _write_NodeEndpoint_1(v, x)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

@@ -197,16 +197,16 @@ def _write_BrokerHeartbeatRequest_1(w, m):
     if m.cordoned_log_dirs is not None:
         raise not_in_version("BrokerHeartbeatRequest.cordoned_log_dirs")
     w(_P_iqqoo(m.broker_id, m.broker_epoch, m.current_metadata_offset, m.want_fence, m.want_shut_down))
-    tagged = []
     if m.offline_log_dirs:
-        part = []
-        v = part.append
-        a = m.offline_log_dirs
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.offline_log_dirs:
+            part = []
+            v = part.append
+            a = m.offline_log_dirs
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -214,24 +214,24 @@ def _write_BrokerHeartbeatRequest_1(w, m):
 
 def _write_BrokerHeartbeatRequest_2(w, m):
     w(_P_iqqoo(m.broker_id, m.broker_epoch, m.current_metadata_offset, m.want_fence, m.want_shut_down))
-    tagged = []
-    if m.offline_log_dirs:
-        part = []
-        v = part.append
-        a = m.offline_log_dirs
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((0, b"".join(part)))
-    if m.cordoned_log_dirs is not None:
-        part = []
-        v = part.append
-        a = () if m.cordoned_log_dirs is None else m.cordoned_log_dirs
-        n = 0 if m.cordoned_log_dirs is None else len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(b"".join(a))
-        tagged.append((1, b"".join(part)))
-    if tagged:
+    if m.offline_log_dirs or m.cordoned_log_dirs is not None:
+        tagged = []
+        if m.offline_log_dirs:
+            part = []
+            v = part.append
+            a = m.offline_log_dirs
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((0, b"".join(part)))
+        if m.cordoned_log_dirs is not None:
+            part = []
+            v = part.append
+            a = () if m.cordoned_log_dirs is None else m.cordoned_log_dirs
+            n = 0 if m.cordoned_log_dirs is None else len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(b"".join(a))
+            tagged.append((1, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

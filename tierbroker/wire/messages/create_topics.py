@@ -756,13 +756,13 @@ def _write_CreatableTopicResult_5(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     for x in a:
         _write_CreatableTopicConfigs_5(w, x)
-    tagged = []
     if m.topic_config_error_code:
-        part = []
-        v = part.append
-        v(_P_h(m.topic_config_error_code))
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.topic_config_error_code:
+            part = []
+            v = part.append
+            v(_P_h(m.topic_config_error_code))
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -794,13 +794,13 @@ def _write_CreatableTopicResult_7(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     for x in a:
         _write_CreatableTopicConfigs_5(w, x)
-    tagged = []
     if m.topic_config_error_code:
-        part = []
-        v = part.append
-        v(_P_h(m.topic_config_error_code))
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.topic_config_error_code:
+            part = []
+            v = part.append
+            v(_P_h(m.topic_config_error_code))
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

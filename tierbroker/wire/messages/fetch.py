@@ -183,7 +183,7 @@ class FetchRequest:
     __slots__ = ("cluster_id", "replica_id", "replica_state", "max_wait_ms", "min_bytes", "max_bytes", "isolation_level", "session_id", "session_epoch", "topics", "forgotten_topics_data", "rack_id")
     cluster_id: str | None
     replica_id: int
-    replica_state: ReplicaState
+    replica_state: ReplicaState | None
     max_wait_ms: int
     min_bytes: int
     max_bytes: int
@@ -198,7 +198,7 @@ class FetchRequest:
         self,
         cluster_id: str | None = None,
         replica_id: int = -1,
-        replica_state: ReplicaState = ...,  # type: ignore[assignment]
+        replica_state: ReplicaState | None = None,
         max_wait_ms: int = 0,
         min_bytes: int = 0,
         max_bytes: int = 2147483647,
@@ -211,7 +211,7 @@ class FetchRequest:
     ) -> None:
         self.cluster_id = cluster_id
         self.replica_id = replica_id
-        self.replica_state = ReplicaState() if replica_state is ... else replica_state
+        self.replica_state = replica_state
         self.max_wait_ms = max_wait_ms
         self.min_bytes = min_bytes
         self.max_bytes = max_bytes
@@ -301,9 +301,9 @@ class PartitionData:
     high_watermark: int
     last_stable_offset: int
     log_start_offset: int
-    diverging_epoch: EpochEndOffset
-    current_leader: LeaderIdAndEpoch
-    snapshot_id: SnapshotId
+    diverging_epoch: EpochEndOffset | None
+    current_leader: LeaderIdAndEpoch | None
+    snapshot_id: SnapshotId | None
     aborted_transactions: list[AbortedTransaction] | None
     preferred_read_replica: int
     records: Blob | None
@@ -315,9 +315,9 @@ class PartitionData:
         high_watermark: int = 0,
         last_stable_offset: int = -1,
         log_start_offset: int = -1,
-        diverging_epoch: EpochEndOffset = ...,  # type: ignore[assignment]
-        current_leader: LeaderIdAndEpoch = ...,  # type: ignore[assignment]
-        snapshot_id: SnapshotId = ...,  # type: ignore[assignment]
+        diverging_epoch: EpochEndOffset | None = None,
+        current_leader: LeaderIdAndEpoch | None = None,
+        snapshot_id: SnapshotId | None = None,
         aborted_transactions: list[AbortedTransaction] | None = ...,  # type: ignore[assignment]
         preferred_read_replica: int = -1,
         records: Blob | None = None,
@@ -327,9 +327,9 @@ class PartitionData:
         self.high_watermark = high_watermark
         self.last_stable_offset = last_stable_offset
         self.log_start_offset = log_start_offset
-        self.diverging_epoch = EpochEndOffset() if diverging_epoch is ... else diverging_epoch
-        self.current_leader = LeaderIdAndEpoch() if current_leader is ... else current_leader
-        self.snapshot_id = SnapshotId() if snapshot_id is ... else snapshot_id
+        self.diverging_epoch = diverging_epoch
+        self.current_leader = current_leader
+        self.snapshot_id = snapshot_id
         self.aborted_transactions = [] if aborted_transactions is ... else aborted_transactions
         self.preferred_read_replica = preferred_read_replica
         self.records = records
@@ -407,12 +407,6 @@ class FetchResponse:
     __repr__ = structs_repr
 
 
-_DEFAULT_EpochEndOffset = EpochEndOffset()
-_DEFAULT_LeaderIdAndEpoch = LeaderIdAndEpoch()
-_DEFAULT_ReplicaState = ReplicaState()
-_DEFAULT_SnapshotId = SnapshotId()
-
-
 def _read_FetchTopic_4(buf, pos):
     n, = _U_h(buf, pos)
     pos += 2
@@ -447,7 +441,7 @@ def _read_FetchRequest_4(buf, pos):
     for _ in range(n):
         item, pos = _read_FetchTopic_4(buf, pos)
         topics.append(item)
-    return FetchRequest(None, replica_id, ReplicaState(), max_wait_ms, min_bytes, max_bytes, isolation_level, 0, -1, topics), pos
+    return FetchRequest(None, replica_id, None, max_wait_ms, min_bytes, max_bytes, isolation_level, 0, -1, topics), pos
 
 
 def _read_FetchTopic_5(buf, pos):
@@ -484,7 +478,7 @@ def _read_FetchRequest_5(buf, pos):
     for _ in range(n):
         item, pos = _read_FetchTopic_5(buf, pos)
         topics.append(item)
-    return FetchRequest(None, replica_id, ReplicaState(), max_wait_ms, min_bytes, max_bytes, isolation_level, 0, -1, topics), pos
+    return FetchRequest(None, replica_id, None, max_wait_ms, min_bytes, max_bytes, isolation_level, 0, -1, topics), pos
 
 
 def _read_ForgottenTopic_7(buf, pos):
@@ -527,7 +521,7 @@ def _read_FetchRequest_7(buf, pos):
     for _ in range(n):
         item, pos = _read_ForgottenTopic_7(buf, pos)
         forgotten_topics_data.append(item)
-    return FetchRequest(None, replica_id, ReplicaState(), max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics, forgotten_topics_data), pos
+    return FetchRequest(None, replica_id, None, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics, forgotten_topics_data), pos
 
 
 def _read_FetchTopic_9(buf, pos):
@@ -574,7 +568,7 @@ def _read_FetchRequest_9(buf, pos):
     for _ in range(n):
         item, pos = _read_ForgottenTopic_7(buf, pos)
         forgotten_topics_data.append(item)
-    return FetchRequest(None, replica_id, ReplicaState(), max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics, forgotten_topics_data), pos
+    return FetchRequest(None, replica_id, None, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics, forgotten_topics_data), pos
 
 
 def _read_FetchRequest_11(buf, pos):
@@ -605,7 +599,7 @@ def _read_FetchRequest_11(buf, pos):
     end = pos + n
     rack_id = str(buf[pos:end], "utf-8")
     pos = end
-    return FetchRequest(None, replica_id, ReplicaState(), max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics, forgotten_topics_data, rack_id), pos
+    return FetchRequest(None, replica_id, None, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics, forgotten_topics_data, rack_id), pos
 
 
 def _read_FetchPartition_12(buf, pos):
@@ -738,7 +732,7 @@ def _read_FetchRequest_12(buf, pos):
                     raise wrong_tag_size('cluster_id', tag_size)
             else:
                 pos = tag_end
-    return FetchRequest(cluster_id, replica_id, ReplicaState(), max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics, forgotten_topics_data, rack_id), pos
+    return FetchRequest(cluster_id, replica_id, None, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics, forgotten_topics_data, rack_id), pos
 
 
 def _read_FetchTopic_13(buf, pos):
@@ -843,7 +837,7 @@ def _read_FetchRequest_13(buf, pos):
                     raise wrong_tag_size('cluster_id', tag_size)
             else:
                 pos = tag_end
-    return FetchRequest(cluster_id, replica_id, ReplicaState(), max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics, forgotten_topics_data, rack_id), pos
+    return FetchRequest(cluster_id, replica_id, None, max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics, forgotten_topics_data, rack_id), pos
 
 
 def _read_ReplicaState_15(buf, pos):
@@ -894,7 +888,7 @@ def _read_FetchRequest_15(buf, pos):
     tags = buf[pos]
     pos += 1
     cluster_id = None
-    replica_state = ReplicaState()
+    replica_state = None
     if tags:
         tags, pos = tag_count(buf, pos, tags)
         for _ in range(tags):
@@ -1005,7 +999,7 @@ def _read_FetchRequest_17(buf, pos):
     tags = buf[pos]
     pos += 1
     cluster_id = None
-    replica_state = ReplicaState()
+    replica_state = None
     if tags:
         tags, pos = tag_count(buf, pos, tags)
         for _ in range(tags):
@@ -1122,7 +1116,7 @@ def _read_FetchRequest_18(buf, pos):
     tags = buf[pos]
     pos += 1
     cluster_id = None
-    replica_state = ReplicaState()
+    replica_state = None
     if tags:
         tags, pos = tag_count(buf, pos, tags)
         for _ in range(tags):
@@ -1169,7 +1163,7 @@ def _write_FetchTopic_4(w, m):
 
 
 def _write_FetchRequest_4(w, m):
-    if m.replica_state != _DEFAULT_ReplicaState:
+    if m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
         raise not_in_version("FetchRequest.replica_state")
     if m.forgotten_topics_data:
         raise not_in_version("FetchRequest.forgotten_topics_data")
@@ -1196,7 +1190,7 @@ def _write_FetchTopic_5(w, m):
 
 
 def _write_FetchRequest_5(w, m):
-    if m.replica_state != _DEFAULT_ReplicaState:
+    if m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
         raise not_in_version("FetchRequest.replica_state")
     if m.forgotten_topics_data:
         raise not_in_version("FetchRequest.forgotten_topics_data")
@@ -1216,7 +1210,7 @@ def _write_ForgottenTopic_7(w, m):
 
 
 def _write_FetchRequest_7(w, m):
-    if m.replica_state != _DEFAULT_ReplicaState:
+    if m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
         raise not_in_version("FetchRequest.replica_state")
     a = m.topics
     w(_P_iiiibiii(m.replica_id, m.max_wait_ms, m.min_bytes, m.max_bytes, m.isolation_level, m.session_id, m.session_epoch, len(a)))
@@ -1245,7 +1239,7 @@ def _write_FetchTopic_9(w, m):
 
 
 def _write_FetchRequest_9(w, m):
-    if m.replica_state != _DEFAULT_ReplicaState:
+    if m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
         raise not_in_version("FetchRequest.replica_state")
     a = m.topics
     w(_P_iiiibiii(m.replica_id, m.max_wait_ms, m.min_bytes, m.max_bytes, m.isolation_level, m.session_id, m.session_epoch, len(a)))
@@ -1258,7 +1252,7 @@ def _write_FetchRequest_9(w, m):
 
 
 def _write_FetchRequest_11(w, m):
-    if m.replica_state != _DEFAULT_ReplicaState:
+    if m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
         raise not_in_version("FetchRequest.replica_state")
     a = m.topics
     w(_P_iiiibiii(m.replica_id, m.max_wait_ms, m.min_bytes, m.max_bytes, m.isolation_level, m.session_id, m.session_epoch, len(a)))
@@ -1299,7 +1293,7 @@ def _write_ForgottenTopic_12(w, m):
 
 
 def _write_FetchRequest_12(w, m):
-    if m.replica_state != _DEFAULT_ReplicaState:
+    if m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
         raise not_in_version("FetchRequest.replica_state")
     a = m.topics
     w(_P_iiiibii(m.replica_id, m.max_wait_ms, m.min_bytes, m.max_bytes, m.isolation_level, m.session_id, m.session_epoch))
@@ -1316,16 +1310,16 @@ def _write_FetchRequest_12(w, m):
     n = len(s) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
-    tagged = []
     if m.cluster_id is not None:
-        part = []
-        v = part.append
-        s = b"" if m.cluster_id is None else m.cluster_id.encode()
-        n = 0 if m.cluster_id is None else len(s) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(s)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.cluster_id is not None:
+            part = []
+            v = part.append
+            s = b"" if m.cluster_id is None else m.cluster_id.encode()
+            n = 0 if m.cluster_id is None else len(s) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(s)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -1351,7 +1345,7 @@ def _write_ForgottenTopic_13(w, m):
 
 
 def _write_FetchRequest_13(w, m):
-    if m.replica_state != _DEFAULT_ReplicaState:
+    if m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
         raise not_in_version("FetchRequest.replica_state")
     a = m.topics
     w(_P_iiiibii(m.replica_id, m.max_wait_ms, m.min_bytes, m.max_bytes, m.isolation_level, m.session_id, m.session_epoch))
@@ -1368,16 +1362,16 @@ def _write_FetchRequest_13(w, m):
     n = len(s) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
-    tagged = []
     if m.cluster_id is not None:
-        part = []
-        v = part.append
-        s = b"" if m.cluster_id is None else m.cluster_id.encode()
-        n = 0 if m.cluster_id is None else len(s) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(s)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.cluster_id is not None:
+            part = []
+            v = part.append
+            s = b"" if m.cluster_id is None else m.cluster_id.encode()
+            n = 0 if m.cluster_id is None else len(s) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(s)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -1405,21 +1399,21 @@ def _write_FetchRequest_15(w, m):
     n = len(s) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
-    tagged = []
-    if m.cluster_id is not None:
-        part = []
-        v = part.append
-        s = b"" if m.cluster_id is None else m.cluster_id.encode()
-        n = 0 if m.cluster_id is None else len(s) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(s)
-        tagged.append((0, b"".join(part)))
-    if m.replica_state != _DEFAULT_ReplicaState:
-        part = []
-        v = part.append
-        _write_ReplicaState_15(v, m.replica_state)
-        tagged.append((1, b"".join(part)))
-    if tagged:
+    if m.cluster_id is not None or m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
+        tagged = []
+        if m.cluster_id is not None:
+            part = []
+            v = part.append
+            s = b"" if m.cluster_id is None else m.cluster_id.encode()
+            n = 0 if m.cluster_id is None else len(s) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(s)
+            tagged.append((0, b"".join(part)))
+        if m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
+            part = []
+            v = part.append
+            _write_ReplicaState_15(v, m.replica_state)
+            tagged.append((1, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -1427,13 +1421,13 @@ def _write_FetchRequest_15(w, m):
 
 def _write_FetchPartition_17(w, m):
     w(_P_iiqiqi(m.partition, m.current_leader_epoch, m.fetch_offset, m.last_fetched_epoch, m.log_start_offset, m.partition_max_bytes))
-    tagged = []
     if m.replica_directory_id != ZERO_UUID:
-        part = []
-        v = part.append
-        v(_P_u(m.replica_directory_id))
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.replica_directory_id != ZERO_UUID:
+            part = []
+            v = part.append
+            v(_P_u(m.replica_directory_id))
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -1467,21 +1461,21 @@ def _write_FetchRequest_17(w, m):
     n = len(s) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
-    tagged = []
-    if m.cluster_id is not None:
-        part = []
-        v = part.append
-        s = b"" if m.cluster_id is None else m.cluster_id.encode()
-        n = 0 if m.cluster_id is None else len(s) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(s)
-        tagged.append((0, b"".join(part)))
-    if m.replica_state != _DEFAULT_ReplicaState:
-        part = []
-        v = part.append
-        _write_ReplicaState_15(v, m.replica_state)
-        tagged.append((1, b"".join(part)))
-    if tagged:
+    if m.cluster_id is not None or m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
+        tagged = []
+        if m.cluster_id is not None:
+            part = []
+            v = part.append
+            s = b"" if m.cluster_id is None else m.cluster_id.encode()
+            n = 0 if m.cluster_id is None else len(s) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(s)
+            tagged.append((0, b"".join(part)))
+        if m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
+            part = []
+            v = part.append
+            _write_ReplicaState_15(v, m.replica_state)
+            tagged.append((1, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -1489,18 +1483,18 @@ def _write_FetchRequest_17(w, m):
 
 def _write_FetchPartition_18(w, m):
     w(_P_iiqiqi(m.partition, m.current_leader_epoch, m.fetch_offset, m.last_fetched_epoch, m.log_start_offset, m.partition_max_bytes))
-    tagged = []
-    if m.replica_directory_id != ZERO_UUID:
-        part = []
-        v = part.append
-        v(_P_u(m.replica_directory_id))
-        tagged.append((0, b"".join(part)))
-    if m.high_watermark != 9223372036854775807:
-        part = []
-        v = part.append
-        v(_P_q(m.high_watermark))
-        tagged.append((1, b"".join(part)))
-    if tagged:
+    if m.replica_directory_id != ZERO_UUID or m.high_watermark != 9223372036854775807:
+        tagged = []
+        if m.replica_directory_id != ZERO_UUID:
+            part = []
+            v = part.append
+            v(_P_u(m.replica_directory_id))
+            tagged.append((0, b"".join(part)))
+        if m.high_watermark != 9223372036854775807:
+            part = []
+            v = part.append
+            v(_P_q(m.high_watermark))
+            tagged.append((1, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -1534,21 +1528,21 @@ def _write_FetchRequest_18(w, m):
     n = len(s) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
-    tagged = []
-    if m.cluster_id is not None:
-        part = []
-        v = part.append
-        s = b"" if m.cluster_id is None else m.cluster_id.encode()
-        n = 0 if m.cluster_id is None else len(s) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(s)
-        tagged.append((0, b"".join(part)))
-    if m.replica_state != _DEFAULT_ReplicaState:
-        part = []
-        v = part.append
-        _write_ReplicaState_15(v, m.replica_state)
-        tagged.append((1, b"".join(part)))
-    if tagged:
+    if m.cluster_id is not None or m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
+        tagged = []
+        if m.cluster_id is not None:
+            part = []
+            v = part.append
+            s = b"" if m.cluster_id is None else m.cluster_id.encode()
+            n = 0 if m.cluster_id is None else len(s) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(s)
+            tagged.append((0, b"".join(part)))
+        if m.replica_state is not None and (m.replica_state.replica_id != -1 or m.replica_state.replica_epoch != -1):
+            part = []
+            v = part.append
+            _write_ReplicaState_15(v, m.replica_state)
+            tagged.append((1, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -1580,7 +1574,7 @@ def _read_PartitionData_4(buf, pos):
         end = pos + n
         records = buf[pos:end]
         pos = end
-    return PartitionData(partition_index, error_code, high_watermark, last_stable_offset, -1, EpochEndOffset(), LeaderIdAndEpoch(), SnapshotId(), aborted_transactions, -1, records), pos
+    return PartitionData(partition_index, error_code, high_watermark, last_stable_offset, -1, None, None, None, aborted_transactions, -1, records), pos
 
 
 def _read_FetchableTopicResponse_4(buf, pos):
@@ -1644,7 +1638,7 @@ def _read_PartitionData_5(buf, pos):
         end = pos + n
         records = buf[pos:end]
         pos = end
-    return PartitionData(partition_index, error_code, high_watermark, last_stable_offset, log_start_offset, EpochEndOffset(), LeaderIdAndEpoch(), SnapshotId(), aborted_transactions, -1, records), pos
+    return PartitionData(partition_index, error_code, high_watermark, last_stable_offset, log_start_offset, None, None, None, aborted_transactions, -1, records), pos
 
 
 def _read_FetchableTopicResponse_5(buf, pos):
@@ -1722,7 +1716,7 @@ def _read_PartitionData_11(buf, pos):
         end = pos + n
         records = buf[pos:end]
         pos = end
-    return PartitionData(partition_index, error_code, high_watermark, last_stable_offset, log_start_offset, EpochEndOffset(), LeaderIdAndEpoch(), SnapshotId(), aborted_transactions, preferred_read_replica, records), pos
+    return PartitionData(partition_index, error_code, high_watermark, last_stable_offset, log_start_offset, None, None, None, aborted_transactions, preferred_read_replica, records), pos
 
 
 def _read_FetchableTopicResponse_11(buf, pos):
@@ -1820,9 +1814,9 @@ def _read_PartitionData_12(buf, pos):
         pos = end
     tags = buf[pos]
     pos += 1
-    diverging_epoch = EpochEndOffset()
-    current_leader = LeaderIdAndEpoch()
-    snapshot_id = SnapshotId()
+    diverging_epoch = None
+    current_leader = None
+    snapshot_id = None
     if tags:
         tags, pos = tag_count(buf, pos, tags)
         for _ in range(tags):
@@ -2014,11 +2008,11 @@ def _read_FetchResponse_16(buf, pos):
 
 
 def _write_PartitionData_4(w, m):
-    if m.diverging_epoch != _DEFAULT_EpochEndOffset:
+    if m.diverging_epoch is not None and (m.diverging_epoch.epoch != -1 or m.diverging_epoch.end_offset != -1):
         raise not_in_version("PartitionData.diverging_epoch")
-    if m.current_leader != _DEFAULT_LeaderIdAndEpoch:
+    if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1):
         raise not_in_version("PartitionData.current_leader")
-    if m.snapshot_id != _DEFAULT_SnapshotId:
+    if m.snapshot_id is not None and (m.snapshot_id.end_offset != -1 or m.snapshot_id.epoch != -1):
         raise not_in_version("PartitionData.snapshot_id")
     if m.preferred_read_replica != -1:
         raise not_in_version("PartitionData.preferred_read_replica")
@@ -2053,11 +2047,11 @@ def _write_FetchResponse_4(w, m):
 
 
 def _write_PartitionData_5(w, m):
-    if m.diverging_epoch != _DEFAULT_EpochEndOffset:
+    if m.diverging_epoch is not None and (m.diverging_epoch.epoch != -1 or m.diverging_epoch.end_offset != -1):
         raise not_in_version("PartitionData.diverging_epoch")
-    if m.current_leader != _DEFAULT_LeaderIdAndEpoch:
+    if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1):
         raise not_in_version("PartitionData.current_leader")
-    if m.snapshot_id != _DEFAULT_SnapshotId:
+    if m.snapshot_id is not None and (m.snapshot_id.end_offset != -1 or m.snapshot_id.epoch != -1):
         raise not_in_version("PartitionData.snapshot_id")
     if m.preferred_read_replica != -1:
         raise not_in_version("PartitionData.preferred_read_replica")
@@ -2101,11 +2095,11 @@ def _write_FetchResponse_7(w, m):
 
 
 def _write_PartitionData_11(w, m):
-    if m.diverging_epoch != _DEFAULT_EpochEndOffset:
+    if m.diverging_epoch is not None and (m.diverging_epoch.epoch != -1 or m.diverging_epoch.end_offset != -1):
         raise not_in_version("PartitionData.diverging_epoch")
-    if m.current_leader != _DEFAULT_LeaderIdAndEpoch:
+    if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1):
         raise not_in_version("PartitionData.current_leader")
-    if m.snapshot_id != _DEFAULT_SnapshotId:
+    if m.snapshot_id is not None and (m.snapshot_id.end_offset != -1 or m.snapshot_id.epoch != -1):
         raise not_in_version("PartitionData.snapshot_id")
     a = () if m.aborted_transactions is None else m.aborted_transactions
     w(_P_ihqqqi(m.partition_index, m.error_code, m.high_watermark, m.last_stable_offset, m.log_start_offset, -1 if m.aborted_transactions is None else len(a)))
@@ -2159,23 +2153,23 @@ def _write_PartitionData_12(w, m):
     n = 0 if m.records is None else len(s) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
-    tagged = []
-    if m.diverging_epoch != _DEFAULT_EpochEndOffset:
-        part = []
-        v = part.append
-        _write_EpochEndOffset_12(v, m.diverging_epoch)
-        tagged.append((0, b"".join(part)))
-    if m.current_leader != _DEFAULT_LeaderIdAndEpoch:
-        part = []
-        v = part.append
-        _write_LeaderIdAndEpoch_12(v, m.current_leader)
-        tagged.append((1, b"".join(part)))
-    if m.snapshot_id != _DEFAULT_SnapshotId:
-        part = []
-        v = part.append
-        _write_SnapshotId_12(v, m.snapshot_id)
-        tagged.append((2, b"".join(part)))
-    if tagged:
+    if m.diverging_epoch is not None and (m.diverging_epoch.epoch != -1 or m.diverging_epoch.end_offset != -1) or m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1) or m.snapshot_id is not None and (m.snapshot_id.end_offset != -1 or m.snapshot_id.epoch != -1):
+        tagged = []
+        if m.diverging_epoch is not None and (m.diverging_epoch.epoch != -1 or m.diverging_epoch.end_offset != -1):
+            part = []
+            v = part.append
+            _write_EpochEndOffset_12(v, m.diverging_epoch)
+            tagged.append((0, b"".join(part)))
+        if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1):
+            part = []
+            v = part.append
+            _write_LeaderIdAndEpoch_12(v, m.current_leader)
+            tagged.append((1, b"".join(part)))
+        if m.snapshot_id is not None and (m.snapshot_id.end_offset != -1 or m.snapshot_id.epoch != -1):
+            part = []
+            v = part.append
+            _write_SnapshotId_12(v, m.snapshot_id)
+            tagged.append((2, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -2249,17 +2243,17 @@ def _write_FetchResponse_16(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     for x in a:
         _write_FetchableTopicResponse_13(w, x)
-    tagged = []
     if m.node_endpoints:
-        part = []
-        v = part.append
-        a = m.node_endpoints
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        for x in a:
-            _write_NodeEndpoint_16(v, x)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.node_endpoints:
+            part = []
+            v = part.append
+            a = m.node_endpoints
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            for x in a:
+                _write_NodeEndpoint_16(v, x)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

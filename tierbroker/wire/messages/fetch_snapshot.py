@@ -180,7 +180,7 @@ class ResponsePartitionSnapshot:
     index: int
     error_code: int
     snapshot_id: ResponseSnapshotId
-    current_leader: LeaderIdAndEpoch
+    current_leader: LeaderIdAndEpoch | None
     size: int
     position: int
     unaligned_records: Blob | None
@@ -190,7 +190,7 @@ class ResponsePartitionSnapshot:
         index: int = 0,
         error_code: int = 0,
         snapshot_id: ResponseSnapshotId = ...,  # type: ignore[assignment]
-        current_leader: LeaderIdAndEpoch = ...,  # type: ignore[assignment]
+        current_leader: LeaderIdAndEpoch | None = None,
         size: int = 0,
         position: int = 0,
         unaligned_records: Blob | None = None,
@@ -198,7 +198,7 @@ class ResponsePartitionSnapshot:
         self.index = index
         self.error_code = error_code
         self.snapshot_id = ResponseSnapshotId() if snapshot_id is ... else snapshot_id
-        self.current_leader = LeaderIdAndEpoch() if current_leader is ... else current_leader
+        self.current_leader = current_leader
         self.size = size
         self.position = position
         self.unaligned_records = unaligned_records
@@ -265,9 +265,6 @@ class FetchSnapshotResponse:
 
     __eq__ = structs_equal
     __repr__ = structs_repr
-
-
-_DEFAULT_LeaderIdAndEpoch = LeaderIdAndEpoch()
 
 
 def _read_RequestSnapshotId_0(buf, pos):
@@ -488,16 +485,16 @@ def _write_FetchSnapshotRequest_0(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     for x in a:
         _write_RequestTopicSnapshot_0(w, x)
-    tagged = []
     if m.cluster_id is not None:
-        part = []
-        v = part.append
-        s = b"" if m.cluster_id is None else m.cluster_id.encode()
-        n = 0 if m.cluster_id is None else len(s) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(s)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.cluster_id is not None:
+            part = []
+            v = part.append
+            s = b"" if m.cluster_id is None else m.cluster_id.encode()
+            n = 0 if m.cluster_id is None else len(s) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(s)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -507,13 +504,13 @@ def _write_RequestPartitionSnapshot_1(w, m):
     w(_P_ii(m.partition, m.current_leader_epoch))
     _write_RequestSnapshotId_0(w, m.snapshot_id)
     w(_P_q(m.position))
-    tagged = []
     if m.replica_directory_id != ZERO_UUID:
-        part = []
-        v = part.append
-        v(_P_u(m.replica_directory_id))
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.replica_directory_id != ZERO_UUID:
+            part = []
+            v = part.append
+            v(_P_u(m.replica_directory_id))
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -539,16 +536,16 @@ def _write_FetchSnapshotRequest_1(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     for x in a:
         _write_RequestTopicSnapshot_1(w, x)
-    tagged = []
     if m.cluster_id is not None:
-        part = []
-        v = part.append
-        s = b"" if m.cluster_id is None else m.cluster_id.encode()
-        n = 0 if m.cluster_id is None else len(s) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        v(s)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.cluster_id is not None:
+            part = []
+            v = part.append
+            s = b"" if m.cluster_id is None else m.cluster_id.encode()
+            n = 0 if m.cluster_id is None else len(s) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            v(s)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -586,7 +583,7 @@ def _read_ResponsePartitionSnapshot_0(buf, pos):
     pos = end
     tags = buf[pos]
     pos += 1
-    current_leader = LeaderIdAndEpoch()
+    current_leader = None
     if tags:
         tags, pos = tag_count(buf, pos, tags)
         for _ in range(tags):
@@ -732,13 +729,13 @@ def _write_ResponsePartitionSnapshot_0(w, m):
     n = len(s) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
-    tagged = []
-    if m.current_leader != _DEFAULT_LeaderIdAndEpoch:
-        part = []
-        v = part.append
-        _write_LeaderIdAndEpoch_0(v, m.current_leader)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+    if m.current_leader is not None and (m.current_leader.leader_id or m.current_leader.leader_epoch):
+        tagged = []
+        if m.current_leader is not None and (m.current_leader.leader_id or m.current_leader.leader_epoch):
+            part = []
+            v = part.append
+            _write_LeaderIdAndEpoch_0(v, m.current_leader)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -785,17 +782,17 @@ def _write_FetchSnapshotResponse_1(w, m):
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     for x in a:
         _write_ResponseTopicSnapshot_0(w, x)
-    tagged = []
     if m.node_endpoints:
-        part = []
-        v = part.append
-        a = m.node_endpoints
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        for x in a:
-            _write_NodeEndpoint_1(v, x)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.node_endpoints:
+            part = []
+            v = part.append
+            a = m.node_endpoints
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            for x in a:
+                _write_NodeEndpoint_1(v, x)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

@@ -166,7 +166,7 @@ class PartitionProduceResponse:
     log_start_offset: int
     record_errors: list[BatchIndexAndErrorMessage]
     error_message: str | None
-    current_leader: LeaderIdAndEpoch
+    current_leader: LeaderIdAndEpoch | None
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class PartitionProduceResponse:
         log_start_offset: int = -1,
         record_errors: list[BatchIndexAndErrorMessage] = ...,  # type: ignore[assignment]
         error_message: str | None = None,
-        current_leader: LeaderIdAndEpoch = ...,  # type: ignore[assignment]
+        current_leader: LeaderIdAndEpoch | None = None,
     ) -> None:
         self.index = index
         self.error_code = error_code
@@ -186,7 +186,7 @@ class PartitionProduceResponse:
         self.log_start_offset = log_start_offset
         self.record_errors = [] if record_errors is ... else record_errors
         self.error_message = error_message
-        self.current_leader = LeaderIdAndEpoch() if current_leader is ... else current_leader
+        self.current_leader = current_leader
 
     __eq__ = structs_equal
     __repr__ = structs_repr
@@ -253,9 +253,6 @@ class ProduceResponse:
 
     __eq__ = structs_equal
     __repr__ = structs_repr
-
-
-_DEFAULT_LeaderIdAndEpoch = LeaderIdAndEpoch()
 
 
 def _read_PartitionProduceData_3(buf, pos):
@@ -554,7 +551,7 @@ def _read_TopicProduceResponse_3(buf, pos):
         raise too_many('partition_responses', n)
     end = pos + 22 * n
     partition_responses = [
-        PartitionProduceResponse(index, error_code, base_offset, log_append_time_ms, -1, [], None, LeaderIdAndEpoch())
+        PartitionProduceResponse(index, error_code, base_offset, log_append_time_ms, -1, [], None, None)
         for index, error_code, base_offset, log_append_time_ms in _I_ihqq(buf[pos:end])
     ]
     pos = end
@@ -593,7 +590,7 @@ def _read_TopicProduceResponse_5(buf, pos):
         raise too_many('partition_responses', n)
     end = pos + 30 * n
     partition_responses = [
-        PartitionProduceResponse(index, error_code, base_offset, log_append_time_ms, log_start_offset, [], None, LeaderIdAndEpoch())
+        PartitionProduceResponse(index, error_code, base_offset, log_append_time_ms, log_start_offset, [], None, None)
         for index, error_code, base_offset, log_append_time_ms, log_start_offset in _I_ihqqq(buf[pos:end])
     ]
     pos = end
@@ -829,7 +826,7 @@ def _read_PartitionProduceResponse_10(buf, pos):
         pos = end
     tags = buf[pos]
     pos += 1
-    current_leader = LeaderIdAndEpoch()
+    current_leader = None
     if tags:
         tags, pos = tag_count(buf, pos, tags)
         for _ in range(tags):
@@ -1015,7 +1012,7 @@ def _read_ProduceResponse_13(buf, pos):
 
 
 def _write_PartitionProduceResponse_3(w, m):
-    if m.current_leader != _DEFAULT_LeaderIdAndEpoch:
+    if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1):
         raise not_in_version("PartitionProduceResponse.current_leader")
     w(_P_ihqq(m.index, m.error_code, m.base_offset, m.log_append_time_ms))
 
@@ -1041,7 +1038,7 @@ def _write_ProduceResponse_3(w, m):
 
 
 def _write_PartitionProduceResponse_5(w, m):
-    if m.current_leader != _DEFAULT_LeaderIdAndEpoch:
+    if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1):
         raise not_in_version("PartitionProduceResponse.current_leader")
     w(_P_ihqqq(m.index, m.error_code, m.base_offset, m.log_append_time_ms, m.log_start_offset))
 
@@ -1073,7 +1070,7 @@ def _write_BatchIndexAndErrorMessage_8(w, m):
 
 
 def _write_PartitionProduceResponse_8(w, m):
-    if m.current_leader != _DEFAULT_LeaderIdAndEpoch:
+    if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1):
         raise not_in_version("PartitionProduceResponse.current_leader")
     a = m.record_errors
     w(_P_ihqqqi(m.index, m.error_code, m.base_offset, m.log_append_time_ms, m.log_start_offset, len(a)))
@@ -1114,7 +1111,7 @@ def _write_BatchIndexAndErrorMessage_9(w, m):
 
 
 def _write_PartitionProduceResponse_9(w, m):
-    if m.current_leader != _DEFAULT_LeaderIdAndEpoch:
+    if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1):
         raise not_in_version("PartitionProduceResponse.current_leader")
     a = m.record_errors
     w(_P_ihqqq(m.index, m.error_code, m.base_offset, m.log_append_time_ms, m.log_start_offset))
@@ -1168,13 +1165,13 @@ def _write_PartitionProduceResponse_10(w, m):
     n = 0 if m.error_message is None else len(s) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
     w(s)
-    tagged = []
-    if m.current_leader != _DEFAULT_LeaderIdAndEpoch:
-        part = []
-        v = part.append
-        _write_LeaderIdAndEpoch_10(v, m.current_leader)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+    if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1):
+        tagged = []
+        if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1):
+            part = []
+            v = part.append
+            _write_LeaderIdAndEpoch_10(v, m.current_leader)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -1214,17 +1211,17 @@ def _write_ProduceResponse_10(w, m):
     for x in a:
         _write_TopicProduceResponse_10(w, x)
     w(_P_i(m.throttle_time_ms))
-    tagged = []
     if m.node_endpoints:
-        part = []
-        v = part.append
-        a = m.node_endpoints
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        for x in a:
-            _write_NodeEndpoint_10(v, x)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.node_endpoints:
+            part = []
+            v = part.append
+            a = m.node_endpoints
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            for x in a:
+                _write_NodeEndpoint_10(v, x)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
@@ -1247,17 +1244,17 @@ def _write_ProduceResponse_13(w, m):
     for x in a:
         _write_TopicProduceResponse_13(w, x)
     w(_P_i(m.throttle_time_ms))
-    tagged = []
     if m.node_endpoints:
-        part = []
-        v = part.append
-        a = m.node_endpoints
-        n = len(a) + 1
-        v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-        for x in a:
-            _write_NodeEndpoint_10(v, x)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+        tagged = []
+        if m.node_endpoints:
+            part = []
+            v = part.append
+            a = m.node_endpoints
+            n = len(a) + 1
+            v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
+            for x in a:
+                _write_NodeEndpoint_10(v, x)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")

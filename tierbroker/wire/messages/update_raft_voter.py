@@ -142,23 +142,20 @@ class UpdateRaftVoterResponse:
     __slots__ = ("throttle_time_ms", "error_code", "current_leader")
     throttle_time_ms: int
     error_code: int
-    current_leader: CurrentLeader
+    current_leader: CurrentLeader | None
 
     def __init__(
         self,
         throttle_time_ms: int = 0,
         error_code: int = 0,
-        current_leader: CurrentLeader = ...,  # type: ignore[assignment]
+        current_leader: CurrentLeader | None = None,
     ) -> None:
         self.throttle_time_ms = throttle_time_ms
         self.error_code = error_code
-        self.current_leader = CurrentLeader() if current_leader is ... else current_leader
+        self.current_leader = current_leader
 
     __eq__ = structs_equal
     __repr__ = structs_repr
-
-
-_DEFAULT_CurrentLeader = CurrentLeader()
 
 
 def _read_Listener_0(buf, pos):
@@ -282,7 +279,7 @@ def _read_CurrentLeader_0(buf, pos):
 def _read_UpdateRaftVoterResponse_0(buf, pos):
     throttle_time_ms, error_code, tags = _U_ihB(buf, pos)
     pos += 7
-    current_leader = CurrentLeader()
+    current_leader = None
     if tags:
         tags, pos = tag_count(buf, pos, tags)
         for _ in range(tags):
@@ -309,13 +306,13 @@ def _write_CurrentLeader_0(w, m):
 
 def _write_UpdateRaftVoterResponse_0(w, m):
     w(_P_ih(m.throttle_time_ms, m.error_code))
-    tagged = []
-    if m.current_leader != _DEFAULT_CurrentLeader:
-        part = []
-        v = part.append
-        _write_CurrentLeader_0(v, m.current_leader)
-        tagged.append((0, b"".join(part)))
-    if tagged:
+    if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1 or m.current_leader.host or m.current_leader.port):
+        tagged = []
+        if m.current_leader is not None and (m.current_leader.leader_id != -1 or m.current_leader.leader_epoch != -1 or m.current_leader.host or m.current_leader.port):
+            part = []
+            v = part.append
+            _write_CurrentLeader_0(v, m.current_leader)
+            tagged.append((0, b"".join(part)))
         write_tagged_fields(w, tagged)
     else:
         w(b"\0")
