@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
-from crc32c import crc32c
-
 from tierbroker.base.errors import CorruptMessageError
+from tierbroker.records.checksum import crc32c
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 WritableBuffer: TypeAlias = bytearray | memoryview

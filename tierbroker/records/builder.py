@@ -7,8 +7,6 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from crc32c import crc32c
-
 from tierbroker.records.batch import (
     CONTROL_BIT,
     CRC_POSITION,
@@ -24,6 +22,7 @@ from tierbroker.records.batch import (
     BatchHeader,
     pack_header,
 )
+from tierbroker.records.checksum import crc32c
 from tierbroker.records.compression import Codec, compress
 
 _CRC = struct.Struct(">I")

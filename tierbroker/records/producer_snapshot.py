@@ -9,9 +9,8 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from crc32c import crc32c
-
 from tierbroker.records.batch import Buffer
+from tierbroker.records.checksum import crc32c
 from tierbroker.records.errors import CorruptSnapshotError
 
 CURRENT_VERSION = 1
