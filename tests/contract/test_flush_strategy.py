@@ -161,7 +161,7 @@ def test_adaptive_learns_the_crossover_and_unlearns_it(tmp_path: Path) -> None:
     disk = RecordingDisk(file_ms=1, syncfs_ms=20)
     strategy = AdaptiveFlush(disk, [str(tmp_path)], disk.clock)
     bench = Bench(disk, tmp_path, strategy)
-    few = [bench.target(f"few-{n}") for n in range(3)]
+    few = [bench.target(f"few-{n}") for n in range(2)]
     some = [bench.target(f"some-{n}") for n in range(15)]
     many = [bench.target(f"many-{n}") for n in range(40)]
     strategy.flush(few)
@@ -187,7 +187,7 @@ def test_adaptive_tries_a_slow_syncfs_again_after_a_while(tmp_path: Path) -> Non
     bench = Bench(disk, tmp_path, strategy)
     many = [bench.target(f"many-{n}") for n in range(20)]
     strategy.flush(many)
-    strategy.flush(many[:3])
+    strategy.flush(many[:2])
     disk.syncfs_ms = 2
     for _ in range(2000):
         strategy.flush(many)

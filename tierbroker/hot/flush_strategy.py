@@ -13,10 +13,10 @@ from tierbroker.base.clock import Clock
 from tierbroker.base.fs import FileSystem
 from tierbroker.hot.flush import FlushStrategy, FlushTarget
 
-DEFAULT_CROSSOVER_FILES = 12
+DEFAULT_CROSSOVER_FILES = 3
 """Dirty files from which one syncfs is cheaper than a flush of each, until it has been measured
 where the broker runs (`bench/flush_strategies.py`)."""
-_MIN_FILES_FOR_SYNCFS = 4
+_MIN_FILES_FOR_SYNCFS = 2
 _NEW_SAMPLE_WEIGHT = 0.2
 _FADE = 0.998
 
