@@ -7,10 +7,10 @@ they run, because the library takes tens of milliseconds to load.
 
 import socket
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, TopicMetadata
+from confluent_kafka.admin import AdminClient, TopicMetadata  # type: ignore[attr-defined]
 
 from tierbroker.base.clock import SystemClock
 from tierbroker.cli.bootstrap import Address, Bootstrap
@@ -27,7 +27,7 @@ STALL_TIMEOUT_S = 30.0
 
 clock = SystemClock()
 
-ClientConfig = dict[str, object]
+ClientConfig = dict[str, Any]
 
 
 class ConnectionWatch:
@@ -54,14 +54,14 @@ class ConnectionWatch:
 
 
 def open_producer(
-    bootstrap: Bootstrap, watch: ConnectionWatch, settings: Mapping[str, object]
+    bootstrap: Bootstrap, watch: ConnectionWatch, settings: Mapping[str, Any]
 ) -> Producer:
     """A producer for a cluster that takes connections; raises UnreachableError."""
     return Producer(_config(bootstrap, watch, settings))
 
 
 def open_consumer(
-    bootstrap: Bootstrap, watch: ConnectionWatch, settings: Mapping[str, object]
+    bootstrap: Bootstrap, watch: ConnectionWatch, settings: Mapping[str, Any]
 ) -> Consumer:
     """A consumer by assignment, in no group; raises UnreachableError."""
     # The library demands a group id; without subscribe and commit it is never used.
@@ -75,16 +75,18 @@ def open_consumer(
 
 def open_admin(bootstrap: Bootstrap) -> AdminClient:
     """An admin client for a cluster that answers; raises UnreachableError."""
-    admin = AdminClient(_config(bootstrap, ConnectionWatch(), {}))
+    # Without the setting, asking for the metadata of a topic would make it.
+    settings = {"allow.auto.create.topics": False}
+    admin = AdminClient(_config(bootstrap, ConnectionWatch(), settings))
     try:
-        admin.list_topics("__tierbroker_cli_probe", timeout=ANSWER_TIMEOUT_S)
+        admin.list_topics("tierbroker-cli-probe", timeout=ANSWER_TIMEOUT_S)
     except KafkaException as error:
         fail_request(error, bootstrap, "metadata")
     return admin
 
 
 def _config(
-    bootstrap: Bootstrap, watch: ConnectionWatch, settings: Mapping[str, object]
+    bootstrap: Bootstrap, watch: ConnectionWatch, settings: Mapping[str, Any]
 ) -> ClientConfig:
     await_listener(bootstrap)
     return {
@@ -142,11 +144,16 @@ def fail_stalled(bootstrap: Bootstrap, watch: ConnectionWatch, waited_s: float) 
     """Nothing moved for `waited_s`: raises UnreachableError with the last thing that was heard."""
     heard = f"; the last error was: {watch.last_error}" if watch.last_error else ""
     raise UnreachableError(
-        f"The broker at {bootstrap} answered first, but nothing moved for {waited_s:.0f} s{heard}.\n"
+        f"The broker at {bootstrap} answered, but then nothing moved for {waited_s:.0f} s"
+        f"{heard}.\n"
         "If another address than yours is named there, it is the one that the broker advertises: "
         "it must be reachable from here."
     )
 
+
+_TOPIC_NAME_RULE = (
+    "\nA topic name has 1 to 249 characters out of letters, digits, '.', '_' and '-'."
+)
 
 _UNREACHABLE_CODES = frozenset(
     (
@@ -164,23 +171,24 @@ def topic_metadata(
 ) -> TopicMetadata | None:
     """What the broker says about the topic, None if there is none of that name.
 
-    Never creates it. Raises UnreachableError, or CommandFailedError for an illegal name and what
-    else the broker refuses.
+    Asked through a producer it may create the topic, as stock producers do; else never.
+    Raises UnreachableError, or CommandFailedError for an illegal name and what else the broker
+    refuses.
     """
     deadline = clock.monotonic() + ANSWER_TIMEOUT_S
     while True:
         try:
             metadata = client.list_topics(topic, timeout=ANSWER_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            fail_request(error, bootstrap, "metadata")
-        error_code = None if metadata.error is None else metadata.error.code()
-        if error_code is None:
+        except KafkaException as failure:
+            fail_request(failure, bootstrap, "metadata")
+        error = metadata.error
+        if error is None:
             return metadata
-        if error_code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
-        settling = error_code == KafkaError.LEADER_NOT_AVAILABLE
-        if not settling or clock.monotonic() > deadline:
-            raise CommandFailedError(f"Topic {topic!r}: {metadata.error.str()}")
+        if error.code() != KafkaError.LEADER_NOT_AVAILABLE or clock.monotonic() > deadline:
+            hint = _TOPIC_NAME_RULE if error.code() == KafkaError.TOPIC_EXCEPTION else ""
+            raise CommandFailedError(f"Topic {topic!r}: {error.str()}.{hint}")
 
 
 def fail_unknown_topic(bootstrap: Bootstrap, topic: str) -> NoReturn:

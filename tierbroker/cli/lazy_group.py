@@ -29,7 +29,9 @@ class LazyCommand:
 class LazyGroup(click.Group):
     """A group over a table of `LazyCommand`s, listed in the table's order."""
 
-    def __init__(self, *args: Any, commands_table: Mapping[str, LazyCommand], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, commands_table: Mapping[str, LazyCommand], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._table = commands_table
 

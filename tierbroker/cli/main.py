@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -28,8 +29,22 @@ COMMANDS = {
 }
 
 
+class RootGroup(LazyGroup):
+    """The command itself. It ends quietly when the reader of its output has seen enough."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Point the descriptor elsewhere, or the interpreter's last flush complains.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitCode.OK
+        return result
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=RootGroup,
     commands_table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -51,7 +66,6 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code and never raises."""
     try:
         result = cli.main(args=list(arguments), prog_name="tierbroker", standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.Exit as exit_request:
         return exit_request.exit_code
     except click.ClickException as error:
@@ -59,11 +73,6 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has seen enough. Point the descriptor elsewhere, so that the
-        # interpreter's last flush does not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
     return result if isinstance(result, int) else ExitCode.OK
 
 

@@ -5,43 +5,34 @@ from typing import Any, TypeVar
 
 import click
 
-from tierbroker.cli.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, InvalidBootstrapError
+from tierbroker.cli.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap
 
 BOOTSTRAP_VARIABLE = "TIERBROKER_BOOTSTRAP"
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
-class BootstrapType(click.ParamType):
-    """HOST[:PORT], several of them separated by commas."""
+def parse_with(parse: Callable[[str], T]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A click callback: parses the value, or each of several; a ValueError is wrong usage."""
 
-    name = "HOST:PORT"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Bootstrap:
-        if isinstance(value, Bootstrap):
-            return value
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         try:
-            return Bootstrap.parse(value)
-        except InvalidBootstrapError as error:
-            self.fail(str(error), param, ctx)
+            if isinstance(value, tuple):
+                return tuple(parse(item) for item in value)
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+
+    return callback
 
 
-class KeyValueType(click.ParamType):
+def parse_key_value(text: str) -> tuple[str, str]:
     """KEY=VALUE; the value may be empty and may contain further equals signs."""
-
-    name = "KEY=VALUE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        key, equals, rest = value.partition("=")
-        if not equals or not key.strip():
-            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
-        return key.strip(), rest
+    key, equals, rest = text.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"{text!r} is not KEY=VALUE")
+    return key.strip(), rest
 
 
 def bootstrap_option(command: F) -> F:
@@ -49,7 +40,8 @@ def bootstrap_option(command: F) -> F:
     return click.option(
         "-b",
         "--bootstrap",
-        type=BootstrapType(),
+        callback=parse_with(Bootstrap.parse),
+        metavar="HOST:PORT",
         default=DEFAULT_BOOTSTRAP,
         envvar=BOOTSTRAP_VARIABLE,
         show_default=True,
@@ -60,9 +52,9 @@ def bootstrap_option(command: F) -> F:
 
 def json_option(command: F) -> F:
     """--json: one JSON object per line."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON object per line."
-    )(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")(
+        command
+    )
 
 
 def progress_option(command: F) -> F:

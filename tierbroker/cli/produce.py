@@ -5,6 +5,7 @@ The module parses and reads; sending is `cli.produce_run`, loaded when there is 
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -13,12 +14,13 @@ import click
 
 from tierbroker.cli.bootstrap import Bootstrap
 from tierbroker.cli.options import (
-    KeyValueType,
     bootstrap_option,
     json_option,
+    parse_key_value,
+    parse_with,
     progress_option,
 )
-from tierbroker.cli.separator import SeparatorType
+from tierbroker.cli.separator import parse_separator
 
 Pair = tuple[bytes | None, bytes]
 """Key and value of a record to send."""
@@ -80,7 +82,8 @@ def file_size(stream: BinaryIO) -> int | None:
 @click.option("-k", "--key", help="Key of every record.")
 @click.option(
     "--key-separator",
-    type=SeparatorType(),
+    callback=parse_with(parse_separator),
+    metavar="SEP",
     help=r"Key and value of each input are around the first SEP; \t is a tab.",
 )
 @click.option(
@@ -101,12 +104,19 @@ def file_size(stream: BinaryIO) -> int | None:
     "-p", "--partition", type=click.IntRange(min=0), help="Partition; by the key if not given."
 )
 @click.option(
-    "-H", "--header", "headers", type=KeyValueType(), multiple=True, help="Header; repeatable."
+    "-H",
+    "--header",
+    "headers",
+    callback=parse_with(parse_key_value),
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Header; repeatable.",
 )
 @json_option
 @progress_option
 @bootstrap_option
 def produce(
+    *,
     topic: str,
     values: tuple[str, ...],
     key: str | None,
@@ -153,8 +163,7 @@ def produce(
         if key_separator is None:
             return send(options, ((fixed_key, value) for value in encoded))
         return send(options, (split_key(value, key_separator) for value in encoded))
-    stream = click.get_binary_stream("stdin")
+    stream = sys.stdin.buffer
     if stream.isatty():
         click.echo("Each line becomes a record; Ctrl-D ends.", err=True)
     return send(options, LineInput(stream, fixed_key, key_separator, file_size(stream)))
-

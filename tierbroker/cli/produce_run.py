@@ -79,9 +79,13 @@ class DeliveryTally:
     def rows(self, topic: str) -> list[tuple[str, int, int, int | None, int | None]]:
         """One row a partition; offsets are None where acks=0 told none."""
         return [
-            (topic, partition, count, *(None if edge < 0 else edge for edge in (first, last)))
+            (topic, partition, count, _known(first), _known(last))
             for partition, (count, first, last) in sorted(self._partitions.items())
         ]
+
+
+def _known(offset: int) -> int | None:
+    return offset if offset >= 0 else None
 
 
 def send(options: ProduceOptions, records: Iterable[Pair]) -> int:

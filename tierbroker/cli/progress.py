@@ -51,7 +51,8 @@ class ProgressBar:
         self._next_draw = now + REDRAW_EVERY_S
         if self._bar is None:
             self._start()
-        assert self._bar is not None and self._task is not None
+        assert self._bar is not None
+        assert self._task is not None
         self._bar.update(self._task, completed=done, records=records, refresh=True)
 
     def _start(self) -> None:

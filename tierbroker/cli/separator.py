@@ -1,27 +1,16 @@
 """The separator between key and value in lines, as produce reads and consume writes them."""
 
 import os
-from typing import Any
-
-import click
 
 _ESCAPES = {"\\t": "\t", "\\n": "\n", "\\0": "\0", "\\\\": "\\"}
 
 
-class SeparatorType(click.ParamType):
+def parse_separator(text: str) -> bytes:
     r"""Any non-empty text; \t, \n, \0 and \\ stand for tab, newline, zero byte and backslash."""
-
-    name = "SEP"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> bytes:
-        if isinstance(value, bytes):
-            return value
-        text = unescape(value)
-        if not text:
-            self.fail("a separator has at least one character", param, ctx)
-        return os.fsencode(text)
+    separator = unescape(text)
+    if not separator:
+        raise ValueError("a separator has at least one character")
+    return os.fsencode(separator)
 
 
 def unescape(text: str) -> str:

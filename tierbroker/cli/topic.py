@@ -1,0 +1,130 @@
+"""`tierbroker topic`: list, make, show and remove topics. The work is `cli.topic_run`."""
+
+import sys
+
+import click
+
+from tierbroker.cli.bootstrap import Bootstrap
+from tierbroker.cli.lazy_group import LazyCommand, LazyGroup
+from tierbroker.cli.options import bootstrap_option, json_option, parse_key_value, parse_with
+
+
+@click.command("ls")
+@click.option("-a", "--all", "show_internal", is_flag=True, help="Internal topics too.")
+@json_option
+@bootstrap_option
+def ls(show_internal: bool, as_json: bool, bootstrap: Bootstrap) -> None:
+    """List the topics: name, partitions, replicas.
+
+    \b
+    Examples:
+      tierbroker topic ls
+      tierbroker topic ls --json
+    """
+    from tierbroker.cli.topic_run import list_topics
+
+    list_topics(bootstrap, show_internal=show_internal, as_json=as_json)
+
+
+@click.command("new")
+@click.argument("name")
+@click.option(
+    "-p",
+    "--partitions",
+    type=click.IntRange(min=1),
+    help="Number of partitions; the broker's num.partitions if not given.",
+)
+@click.option(
+    "--replicas",
+    type=click.IntRange(min=1),
+    help="Replicas of each partition; the broker's default if not given.",
+)
+@click.option(
+    "-c",
+    "--config",
+    "configs",
+    callback=parse_with(parse_key_value),
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A topic setting by Kafka's name; repeatable.",
+)
+@json_option
+@bootstrap_option
+def new(
+    name: str,
+    partitions: int | None,
+    replicas: int | None,
+    configs: tuple[tuple[str, str], ...],
+    as_json: bool,
+    bootstrap: Bootstrap,
+) -> None:
+    """Make the topic NAME.
+
+    \b
+    Examples:
+      tierbroker topic new hello
+      tierbroker topic new events --partitions 6 --config retention.ms=86400000
+    """
+    from tierbroker.cli.topic_run import create_topic
+
+    create_topic(bootstrap, name, partitions, replicas, dict(configs), as_json=as_json)
+
+
+@click.command("show")
+@click.argument("name")
+@json_option
+@bootstrap_option
+def show(name: str, as_json: bool, bootstrap: Bootstrap) -> None:
+    """Show the topic NAME: its partitions with their offsets, and settings that are not defaults.
+
+    When piped, the lines of partitions begin with "partition" and those of settings with "config".
+
+    \b
+    Examples:
+      tierbroker topic show hello
+      tierbroker topic show hello --json
+    """
+    from tierbroker.cli.topic_run import show_topic
+
+    show_topic(bootstrap, name, as_json=as_json)
+
+
+@click.command("rm")
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask, even on a terminal.")
+@json_option
+@bootstrap_option
+def rm(name: str, yes: bool, as_json: bool, bootstrap: Bootstrap) -> None:
+    """Remove the topic NAME and all of its records. On a terminal it asks first.
+
+    \b
+    Examples:
+      tierbroker topic rm hello
+      tierbroker topic rm hello --yes
+    """
+    from tierbroker.cli.topic_run import remove_topic
+
+    ask = not yes and sys.stdin.isatty() and sys.stdout.isatty()
+    remove_topic(bootstrap, name, ask=ask, as_json=as_json)
+
+
+_MODULE = "tierbroker.cli.topic"
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_table={
+        "ls": LazyCommand(_MODULE, "ls", "List the topics."),
+        "new": LazyCommand(_MODULE, "new", "Make a topic."),
+        "show": LazyCommand(_MODULE, "show", "Show partitions, offsets and settings of a topic."),
+        "rm": LazyCommand(_MODULE, "rm", "Remove a topic and its records."),
+    },
+)
+def topic() -> None:
+    """List, make, show and remove topics.
+
+    \b
+    Examples:
+      tierbroker topic new hello --partitions 3
+      tierbroker topic show hello
+    """
