@@ -88,7 +88,7 @@ class Process:
             )
 
     def end(self, signal_number: int, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """Send the signal and return the exit code; a process that lingers is killed and told of."""
+        """Send the signal and return the exit code. AssertionError when the process lingers."""
         process = self._process
         assert process is not None
         process.send_signal(signal_number)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from integration.apache_kafka import ApacheKafka
 from integration.broker_processes import BrokerProcess, Tierbroker
 from integration.clients import Line
 from integration.corpus import read_corpus, small_corpus
-from integration.java_tools import run_tool
 
 CHOICE = os.environ.get("INTEGRATION_BOOTSTRAP", "")
 
@@ -24,7 +24,7 @@ StartBroker = Callable[..., BrokerProcess]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests wait for processes: they get longer than a unit test before they count as hung."""
+    """These tests wait for processes: they may take longer than a unit test."""
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(300))
@@ -91,7 +91,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def new_topic(bootstrap: str) -> Callable[..., str]:
-    """Create a topic of one's own with Kafka's tool and get its name."""
+    """Create a topic of one's own and get its name."""
 
     def create(partitions: int = 1, **config: str) -> str:
         name = f"t{os.getpid()}-{next(_numbers)}"
@@ -104,14 +104,11 @@ def new_topic(bootstrap: str) -> Callable[..., str]:
 def create_topic(
     bootstrap: str, name: str, partitions: int = 1, config: Mapping[str, str] | None = None
 ) -> None:
-    """Create a topic with Kafka's tool; the keys of `config` are the topic's property names."""
-    pairs = [f"{key}={value}" for key, value in (config or {}).items()]
-    run_tool(
-        "TopicCommand",
-        *("--bootstrap-server", bootstrap, "--create", "--topic", name),
-        *("--partitions", str(partitions), "--replication-factor", "1"),
-        *(word for pair in pairs for word in ("--config", pair)),
-    )
+    """Create a topic; the keys of `config` are the topic's property names."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 4})
+    topic = NewTopic(name, partitions, replication_factor=1, config=dict(config or {}))
+    for created in admin.create_topics([topic], operation_timeout=30).values():
+        created.result(timeout=30)
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def run_java(
     timeout_s: float = 90,
     heap_mb: int = 256,
 ) -> Output:
-    """Run a tool to its end. Raises JavaToolError when it fails or takes longer than `timeout_s`."""
+    """Run a tool to its end. JavaToolError when it fails or takes longer than `timeout_s`."""
     command = java_command(main_class, *args, heap_mb=heap_mb)
     name = main_class.rsplit(".", 1)[-1]
     try:

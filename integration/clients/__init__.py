@@ -21,7 +21,7 @@ class Client(Protocol):
         """Send all lines and return once each is acknowledged. Raises on the first that failed."""
 
     def read(self, bootstrap: str, topic: str, partition: int, count: int) -> list[Line]:
-        """Assign the partition, read `count` records from its start. Raises when they don't come."""
+        """Assign the partition, read `count` records from its start. Raises when they stay away."""
 
 
 def client(name: str) -> ModuleType:

@@ -1,0 +1,100 @@
+"""Reads what Kafka's dump tool says about files of a data directory.
+
+The tool ends with exit code 0 whatever it finds, so its output is judged: each line is of a shape
+that a sound file gives, or it is a fault. Nothing is taken for harmless because it is unknown.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from integration.java_tools import JavaToolError, run_tool
+
+_SOUND = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"Dumping \S+",
+        r"Log starting offset: \d+",
+        r"Snapshot end offset: \d+, epoch: \d+",
+        r"KRaft bootstrap snapshot",
+        r"baseOffset: .* isvalid: true",
+        r"\| offset: \d+ .*headerKeys: \[\S*\]( payload: \{\"type\".*| [A-Za-z]+:? \{.*\})?",
+        r"offset: \d+ position: \d+",
+        r"timestamp: -?\d+ offset: \d+",
+        r"\S+ passed sanity check\.",
+        r"\S+ is empty\.",
+        r"producerId: \d+ producerEpoch: -?\d+ .*",
+        r"version: 0 producerId: \d+ .*",
+        r"",
+    )
+)
+# The tool starts to compare at offset -1, so it reports the first batch of every later segment.
+_FALSE_ALARM = re.compile(r"Non-consecutive offsets in \S+\n\s*-1 is followed by \d+\n?")
+_BATCH = re.compile(r"baseOffset: (\d+) lastOffset: (\d+) count: (\d+) .*? position: (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class DumpedBatch:
+    """One batch of a log, as the tool tells it."""
+
+    base_offset: int
+    last_offset: int
+    record_count: int
+    position: int
+
+
+def data_files(directory: Path, *suffixes: str) -> list[Path]:
+    """All files with these suffixes below `directory`, sorted by name."""
+    files = [path for path in directory.rglob("*") if path.suffix in suffixes and path.is_file()]
+    return sorted(files)
+
+
+def faults_of(files: Sequence[Path], *options: str) -> list[str]:
+    """What the tool finds wrong with the files; `options` go to it as they are."""
+    try:
+        output = _dump(files, *options)
+    except JavaToolError as broken:
+        return [str(broken)]
+    complaints = _FALSE_ALARM.sub("", output.stderr.decode(errors="replace"))
+    lines = [*output.lines, *complaints.splitlines()]
+    return [line for line in lines if not any(shape.fullmatch(line) for shape in _SOUND)]
+
+
+def all_faults(directory: Path) -> list[str]:
+    """Every check of the tool on every segment file below `directory`.
+
+    Logs with deep iteration, indexes entry by entry against their log and once more for their
+    size and order, producer snapshots. The metadata log has records of its own: `metadata_text`.
+    """
+    logs = [path for path in data_files(directory, ".log") if _is_topic(path)]
+    indexes = [path for path in data_files(directory, ".index", ".timeindex") if _is_topic(path)]
+    rest = [path for path in data_files(directory, ".snapshot", ".txnindex") if _is_topic(path)]
+    assert logs, f"no log below {directory}"
+    found = faults_of(logs, "--deep-iteration")
+    found += faults_of(indexes)
+    found += faults_of([path for path in indexes if path.stat().st_size], "--index-sanity-check")
+    found += faults_of(rest)
+    return found
+
+
+def batches_of(log: Path) -> list[DumpedBatch]:
+    """The batches of one log file, in its order."""
+    rows = _BATCH.findall(_dump([log]).text)
+    return [DumpedBatch(*map(int, row)) for row in rows]
+
+
+def metadata_text(file: Path) -> str:
+    """A metadata log or snapshot with its records decoded. AssertionError when there is a fault."""
+    faults = faults_of([file], "--cluster-metadata-decoder")
+    assert not faults, faults
+    return _dump([file], "--cluster-metadata-decoder").text
+
+
+def _is_topic(path: Path) -> bool:
+    return not path.parent.name.startswith("__cluster_metadata")
+
+
+def _dump(files: Iterable[Path], *options: str):
+    names = ",".join(str(path) for path in files)
+    return run_tool("DumpLogSegments", *options, "--files", names, timeout_s=180)
