@@ -347,7 +347,8 @@ class Connection:
             _drop_answer(promise)
             return
         try:
-            self._shared.memory.release(slot.frame_bytes)
+            size, slot.frame_bytes = slot.frame_bytes, 0  # whatever happens now, once
+            self._shared.memory.release(size)
             try:
                 answer = promise.result()
             except CloseConnection as error:

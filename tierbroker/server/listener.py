@@ -138,9 +138,9 @@ def _listening_inodes(port: int) -> set[str]:
 
 def _has_socket(process: Path, inodes: set[str]) -> bool:
     try:
-        for link in os.scandir(process / "fd"):
+        for number in os.listdir(process / "fd"):
             try:
-                if os.readlink(link.path) in inodes:
+                if os.readlink(process / "fd" / number) in inodes:
                     return True
             except OSError:  # closed just now
                 continue
