@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_ARRAY_ELEMENTS",
     "MAX_TAGGED_FIELDS",
+    "PACK_INT32S",
+    "SHORT_ARRAY",
+    "UNPACK_INT32S",
     "UVARINT",
     "UVARINTS",
     "decode_with",
@@ -48,6 +51,11 @@ __all__ = [
 # The limits that Kafka's own readers have from 4.4 on.
 MAX_ARRAY_ELEMENTS = 1_000_000
 MAX_TAGGED_FIELDS = 10_000
+
+# For the arrays of replicas that fill Metadata and partition records, by number of elements.
+SHORT_ARRAY = 16
+PACK_INT32S = tuple(struct.Struct(f">{n}i").pack for n in range(SHORT_ARRAY))
+UNPACK_INT32S = tuple(struct.Struct(f">{n}i").unpack_from for n in range(SHORT_ARRAY))
 
 # What straight-line decoding raises on bytes that end too soon or are no text.
 _DECODE_FAULTS = (struct.error, IndexError, UnicodeDecodeError)

@@ -15,10 +15,14 @@ UVARINTS = 1024
 
 def encode_uvarint(value: int) -> bytes:
     """Seven bits a byte, lowest first; raises ValueError for a negative value."""
-    if value < 128:
+    if value < 0x80:
         return bytes((value,))
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    if value < 0x20_0000:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     out = bytearray()
-    while value > 127:
+    while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)

@@ -191,6 +191,8 @@ def annotation(layout: Layout, field: Field) -> str:
         text = layout.class_names[name]
     elif name in ("bytes", "records") and layout.copies_bytes:
         text = "bytes"
+    elif name == "records" and layout.message.kind == "response":
+        text = "Part"  # may be a slice of a file
     else:
         text = _TYPES.get(name, "int")
     if field.is_array:

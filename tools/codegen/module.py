@@ -55,6 +55,9 @@ _RESERVED = frozenset(
 
 _CODEC_NAMES = (
     "MAX_ARRAY_ELEMENTS",
+    "PACK_INT32S",
+    "SHORT_ARRAY",
+    "UNPACK_INT32S",
     "UVARINT",
     "UVARINTS",
     "decode_with",
@@ -165,6 +168,8 @@ def _imports(source: str) -> str:
     typing = []
     if used("Uuid"):
         typing.append("    from tierbroker.base.ids import Uuid")
+    if used("Part"):
+        typing.append("    from tierbroker.base.parts import Part")
     typing.append(
         f"    from tierbroker.serde.structs import {'Blob, ' if used('Blob') else ''}Buffer"
     )

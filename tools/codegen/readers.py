@@ -158,7 +158,10 @@ class ReaderSource:
             self.emit("pos = end", depth)
         elif element in FIXED:
             code, size = FIXED[element]
-            self.emit(f"{name} = list(unpack_from(f'>{{n}}{code}', buf, pos))", depth)
+            values = f"unpack_from(f'>{{n}}{code}', buf, pos)"
+            if element == "int32":
+                values = f"UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else {values}"
+            self.emit(f"{name} = list({values})", depth)
             self.emit(f"pos += {size} * n" if size > 1 else "pos += n", depth)
         elif element == "string":
             self.emit(f"{name} = []", depth)

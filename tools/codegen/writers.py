@@ -110,7 +110,10 @@ class WriterSource:
         if element == "uuid":
             self.emit(f'{self.out}(b"".join(a))', depth)
         elif element in FIXED:
-            self.emit(f"{self.out}(pack(f'>{{len(a)}}{FIXED[element][0]}', *a))", depth)
+            values = f"pack(f'>{{len(a)}}{FIXED[element][0]}', *a)"
+            if element == "int32":
+                values = f"PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else {values}"
+            self.emit(f"{self.out}({values})", depth)
         elif element == "string":
             self.emit("for s in a:", depth)
             self.emit("s = s.encode()", depth + 1)

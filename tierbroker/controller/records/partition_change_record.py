@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -118,7 +121,7 @@ def _read_PartitionChangeRecord_0(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('isr', n)
-                    isr = list(unpack_from(f'>{n}i', buf, pos))
+                    isr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('isr', tag_size)
@@ -138,7 +141,7 @@ def _read_PartitionChangeRecord_0(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('replicas', n)
-                    replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('replicas', tag_size)
@@ -153,7 +156,7 @@ def _read_PartitionChangeRecord_0(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('removing_replicas', n)
-                    removing_replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    removing_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('removing_replicas', tag_size)
@@ -168,7 +171,7 @@ def _read_PartitionChangeRecord_0(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('adding_replicas', n)
-                    adding_replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    adding_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('adding_replicas', tag_size)
@@ -211,7 +214,7 @@ def _read_PartitionChangeRecord_1(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('isr', n)
-                    isr = list(unpack_from(f'>{n}i', buf, pos))
+                    isr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('isr', tag_size)
@@ -231,7 +234,7 @@ def _read_PartitionChangeRecord_1(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('replicas', n)
-                    replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('replicas', tag_size)
@@ -246,7 +249,7 @@ def _read_PartitionChangeRecord_1(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('removing_replicas', n)
-                    removing_replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    removing_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('removing_replicas', tag_size)
@@ -261,7 +264,7 @@ def _read_PartitionChangeRecord_1(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('adding_replicas', n)
-                    adding_replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    adding_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('adding_replicas', tag_size)
@@ -322,7 +325,7 @@ def _read_PartitionChangeRecord_2(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('isr', n)
-                    isr = list(unpack_from(f'>{n}i', buf, pos))
+                    isr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('isr', tag_size)
@@ -342,7 +345,7 @@ def _read_PartitionChangeRecord_2(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('replicas', n)
-                    replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('replicas', tag_size)
@@ -357,7 +360,7 @@ def _read_PartitionChangeRecord_2(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('removing_replicas', n)
-                    removing_replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    removing_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('removing_replicas', tag_size)
@@ -372,7 +375,7 @@ def _read_PartitionChangeRecord_2(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('adding_replicas', n)
-                    adding_replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    adding_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('adding_replicas', tag_size)
@@ -392,7 +395,7 @@ def _read_PartitionChangeRecord_2(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('eligible_leader_replicas', n)
-                    eligible_leader_replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    eligible_leader_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('eligible_leader_replicas', tag_size)
@@ -407,7 +410,7 @@ def _read_PartitionChangeRecord_2(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('last_known_elr', n)
-                    last_known_elr = list(unpack_from(f'>{n}i', buf, pos))
+                    last_known_elr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('last_known_elr', tag_size)
@@ -449,7 +452,7 @@ def _write_PartitionChangeRecord_0(w, m):
             a = () if m.isr is None else m.isr
             n = 0 if m.isr is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((0, b"".join(part)))
         if m.leader != -2:
             part = []
@@ -462,7 +465,7 @@ def _write_PartitionChangeRecord_0(w, m):
             a = () if m.replicas is None else m.replicas
             n = 0 if m.replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((2, b"".join(part)))
         if m.removing_replicas is not None:
             part = []
@@ -470,7 +473,7 @@ def _write_PartitionChangeRecord_0(w, m):
             a = () if m.removing_replicas is None else m.removing_replicas
             n = 0 if m.removing_replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((3, b"".join(part)))
         if m.adding_replicas is not None:
             part = []
@@ -478,7 +481,7 @@ def _write_PartitionChangeRecord_0(w, m):
             a = () if m.adding_replicas is None else m.adding_replicas
             n = 0 if m.adding_replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((4, b"".join(part)))
         if m.leader_recovery_state != -1:
             part = []
@@ -507,7 +510,7 @@ def _write_PartitionChangeRecord_1(w, m):
             a = () if m.isr is None else m.isr
             n = 0 if m.isr is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((0, b"".join(part)))
         if m.leader != -2:
             part = []
@@ -520,7 +523,7 @@ def _write_PartitionChangeRecord_1(w, m):
             a = () if m.replicas is None else m.replicas
             n = 0 if m.replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((2, b"".join(part)))
         if m.removing_replicas is not None:
             part = []
@@ -528,7 +531,7 @@ def _write_PartitionChangeRecord_1(w, m):
             a = () if m.removing_replicas is None else m.removing_replicas
             n = 0 if m.removing_replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((3, b"".join(part)))
         if m.adding_replicas is not None:
             part = []
@@ -536,7 +539,7 @@ def _write_PartitionChangeRecord_1(w, m):
             a = () if m.adding_replicas is None else m.adding_replicas
             n = 0 if m.adding_replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((4, b"".join(part)))
         if m.leader_recovery_state != -1:
             part = []
@@ -569,7 +572,7 @@ def _write_PartitionChangeRecord_2(w, m):
             a = () if m.isr is None else m.isr
             n = 0 if m.isr is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((0, b"".join(part)))
         if m.leader != -2:
             part = []
@@ -582,7 +585,7 @@ def _write_PartitionChangeRecord_2(w, m):
             a = () if m.replicas is None else m.replicas
             n = 0 if m.replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((2, b"".join(part)))
         if m.removing_replicas is not None:
             part = []
@@ -590,7 +593,7 @@ def _write_PartitionChangeRecord_2(w, m):
             a = () if m.removing_replicas is None else m.removing_replicas
             n = 0 if m.removing_replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((3, b"".join(part)))
         if m.adding_replicas is not None:
             part = []
@@ -598,7 +601,7 @@ def _write_PartitionChangeRecord_2(w, m):
             a = () if m.adding_replicas is None else m.adding_replicas
             n = 0 if m.adding_replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((4, b"".join(part)))
         if m.leader_recovery_state != -1:
             part = []
@@ -611,7 +614,7 @@ def _write_PartitionChangeRecord_2(w, m):
             a = () if m.eligible_leader_replicas is None else m.eligible_leader_replicas
             n = 0 if m.eligible_leader_replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((6, b"".join(part)))
         if m.last_known_elr is not None:
             part = []
@@ -619,7 +622,7 @@ def _write_PartitionChangeRecord_2(w, m):
             a = () if m.last_known_elr is None else m.last_known_elr
             n = 0 if m.last_known_elr is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((7, b"".join(part)))
         if m.directories is not None:
             part = []

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -108,7 +111,7 @@ def _read_PartitionRecord_0(buf, pos):
         raise negative_length('replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('replicas', n)
-    replicas = list(unpack_from(f'>{n}i', buf, pos))
+    replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -119,7 +122,7 @@ def _read_PartitionRecord_0(buf, pos):
         raise negative_length('isr', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('isr', n)
-    isr = list(unpack_from(f'>{n}i', buf, pos))
+    isr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -130,7 +133,7 @@ def _read_PartitionRecord_0(buf, pos):
         raise negative_length('removing_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('removing_replicas', n)
-    removing_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    removing_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -141,7 +144,7 @@ def _read_PartitionRecord_0(buf, pos):
         raise negative_length('adding_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('adding_replicas', n)
-    adding_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    adding_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     leader, leader_epoch, partition_epoch, tags = _U_iiiB(buf, pos)
     pos += 13
@@ -174,7 +177,7 @@ def _read_PartitionRecord_1(buf, pos):
         raise negative_length('replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('replicas', n)
-    replicas = list(unpack_from(f'>{n}i', buf, pos))
+    replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -185,7 +188,7 @@ def _read_PartitionRecord_1(buf, pos):
         raise negative_length('isr', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('isr', n)
-    isr = list(unpack_from(f'>{n}i', buf, pos))
+    isr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -196,7 +199,7 @@ def _read_PartitionRecord_1(buf, pos):
         raise negative_length('removing_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('removing_replicas', n)
-    removing_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    removing_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -207,7 +210,7 @@ def _read_PartitionRecord_1(buf, pos):
         raise negative_length('adding_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('adding_replicas', n)
-    adding_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    adding_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     leader, leader_epoch, partition_epoch, n = _U_iiiB(buf, pos)
     pos += 13
@@ -252,7 +255,7 @@ def _read_PartitionRecord_2(buf, pos):
         raise negative_length('replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('replicas', n)
-    replicas = list(unpack_from(f'>{n}i', buf, pos))
+    replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -263,7 +266,7 @@ def _read_PartitionRecord_2(buf, pos):
         raise negative_length('isr', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('isr', n)
-    isr = list(unpack_from(f'>{n}i', buf, pos))
+    isr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -274,7 +277,7 @@ def _read_PartitionRecord_2(buf, pos):
         raise negative_length('removing_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('removing_replicas', n)
-    removing_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    removing_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -285,7 +288,7 @@ def _read_PartitionRecord_2(buf, pos):
         raise negative_length('adding_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('adding_replicas', n)
-    adding_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    adding_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     leader, leader_epoch, partition_epoch, n = _U_iiiB(buf, pos)
     pos += 13
@@ -327,7 +330,7 @@ def _read_PartitionRecord_2(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('eligible_leader_replicas', n)
-                    eligible_leader_replicas = list(unpack_from(f'>{n}i', buf, pos))
+                    eligible_leader_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('eligible_leader_replicas', tag_size)
@@ -342,7 +345,7 @@ def _read_PartitionRecord_2(buf, pos):
                 else:
                     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
                         raise too_many('last_known_elr', n)
-                    last_known_elr = list(unpack_from(f'>{n}i', buf, pos))
+                    last_known_elr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
                     pos += 4 * n
                 if pos != tag_end:
                     raise wrong_tag_size('last_known_elr', tag_size)
@@ -363,19 +366,19 @@ def _write_PartitionRecord_0(w, m):
     w(_P_iu(m.partition_id, m.topic_id))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.isr
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.removing_replicas
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.adding_replicas
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(_P_iii(m.leader, m.leader_epoch, m.partition_epoch))
     if m.leader_recovery_state or m.unknown_tagged_fields:
         tagged = []
@@ -401,19 +404,19 @@ def _write_PartitionRecord_1(w, m):
     w(_P_iu(m.partition_id, m.topic_id))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.isr
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.removing_replicas
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.adding_replicas
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.directories
     w(_P_iii(m.leader, m.leader_epoch, m.partition_epoch))
     n = len(a) + 1
@@ -439,19 +442,19 @@ def _write_PartitionRecord_2(w, m):
     w(_P_iu(m.partition_id, m.topic_id))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.isr
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.removing_replicas
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.adding_replicas
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.directories
     w(_P_iii(m.leader, m.leader_epoch, m.partition_epoch))
     n = len(a) + 1
@@ -470,7 +473,7 @@ def _write_PartitionRecord_2(w, m):
             a = () if m.eligible_leader_replicas is None else m.eligible_leader_replicas
             n = 0 if m.eligible_leader_replicas is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((1, b"".join(part)))
         if m.last_known_elr is not None:
             part = []
@@ -478,7 +481,7 @@ def _write_PartitionRecord_2(w, m):
             a = () if m.last_known_elr is None else m.last_known_elr
             n = 0 if m.last_known_elr is None else len(a) + 1
             v(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-            v(pack(f'>{len(a)}i', *a))
+            v(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
             tagged.append((2, b"".join(part)))
         if m.unknown_tagged_fields:
             tagged += m.unknown_tagged_fields.items()

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -209,7 +212,7 @@ def _read_RequestPartitionData_2(buf, pos):
         raise negative_length('new_isr', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('new_isr', n)
-    new_isr = list(unpack_from(f'>{n}i', buf, pos))
+    new_isr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     leader_recovery_state, partition_epoch, tags = _U_biB(buf, pos)
     pos += 6
@@ -338,7 +341,7 @@ def _write_RequestPartitionData_2(w, m):
     w(_P_ii(m.partition_index, m.leader_epoch))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(_P_biB(m.leader_recovery_state, m.partition_epoch, 0))
 
 
@@ -404,7 +407,7 @@ def _read_ResponsePartitionData_2(buf, pos):
         raise negative_length('isr', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('isr', n)
-    isr = list(unpack_from(f'>{n}i', buf, pos))
+    isr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     leader_recovery_state, partition_epoch, tags = _U_biB(buf, pos)
     pos += 6
@@ -460,7 +463,7 @@ def _write_ResponsePartitionData_2(w, m):
     w(_P_ihii(m.partition_index, m.error_code, m.leader_id, m.leader_epoch))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(_P_biB(m.leader_recovery_state, m.partition_epoch, 0))
 
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -168,7 +171,7 @@ def _read_ReassignablePartition_0(buf, pos):
     else:
         if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
             raise too_many('replicas', n)
-        replicas = list(unpack_from(f'>{n}i', buf, pos))
+        replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
         pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -255,7 +258,7 @@ def _write_ReassignablePartition_0(w, m):
     w(_P_i(m.partition_index))
     n = 0 if m.replicas is None else len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 

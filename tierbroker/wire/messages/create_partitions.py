@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -143,7 +146,7 @@ def _read_CreatePartitionsAssignment_0(buf, pos):
         raise negative_length('broker_ids', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('broker_ids', n)
-    broker_ids = list(unpack_from(f'>{n}i', buf, pos))
+    broker_ids = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     return CreatePartitionsAssignment(broker_ids), pos
 
@@ -198,7 +201,7 @@ def _read_CreatePartitionsAssignment_2(buf, pos):
         raise negative_length('broker_ids', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('broker_ids', n)
-    broker_ids = list(unpack_from(f'>{n}i', buf, pos))
+    broker_ids = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -263,7 +266,7 @@ def _read_CreatePartitionsRequest_2(buf, pos):
 def _write_CreatePartitionsAssignment_0(w, m):
     a = m.broker_ids
     w(_P_i(len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
 
 
 def _write_CreatePartitionsTopic_0(w, m):
@@ -288,7 +291,7 @@ def _write_CreatePartitionsAssignment_2(w, m):
     a = m.broker_ids
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 

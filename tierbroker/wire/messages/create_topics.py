@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -224,7 +227,7 @@ def _read_CreatableReplicaAssignment_2(buf, pos):
         raise negative_length('broker_ids', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('broker_ids', n)
-    broker_ids = list(unpack_from(f'>{n}i', buf, pos))
+    broker_ids = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     return CreatableReplicaAssignment(partition_index, broker_ids), pos
 
@@ -307,7 +310,7 @@ def _read_CreatableReplicaAssignment_5(buf, pos):
         raise negative_length('broker_ids', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('broker_ids', n)
-    broker_ids = list(unpack_from(f'>{n}i', buf, pos))
+    broker_ids = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -413,7 +416,7 @@ def _read_CreateTopicsRequest_5(buf, pos):
 def _write_CreatableReplicaAssignment_2(w, m):
     a = m.broker_ids
     w(_P_ii(m.partition_index, len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
 
 
 def _write_CreatableTopicConfig_2(w, m):
@@ -452,7 +455,7 @@ def _write_CreatableReplicaAssignment_5(w, m):
     w(_P_i(m.partition_index))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 

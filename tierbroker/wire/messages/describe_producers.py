@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -174,7 +177,7 @@ def _read_TopicRequest_0(buf, pos):
         raise negative_length('partition_indexes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('partition_indexes', n)
-    partition_indexes = list(unpack_from(f'>{n}i', buf, pos))
+    partition_indexes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -212,7 +215,7 @@ def _write_TopicRequest_0(w, m):
     a = m.partition_indexes
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -303,7 +306,7 @@ def _read_DescribeTopicPartitionsResponsePartition_0(buf, pos):
         raise negative_length('replica_nodes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('replica_nodes', n)
-    replica_nodes = list(unpack_from(f'>{n}i', buf, pos))
+    replica_nodes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -314,7 +317,7 @@ def _read_DescribeTopicPartitionsResponsePartition_0(buf, pos):
         raise negative_length('isr_nodes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('isr_nodes', n)
-    isr_nodes = list(unpack_from(f'>{n}i', buf, pos))
+    isr_nodes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -326,7 +329,7 @@ def _read_DescribeTopicPartitionsResponsePartition_0(buf, pos):
     else:
         if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
             raise too_many('eligible_leader_replicas', n)
-        eligible_leader_replicas = list(unpack_from(f'>{n}i', buf, pos))
+        eligible_leader_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
         pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -338,7 +341,7 @@ def _read_DescribeTopicPartitionsResponsePartition_0(buf, pos):
     else:
         if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
             raise too_many('last_known_elr', n)
-        last_known_elr = list(unpack_from(f'>{n}i', buf, pos))
+        last_known_elr = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
         pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -349,7 +352,7 @@ def _read_DescribeTopicPartitionsResponsePartition_0(buf, pos):
         raise negative_length('offline_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('offline_replicas', n)
-    offline_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    offline_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -440,23 +443,23 @@ def _write_DescribeTopicPartitionsResponsePartition_0(w, m):
     w(_P_hiii(m.error_code, m.partition_index, m.leader_id, m.leader_epoch))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.isr_nodes
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = () if m.eligible_leader_replicas is None else m.eligible_leader_replicas
     n = 0 if m.eligible_leader_replicas is None else len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = () if m.last_known_elr is None else m.last_known_elr
     n = 0 if m.last_known_elr is None else len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.offline_replicas
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 

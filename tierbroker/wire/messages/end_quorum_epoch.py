@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -245,7 +248,7 @@ def _read_RequestPartitionData_0(buf, pos):
         raise negative_length('preferred_successors', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('preferred_successors', n)
-    preferred_successors = list(unpack_from(f'>{n}i', buf, pos))
+    preferred_successors = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     return RequestPartitionData(partition_index, leader_id, leader_epoch, preferred_successors), pos
 
@@ -431,7 +434,7 @@ def _read_EndQuorumEpochRequest_1(buf, pos):
 def _write_RequestPartitionData_0(w, m):
     a = m.preferred_successors
     w(_P_iiii(m.partition_index, m.leader_id, m.leader_epoch, len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
 
 
 def _write_RequestTopicData_0(w, m):

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -29,7 +32,8 @@ from tierbroker.serde.structs import structs_equal, structs_repr
 
 if TYPE_CHECKING:
     from tierbroker.base.ids import Uuid
-    from tierbroker.serde.structs import Blob, Buffer
+    from tierbroker.base.parts import Part
+    from tierbroker.serde.structs import Buffer
 
 API_KEY = 1
 NAME = "Fetch"
@@ -306,7 +310,7 @@ class PartitionData:
     snapshot_id: SnapshotId | None
     aborted_transactions: list[AbortedTransaction] | None
     preferred_read_replica: int
-    records: Blob | None
+    records: Part | None
 
     def __init__(
         self,
@@ -320,7 +324,7 @@ class PartitionData:
         snapshot_id: SnapshotId | None = None,
         aborted_transactions: list[AbortedTransaction] | None = ...,  # type: ignore[assignment]
         preferred_read_replica: int = -1,
-        records: Blob | None = None,
+        records: Part | None = None,
     ) -> None:
         self.partition_index = partition_index
         self.error_code = error_code
@@ -495,7 +499,7 @@ def _read_ForgottenTopic_7(buf, pos):
         raise negative_length('partitions', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('partitions', n)
-    partitions = list(unpack_from(f'>{n}i', buf, pos))
+    partitions = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     return ForgottenTopic(topic, ZERO_UUID, partitions), pos
 
@@ -661,7 +665,7 @@ def _read_ForgottenTopic_12(buf, pos):
         raise negative_length('partitions', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('partitions', n)
-    partitions = list(unpack_from(f'>{n}i', buf, pos))
+    partitions = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -766,7 +770,7 @@ def _read_ForgottenTopic_13(buf, pos):
         raise negative_length('partitions', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('partitions', n)
-    partitions = list(unpack_from(f'>{n}i', buf, pos))
+    partitions = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -1206,7 +1210,7 @@ def _write_ForgottenTopic_7(w, m):
     w(s)
     a = m.partitions
     w(_P_i(len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
 
 
 def _write_FetchRequest_7(w, m):
@@ -1288,7 +1292,7 @@ def _write_ForgottenTopic_12(w, m):
     a = m.partitions
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 
@@ -1340,7 +1344,7 @@ def _write_ForgottenTopic_13(w, m):
     w(_P_u(m.topic_id))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 

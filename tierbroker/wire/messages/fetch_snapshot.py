@@ -29,7 +29,8 @@ from tierbroker.serde.structs import structs_equal, structs_repr
 
 if TYPE_CHECKING:
     from tierbroker.base.ids import Uuid
-    from tierbroker.serde.structs import Blob, Buffer
+    from tierbroker.base.parts import Part
+    from tierbroker.serde.structs import Buffer
 
 API_KEY = 59
 NAME = "FetchSnapshot"
@@ -183,7 +184,7 @@ class ResponsePartitionSnapshot:
     current_leader: LeaderIdAndEpoch | None
     size: int
     position: int
-    unaligned_records: Blob | None
+    unaligned_records: Part | None
 
     def __init__(
         self,
@@ -193,7 +194,7 @@ class ResponsePartitionSnapshot:
         current_leader: LeaderIdAndEpoch | None = None,
         size: int = 0,
         position: int = 0,
-        unaligned_records: Blob | None = None,
+        unaligned_records: Part | None = None,
     ) -> None:
         self.index = index
         self.error_code = error_code

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -152,7 +155,7 @@ def _read_ListPartitionReassignmentsTopics_0(buf, pos):
         raise negative_length('partition_indexes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('partition_indexes', n)
-    partition_indexes = list(unpack_from(f'>{n}i', buf, pos))
+    partition_indexes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -191,7 +194,7 @@ def _write_ListPartitionReassignmentsTopics_0(w, m):
     a = m.partition_indexes
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 
@@ -215,7 +218,7 @@ def _read_OngoingPartitionReassignment_0(buf, pos):
         raise negative_length('replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('replicas', n)
-    replicas = list(unpack_from(f'>{n}i', buf, pos))
+    replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -226,7 +229,7 @@ def _read_OngoingPartitionReassignment_0(buf, pos):
         raise negative_length('adding_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('adding_replicas', n)
-    adding_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    adding_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -237,7 +240,7 @@ def _read_OngoingPartitionReassignment_0(buf, pos):
         raise negative_length('removing_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('removing_replicas', n)
-    removing_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    removing_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -314,15 +317,15 @@ def _write_OngoingPartitionReassignment_0(w, m):
     w(_P_i(m.partition_index))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.adding_replicas
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.removing_replicas
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -525,7 +528,7 @@ def _read_MetadataResponsePartition_0(buf, pos):
         raise negative_length('replica_nodes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('replica_nodes', n)
-    replica_nodes = list(unpack_from(f'>{n}i', buf, pos))
+    replica_nodes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n, = _U_i(buf, pos)
     pos += 4
@@ -533,7 +536,7 @@ def _read_MetadataResponsePartition_0(buf, pos):
         raise negative_length('isr_nodes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('isr_nodes', n)
-    isr_nodes = list(unpack_from(f'>{n}i', buf, pos))
+    isr_nodes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     return MetadataResponsePartition(error_code, partition_index, leader_id, -1, replica_nodes, isr_nodes), pos
 
@@ -724,7 +727,7 @@ def _read_MetadataResponsePartition_5(buf, pos):
         raise negative_length('replica_nodes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('replica_nodes', n)
-    replica_nodes = list(unpack_from(f'>{n}i', buf, pos))
+    replica_nodes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n, = _U_i(buf, pos)
     pos += 4
@@ -732,7 +735,7 @@ def _read_MetadataResponsePartition_5(buf, pos):
         raise negative_length('isr_nodes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('isr_nodes', n)
-    isr_nodes = list(unpack_from(f'>{n}i', buf, pos))
+    isr_nodes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n, = _U_i(buf, pos)
     pos += 4
@@ -740,7 +743,7 @@ def _read_MetadataResponsePartition_5(buf, pos):
         raise negative_length('offline_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('offline_replicas', n)
-    offline_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    offline_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     return MetadataResponsePartition(error_code, partition_index, leader_id, -1, replica_nodes, isr_nodes, offline_replicas), pos
 
@@ -807,7 +810,7 @@ def _read_MetadataResponsePartition_7(buf, pos):
         raise negative_length('replica_nodes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('replica_nodes', n)
-    replica_nodes = list(unpack_from(f'>{n}i', buf, pos))
+    replica_nodes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n, = _U_i(buf, pos)
     pos += 4
@@ -815,7 +818,7 @@ def _read_MetadataResponsePartition_7(buf, pos):
         raise negative_length('isr_nodes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('isr_nodes', n)
-    isr_nodes = list(unpack_from(f'>{n}i', buf, pos))
+    isr_nodes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n, = _U_i(buf, pos)
     pos += 4
@@ -823,7 +826,7 @@ def _read_MetadataResponsePartition_7(buf, pos):
         raise negative_length('offline_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('offline_replicas', n)
-    offline_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    offline_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     return MetadataResponsePartition(error_code, partition_index, leader_id, leader_epoch, replica_nodes, isr_nodes, offline_replicas), pos
 
@@ -981,7 +984,7 @@ def _read_MetadataResponsePartition_9(buf, pos):
         raise negative_length('replica_nodes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('replica_nodes', n)
-    replica_nodes = list(unpack_from(f'>{n}i', buf, pos))
+    replica_nodes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -992,7 +995,7 @@ def _read_MetadataResponsePartition_9(buf, pos):
         raise negative_length('isr_nodes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('isr_nodes', n)
-    isr_nodes = list(unpack_from(f'>{n}i', buf, pos))
+    isr_nodes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     n = buf[pos]
     pos += 1
@@ -1003,7 +1006,7 @@ def _read_MetadataResponsePartition_9(buf, pos):
         raise negative_length('offline_replicas', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('offline_replicas', n)
-    offline_replicas = list(unpack_from(f'>{n}i', buf, pos))
+    offline_replicas = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -1341,10 +1344,10 @@ def _write_MetadataResponseBroker_0(w, m):
 def _write_MetadataResponsePartition_0(w, m):
     a = m.replica_nodes
     w(_P_hiii(m.error_code, m.partition_index, m.leader_id, len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.isr_nodes
     w(_P_i(len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
 
 
 def _write_MetadataResponseTopic_0(w, m):
@@ -1441,13 +1444,13 @@ def _write_MetadataResponse_3(w, m):
 def _write_MetadataResponsePartition_5(w, m):
     a = m.replica_nodes
     w(_P_hiii(m.error_code, m.partition_index, m.leader_id, len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.isr_nodes
     w(_P_i(len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.offline_replicas
     w(_P_i(len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
 
 
 def _write_MetadataResponseTopic_5(w, m):
@@ -1481,13 +1484,13 @@ def _write_MetadataResponse_5(w, m):
 def _write_MetadataResponsePartition_7(w, m):
     a = m.replica_nodes
     w(_P_hiiii(m.error_code, m.partition_index, m.leader_id, m.leader_epoch, len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.isr_nodes
     w(_P_i(len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.offline_replicas
     w(_P_i(len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
 
 
 def _write_MetadataResponseTopic_7(w, m):
@@ -1563,15 +1566,15 @@ def _write_MetadataResponsePartition_9(w, m):
     w(_P_hiii(m.error_code, m.partition_index, m.leader_id, m.leader_epoch))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.isr_nodes
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     a = m.offline_replicas
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 

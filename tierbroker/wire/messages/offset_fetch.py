@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -282,7 +285,7 @@ def _read_OffsetFetchRequestTopic_1(buf, pos):
         raise negative_length('partition_indexes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('partition_indexes', n)
-    partition_indexes = list(unpack_from(f'>{n}i', buf, pos))
+    partition_indexes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     return OffsetFetchRequestTopic(name, partition_indexes), pos
 
@@ -352,7 +355,7 @@ def _read_OffsetFetchRequestTopic_6(buf, pos):
         raise negative_length('partition_indexes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('partition_indexes', n)
-    partition_indexes = list(unpack_from(f'>{n}i', buf, pos))
+    partition_indexes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -445,7 +448,7 @@ def _read_OffsetFetchRequestTopics_8(buf, pos):
         raise negative_length('partition_indexes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('partition_indexes', n)
-    partition_indexes = list(unpack_from(f'>{n}i', buf, pos))
+    partition_indexes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -581,7 +584,7 @@ def _read_OffsetFetchRequestTopics_10(buf, pos):
         raise negative_length('partition_indexes', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('partition_indexes', n)
-    partition_indexes = list(unpack_from(f'>{n}i', buf, pos))
+    partition_indexes = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -660,7 +663,7 @@ def _write_OffsetFetchRequestTopic_1(w, m):
     w(s)
     a = m.partition_indexes
     w(_P_i(len(a)))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
 
 
 def _write_OffsetFetchRequest_1(w, m):
@@ -699,7 +702,7 @@ def _write_OffsetFetchRequestTopic_6(w, m):
     a = m.partition_indexes
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 
@@ -743,7 +746,7 @@ def _write_OffsetFetchRequestTopics_8(w, m):
     a = m.partition_indexes
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 
@@ -809,7 +812,7 @@ def _write_OffsetFetchRequestTopics_10(w, m):
     w(_P_u(m.topic_id))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 

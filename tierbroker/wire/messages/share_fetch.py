@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    PACK_INT32S,
+    SHORT_ARRAY,
+    UNPACK_INT32S,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -25,7 +28,8 @@ from tierbroker.serde.structs import structs_equal, structs_repr
 
 if TYPE_CHECKING:
     from tierbroker.base.ids import Uuid
-    from tierbroker.serde.structs import Blob, Buffer
+    from tierbroker.base.parts import Part
+    from tierbroker.serde.structs import Buffer
 
 API_KEY = 78
 NAME = "ShareFetch"
@@ -218,7 +222,7 @@ class PartitionData:
     acknowledge_error_code: int
     acknowledge_error_message: str | None
     current_leader: LeaderIdAndEpoch
-    records: Blob | None
+    records: Part | None
     acquired_records: list[AcquiredRecords]
 
     def __init__(
@@ -229,7 +233,7 @@ class PartitionData:
         acknowledge_error_code: int = 0,
         acknowledge_error_message: str | None = None,
         current_leader: LeaderIdAndEpoch = ...,  # type: ignore[assignment]
-        records: Blob | None = None,
+        records: Part | None = None,
         acquired_records: list[AcquiredRecords] = ...,  # type: ignore[assignment]
     ) -> None:
         self.partition_index = partition_index
@@ -385,7 +389,7 @@ def _read_ForgottenTopic_1(buf, pos):
         raise negative_length('partitions', n)
     if n * 4 > len(buf) - pos or n > MAX_ARRAY_ELEMENTS:
         raise too_many('partitions', n)
-    partitions = list(unpack_from(f'>{n}i', buf, pos))
+    partitions = list(UNPACK_INT32S[n](buf, pos) if n < SHORT_ARRAY else unpack_from(f'>{n}i', buf, pos))
     pos += 4 * n
     tags = buf[pos]
     pos += 1
@@ -542,7 +546,7 @@ def _write_ForgottenTopic_1(w, m):
     w(_P_u(m.topic_id))
     n = len(a) + 1
     w(UVARINT[n] if n < UVARINTS else encode_uvarint(n))
-    w(pack(f'>{len(a)}i', *a))
+    w(PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else pack(f'>{len(a)}i', *a))
     w(b"\0")
 
 
