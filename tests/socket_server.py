@@ -76,7 +76,7 @@ class SliceFile:
 
     def __init__(self, size: int) -> None:
         self.data = os.urandom(size)
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
         self._file.write(self.data)
         self._file.flush()
         self.leases = 0

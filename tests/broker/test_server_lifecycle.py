@@ -46,7 +46,7 @@ async def test_draining_answers_what_is_in_flight() -> None:
         await wait_until(lambda: later.started == [1, 2])
         server.server.begin_drain()
         assert await idle.is_closed()
-        with pytest.raises(OSError):
+        with pytest.raises(ConnectionRefusedError):
             await server.connect()
         await busy.send(request(4, PRODUCE))
         later.answer(2)
