@@ -1,0 +1,33 @@
+"""What the options of `dev` mean as settings of a broker. Pure; nothing is read or made here."""
+
+from collections.abc import Iterable, Mapping
+
+from tierbroker.cli.bootstrap import DEFAULT_PORT, Address
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_DATA = "./data"
+
+
+def dev_flags(
+    *,
+    host: str | None,
+    port: int | None,
+    data: str | None,
+    ephemeral_dir: str | None,
+    sets: Iterable[tuple[str, str]],
+    env: Mapping[str, str],
+) -> dict[str, str]:
+    """Settings by Kafka's names. Flags beat the environment, which beats the defaults of `dev`."""
+    flags: dict[str, str] = {}
+    if host is not None or port is not None or "TIERBROKER_LISTENERS" not in env:
+        address = Address(host or DEFAULT_HOST, DEFAULT_PORT if port is None else port)
+        flags["listeners"] = f"PLAINTEXT://{address}"
+    if ephemeral_dir is not None:
+        flags["log.dirs"] = ephemeral_dir
+        flags["flush.mode"] = "none"
+    elif data is not None:
+        flags["log.dirs"] = data
+    elif not {"TIERBROKER_LOG_DIRS", "TIERBROKER_LOG_DIR"} & env.keys():
+        flags["log.dirs"] = DEFAULT_DATA
+    flags.update(sets)
+    return flags
