@@ -1,6 +1,6 @@
 """Batches made by Apache Kafka 4.3's own library: read with every codec, built alike to the byte.
 
-`tests/golden/batches` holds ten records with nulls, headers and rising timestamps, written by
+`batches/` holds ten records with nulls, headers and rising timestamps, written by
 MemoryRecordsBuilder for a transactional producer, and an abort marker.
 """
 
@@ -19,7 +19,7 @@ from tierbroker.records.control import (
 )
 from tierbroker.records.record import Record, iterate
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "batches"
+GOLDEN = Path(__file__).parent / "batches"
 RECORDS = [
     Record(
         offset=i,
