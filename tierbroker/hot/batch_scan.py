@@ -1,0 +1,182 @@
+"""Walking over the batches of a segment file through a bounded window.
+
+`scan_headers` trusts the file and reads little more than headers; `scan_batches` reads every byte
+and judges each batch, which recovery needs. Neither changes anything or opens a record.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tierbroker.base.fs import FileSystem
+from tierbroker.records.batch import (
+    HEADER_BYTES,
+    MAGIC_V2,
+    MIN_BATCH_LENGTH,
+    SIZE_OVERHEAD,
+    BatchHeader,
+    crc_valid,
+    read_header,
+)
+
+_HEADER_WINDOW_BYTES = 32 * 1024
+_FIRST_HEADER_WINDOW_BYTES = 4 * 1024
+_BATCH_WINDOW_BYTES = 1024 * 1024
+
+
+class ScannedBatch(NamedTuple):
+    """A batch that recovery found whole."""
+
+    position: int
+    header: BatchHeader
+    data: memoryview
+
+
+class Fault(NamedTuple):
+    """Why a scan stopped before the end of the file."""
+
+    position: int
+    reason: str
+    cut_short: bool
+    """The file ends before the batch does."""
+
+
+class MalformedHeader(Exception):
+    """A header that no batch can have, met by a scan that trusted the file."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(f"byte {position}: {reason}")
+        self.position = position
+        self.reason = reason
+
+
+def scan_headers(
+    fs: FileSystem, fd: int, position: int, end: int
+) -> Iterator[tuple[int, BatchHeader]]:
+    """(position, header) of each whole batch in [position, end); stops before an incomplete one.
+
+    Raises MalformedHeader at a size or magic that no batch has.
+    """
+    window, start = b"", position
+    window_bytes = _FIRST_HEADER_WINDOW_BYTES
+    while end - position >= HEADER_BYTES:
+        at = position - start
+        if at + HEADER_BYTES > len(window):
+            window = fs.pread(fd, min(window_bytes, end - position), position)
+            start, at = position, 0
+            window_bytes = _HEADER_WINDOW_BYTES
+            if len(window) < HEADER_BYTES:
+                return
+        header = read_header(window, at)
+        if header.magic != MAGIC_V2 or header.batch_length < MIN_BATCH_LENGTH:
+            raise MalformedHeader(
+                position, f"batch length {header.batch_length}, magic {header.magic}"
+            )
+        following = position + header.batch_length + SIZE_OVERHEAD
+        if following > end:
+            return
+        yield position, header
+        position = following
+
+
+class BatchScan:
+    """One judging pass over a segment: iterate, then look at `fault` and `valid_bytes`."""
+
+    def __init__(self, fs: FileSystem, fd: int, size_bytes: int, next_offset: int) -> None:
+        """`next_offset`: the smallest offset that the first batch may have."""
+        self._fs = fs
+        self._fd = fd
+        self._size_bytes = size_bytes
+        self.next_offset = next_offset
+        self.valid_bytes = 0
+        self.fault: Fault | None = None
+
+    @classmethod
+    def of_file(cls, fs: FileSystem, path: str) -> "BatchScan":
+        """A scan of a file that is not open; to be closed. Raises OSError."""
+        fd = fs.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return cls(fs, fd, fs.file_size(fd), 0)
+
+    def close(self) -> None:
+        """Close what `of_file` opened."""
+        self._fs.close(self._fd)
+
+    def __iter__(self) -> Iterator[ScannedBatch]:
+        """Each valid batch up to the first bad byte."""
+        window, start = memoryview(b""), 0
+        size = self._size_bytes
+        while self.valid_bytes < size:
+            position = self.valid_bytes
+            at = position - start
+            needed = HEADER_BYTES
+            if len(window) - at >= HEADER_BYTES:
+                header = read_header(window, at)
+                reason = implausible(header, size - position, self.next_offset)
+                if reason:
+                    self.fault = Fault(position, reason, _too_long(header, size - position))
+                    return
+                needed = header.batch_length + SIZE_OVERHEAD
+            if len(window) - at < needed:
+                if size - position < needed:
+                    self.fault = Fault(position, f"{size - position} bytes of a header", True)
+                    return
+                wanted = max(needed, min(_BATCH_WINDOW_BYTES, size - position))
+                window, start = memoryview(self._fs.pread(self._fd, wanted, position)), position
+                if len(window) < needed:
+                    self.fault = Fault(position, f"only {len(window)} bytes can be read", True)
+                    return
+                continue
+            if not crc_valid(window[: at + needed], at, header):
+                self.fault = Fault(position, "the CRC does not match", False)
+                return
+            self.valid_bytes = position + needed
+            self.next_offset = header.base_offset + header.last_offset_delta + 1
+            yield ScannedBatch(position, header, window[at : at + needed])
+
+
+def _too_long(header: BatchHeader, bytes_left: int) -> bool:
+    return header.magic == MAGIC_V2 and header.batch_length + SIZE_OVERHEAD > bytes_left
+
+
+def implausible(header: BatchHeader, bytes_left: int, next_offset: int) -> str:
+    """Why this cannot be the header of the next batch, "" when it can."""
+    if header.magic != MAGIC_V2 or header.batch_length < MIN_BATCH_LENGTH:
+        return f"batch length {header.batch_length}, magic {header.magic}"
+    if header.batch_length + SIZE_OVERHEAD > bytes_left:
+        return f"a batch of {header.batch_length + SIZE_OVERHEAD} bytes, {bytes_left} are there"
+    if header.base_offset < next_offset or header.last_offset_delta < 0:
+        return f"base offset {header.base_offset}, at least {next_offset} was expected"
+    return ""
+
+
+def find_valid_batch(
+    fs: FileSystem, fd: int, position: int, end: int, min_offset: int
+) -> int | None:
+    """Byte position of the first valid batch at or above `min_offset` in [position, end).
+
+    Looks at every byte: a batch counts when header and CRC are right. Costs one pass of the
+    region; None when there is none.
+    """
+    overlap = HEADER_BYTES - 1
+    while end - position >= HEADER_BYTES:
+        window = fs.pread(fd, min(_BATCH_WINDOW_BYTES, end - position), position)
+        if len(window) < HEADER_BYTES:
+            return None
+        # The magic byte sits 16 bytes into a batch: bytes.find skips everything else quickly.
+        magic_at = window.find(MAGIC_V2, 16)
+        while magic_at >= 0:
+            at = magic_at - 16
+            if len(window) - at >= HEADER_BYTES:
+                header = read_header(window, at)
+                left = end - position - at
+                if not implausible(header, left, min_offset) and _whole(
+                    fs, fd, position + at, header
+                ):
+                    return position + at
+            magic_at = window.find(MAGIC_V2, magic_at + 1)
+        position += len(window) - overlap
+    return None
+
+
+def _whole(fs: FileSystem, fd: int, position: int, header: BatchHeader) -> bool:
+    return crc_valid(fs.pread(fd, header.batch_length + SIZE_OVERHEAD, position), 0, header)

@@ -1,0 +1,102 @@
+"""Open descriptors of log files: leased while in use, few of them kept when idle (D-14).
+
+A `FileHandle` is its own lease: whoever got the descriptor by `acquire` gives it back by
+`release`, and the file stays open in between whatever becomes of the segment. Handles that nobody
+uses stay open until the cache needs their place. Loop thread only.
+"""
+
+import os
+from collections import OrderedDict
+
+from tierbroker.base.fs import FileSystem
+
+DEFAULT_CAPACITY = 512
+
+
+class FileHandle:
+    """One file, opened when it is first needed."""
+
+    __slots__ = ("_cache", "_retired", "_uses", "fd", "path")
+
+    def __init__(self, cache: "FileCache", path: str, fd: int = -1) -> None:
+        self.path = path
+        self.fd = fd
+        """The descriptor; -1 while the file is closed, which it never is while acquired."""
+        self._cache = cache
+        self._uses = 0
+        self._retired = False
+
+    def acquire(self) -> int:
+        """The descriptor, open until `release`; raises OSError when it cannot be opened."""
+        if self._uses == 0:
+            if self.fd < 0:
+                self.fd = self._cache.fs.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            else:
+                self._cache.idle.pop(self, None)
+        self._uses += 1
+        return self.fd
+
+    def release(self) -> None:
+        """One user less; the last one leaves the descriptor to the cache."""
+        assert self._uses > 0, f"{self.path} was released more often than acquired"
+        self._uses -= 1
+        if self._uses == 0:
+            if self._retired:
+                self.close_now()
+            else:
+                self._cache.keep_idle(self)
+
+    def retire(self) -> None:
+        """The segment is gone: close as soon as nobody uses the descriptor, and do not keep it."""
+        self._retired = True
+        if self._uses == 0:
+            self._cache.idle.pop(self, None)
+            self.close_now()
+
+    def close_now(self) -> None:
+        """Close the descriptor. For the cache; everybody else releases or retires."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            self._cache.fs.close(fd)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file is open at the moment."""
+        return self.fd >= 0
+
+
+class FileCache:
+    """The idle open files of all logs, least recently used first out."""
+
+    def __init__(self, fs: FileSystem, capacity: int = DEFAULT_CAPACITY) -> None:
+        assert capacity >= 0
+        self.fs = fs
+        self.capacity = capacity
+        self.idle: OrderedDict[FileHandle, None] = OrderedDict()
+
+    def handle(self, path: str) -> FileHandle:
+        """A handle of an existing file, not opened yet."""
+        return FileHandle(self, path)
+
+    def open_or_create(self, path: str) -> FileHandle:
+        """A handle of an opened file that is made, empty, if it is not there; raises OSError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        return FileHandle(self, path, self.fs.open(path, flags))
+
+    def create(self, path: str) -> FileHandle:
+        """A handle of a new or emptied file; raises OSError when it cannot be made."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        return FileHandle(self, path, self.fs.open(path, flags))
+
+    def keep_idle(self, handle: FileHandle) -> None:
+        """Keep an unused handle open for a while, at the cost of the one idle longest."""
+        self.idle[handle] = None
+        while len(self.idle) > self.capacity:
+            oldest, _ = self.idle.popitem(last=False)
+            oldest.close_now()
+
+    def close_idle(self) -> None:
+        """Close every file that nobody uses: for shutdown and tests."""
+        while self.idle:
+            handle, _ = self.idle.popitem()
+            handle.close_now()

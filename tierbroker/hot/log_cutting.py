@@ -1,0 +1,142 @@
+"""Taking records away: truncation at the end, DeleteRecords and retention at the start.
+
+Each function changes files first and the log's numbers with them; a disk that refuses takes the
+log offline, because half a cut must not be appended to. Never touches what a reader leases.
+"""
+
+from typing import TYPE_CHECKING
+
+from tierbroker.base.errors import OffsetOutOfRangeError
+from tierbroker.hot.producer_replay import rebuild_producers
+from tierbroker.hot.segment import ReadableSegment, SealedSegment
+from tierbroker.hot.txn_index_file import cut_aborted
+
+if TYPE_CHECKING:
+    from tierbroker.hot.log import Log
+
+
+def truncate_to(log: "Log", offset: int) -> bool:
+    """Remove every batch that reaches `offset` or beyond; False if there is none.
+
+    A batch that spans the offset goes as a whole. Raises KafkaStorageError.
+    """
+    if offset >= log.log_end_offset:
+        return False
+    if offset < log.log_start_offset:
+        restart_at(log, offset)
+        return True
+    try:
+        segments = log.segments
+        end_offset = segments.cut(offset, log.config.index_interval_bytes)
+        cut_aborted(segments.cache.fs, segments.active, end_offset)
+        log.snapshots.remove_above(end_offset)
+        log.epochs.cut_end(end_offset)
+        rebuild_producers(log.producer_state, segments, log.snapshots, end_offset)
+    except OSError as error:
+        raise log.go_offline(error) from error
+    log.note_cut(end_offset)
+    return True
+
+
+def restart_at(log: "Log", offset: int) -> None:
+    """Remove everything; the log is empty and goes on at `offset`. Raises KafkaStorageError."""
+    try:
+        log.segments.restart(offset, log.config.index_interval_bytes)
+        log.snapshots.remove_above(-1)
+        log.epochs.replace(())
+    except OSError as error:
+        raise log.go_offline(error) from error
+    log.producer_state.clear(offset)
+    log.log_start_offset = offset
+    log.note_cut(offset)
+
+
+def advance_log_start(log: "Log", offset: int) -> list[SealedSegment]:
+    """Records below `offset` are gone (DeleteRecords); whole segments below it go at once.
+
+    Answers the segments that went; an offset below the log start changes nothing. Raises
+    OffsetOutOfRangeError above the log end, KafkaStorageError when the disk refuses.
+    """
+    if offset > log.log_end_offset:
+        raise OffsetOutOfRangeError(f"offset {offset} is above the log end {log.log_end_offset}")
+    if offset <= log.log_start_offset:
+        return []
+    log.log_start_offset = offset
+    count = 0
+    while count < len(log.segments.sealed) and log.segments[count + 1].base_offset <= offset:
+        count += 1
+    return _drop_front(log, count)
+
+
+def delete_old_segments(log: "Log", now_ms: int, max_offset: int) -> list[SealedSegment]:
+    """Let retention.ms and retention.bytes remove whole segments; answers those that went.
+
+    Kafka's rules (UnifiedLog.deleteOldSegments): oldest first, by age of the highest timestamp,
+    then by size as long as the rest still holds retention.bytes, then those below the log start;
+    never beyond `max_offset`, the high watermark. The active segment goes too, after a roll, when
+    it is old. Raises KafkaStorageError.
+    """
+    config = log.config
+    count = 0
+    if config.deletes_by_retention:
+        if config.retention_ms >= 0:
+            count = _count_expired(log, now_ms, max_offset)
+        if config.retention_bytes >= 0:
+            count = _count_excess(log, count, max_offset)
+    segments = log.segments
+    while count < len(segments.sealed):
+        if segments[count + 1].base_offset > log.log_start_offset:
+            break
+        count += 1
+    if count == len(segments):
+        log.roll()
+    dropped = _drop_front(log, count)
+    if dropped:
+        log.log_start_offset = max(log.log_start_offset, segments.first.base_offset)
+        log.epochs.cut_start(log.log_start_offset)
+    return dropped
+
+
+def _count_expired(log: "Log", now_ms: int, max_offset: int) -> int:
+    count = 0
+    for slot, segment in enumerate(log.segments):
+        age_ms = now_ms - _newest_ms(log, segment)
+        if age_ms <= log.config.retention_ms or not _deletable(log, slot, max_offset):
+            break
+        count += 1
+    return count
+
+
+def _newest_ms(log: "Log", segment: ReadableSegment) -> int:
+    timestamp_ms = segment.max_timestamp()[0]
+    if timestamp_ms >= 0:
+        return timestamp_ms
+    # Records without time: how old the file is (Kafka: LogSegment.largestTimestamp).
+    return log.segments.cache.fs.mtime_ms(segment.handle.path)
+
+
+def _count_excess(log: "Log", count: int, max_offset: int) -> int:
+    sizes = [segment.size_bytes for segment in log.segments]
+    excess = sum(sizes[count:]) - log.config.retention_bytes
+    while count < len(sizes) and excess >= sizes[count] and _deletable(log, count, max_offset):
+        excess -= sizes[count]
+        count += 1
+    return count
+
+
+def _deletable(log: "Log", slot: int, max_offset: int) -> bool:
+    end_offset = log.segments.end_of(slot)
+    if end_offset is None:
+        return log.segments.active.size_bytes > 0 and log.log_end_offset <= max_offset
+    return end_offset <= max_offset
+
+
+def _drop_front(log: "Log", count: int) -> list[SealedSegment]:
+    due_ms = log.now_ms() + log.config.file_delete_delay_ms
+    try:
+        dropped = log.segments.drop_front(count, due_ms)
+        log.epochs.cut_start(log.log_start_offset)
+    except OSError as error:
+        raise log.go_offline(error) from error
+    log.size_bytes -= sum(segment.size_bytes for segment in dropped)
+    return dropped

@@ -1,0 +1,403 @@
+"""Opening a partition's directory: after a clean stop, after a crash, or for the first time.
+
+Clean: trust the files but check what is cheap. After a crash: read every batch from the recovery
+point's segment on, cut a torn tail, rebuild indexes, epochs and producers from what is left. Never
+cuts what was durable: damage raises CorruptLogError and leaves everything as it is (INV-11).
+"""
+
+import logging
+import os
+import random
+from collections.abc import Callable
+
+from tierbroker.base.clock import Clock
+from tierbroker.base.fs import FileSystem
+from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid
+from tierbroker.hot.active_segment import ActiveSegment
+from tierbroker.hot.batch_scan import MalformedHeader, scan_headers
+from tierbroker.hot.config import LogConfig
+from tierbroker.hot.errors import CorruptLogError
+from tierbroker.hot.file_cache import FileCache
+from tierbroker.hot.file_names import (
+    INDEX_SUFFIX,
+    LOG_SUFFIX,
+    TIME_INDEX_SUFFIX,
+    TXN_INDEX_SUFFIX,
+    offset_file_name,
+    parse_offset_file,
+)
+from tierbroker.hot.leader_epochs import LeaderEpochs
+from tierbroker.hot.leftovers import clear_leftovers
+from tierbroker.hot.log import Log
+from tierbroker.hot.partition_metadata import read_topic_id, write_topic_id
+from tierbroker.hot.producer_replay import rebuild_producers
+from tierbroker.hot.producer_snapshots import ProducerSnapshots
+from tierbroker.hot.producer_state import DEFAULT_EXPIRATION_MS, ProducerState
+from tierbroker.hot.segment import SealedSegment
+from tierbroker.hot.segment_list import SegmentList, read_indexes
+from tierbroker.hot.segment_recovery import recover_segment
+from tierbroker.hot.txn_index_file import append_aborted
+from tierbroker.records import epoch_lineage, offset_index, time_index
+from tierbroker.records.batch import BatchHeader
+from tierbroker.records.epoch_lineage import EpochEntry
+from tierbroker.records.errors import CorruptCheckpointError, CorruptIndexError
+
+logger = logging.getLogger(__name__)
+
+
+def open_log(
+    cache: FileCache,
+    directory: str,
+    topic_partition: TopicPartition,
+    config: LogConfig,
+    *,
+    clock: Clock,
+    rng: random.Random,
+    topic_id: Uuid | None = None,
+    clean: bool = False,
+    recovery_point: int = 0,
+    log_start_offset: int = 0,
+    producer_expiration_ms: int = DEFAULT_EXPIRATION_MS,
+    on_offline: Callable[[Log, OSError], None] | None = None,
+) -> Log:
+    """Open the log in `directory`, making both if they are not there.
+
+    `clean`: the last owner closed it in order. `recovery_point`: everything below was durable.
+    `topic_id` is written if the directory does not have one. Raises CorruptLogError for damage
+    that must not be cut away, and OSError.
+    """
+    loader = _Loader(cache, directory, topic_partition, config, clock)
+    created = loader.prepare_directory()
+    loader.load(clean, recovery_point, log_start_offset)
+    producers = ProducerState(producer_expiration_ms)
+    loader.load_producers(producers)
+    log = Log(
+        topic_partition,
+        loader.settle_topic_id(topic_id),
+        directory,
+        config,
+        clock=clock,
+        rng=rng,
+        segments=loader.segments,
+        epochs=loader.epochs,
+        producer_state=producers,
+        snapshots=loader.snapshots,
+        log_start_offset=loader.log_start_offset,
+        log_end_offset=loader.end_offset,
+        on_offline=on_offline,
+    )
+    log.expect_flush(directory, *loader.unflushed_files())
+    if created:
+        log.expect_flush(os.path.dirname(directory))
+        log.preallocate()
+    return log
+
+
+class _Loader:
+    """The steps of opening one log, in the order of their methods."""
+
+    def __init__(
+        self,
+        cache: FileCache,
+        directory: str,
+        topic_partition: TopicPartition,
+        config: LogConfig,
+        clock: Clock,
+    ) -> None:
+        self._cache = cache
+        self._fs: FileSystem = cache.fs
+        self._directory = directory
+        self._name = str(topic_partition)
+        self._config = config
+        self._clock = clock
+        self._metadata_path: str | None = None
+        self._rescanned_from: int | None = None
+        self._lineage: tuple[EpochEntry, ...] = ()
+        self.end_offset = 0
+        self.log_start_offset = 0
+        self.segments: SegmentList
+        self.epochs: LeaderEpochs
+        self.snapshots: ProducerSnapshots
+
+    def prepare_directory(self) -> bool:
+        """Make the directory or clear leftovers from it; whether it is new."""
+        created = not self._fs.exists(self._directory)
+        if created:
+            self._fs.mkdir(self._directory)
+        names = clear_leftovers(self._cache, self._directory)
+        self.snapshots = ProducerSnapshots(self._fs, self._directory, names)
+        parsed = [parse_offset_file(name) for name in names]
+        self._bases = sorted(f.offset for f in parsed if f and f.suffix == LOG_SUFFIX)
+        return created
+
+    def load(self, clean: bool, recovery_point: int, log_start_offset: int) -> None:
+        """Open all segments, find the log's end, settle start and epochs."""
+        known = self._read_lineage()
+        self._lineage = known or ()
+        if not self._bases:
+            if recovery_point > log_start_offset and not clean:
+                raise CorruptLogError(
+                    self._directory,
+                    0,
+                    f"there is no segment, but offsets up to {recovery_point} were durable",
+                )
+            self._start_empty(log_start_offset)
+        else:
+            self._open_segments(clean, recovery_point)
+            self.log_start_offset = max(log_start_offset, self._bases[0])
+        if self.end_offset < self.log_start_offset:
+            # Kafka's rule: all that is here was deleted by request, or belongs to an older life.
+            logger.warning(
+                "%s ends at %d, below its start %d: it begins anew there",
+                self._name,
+                self.end_offset,
+                self.log_start_offset,
+            )
+            self.segments.restart(self.log_start_offset, self._config.index_interval_bytes)
+            self.end_offset = self.log_start_offset
+        self._settle_epochs(known)
+
+    def _start_empty(self, offset: int) -> None:
+        self._lineage = ()
+        active = self._active(offset, create=True)
+        self.segments = SegmentList(self._cache, self._clock, self._directory, [], active)
+        self.end_offset = self.log_start_offset = offset
+
+    def _active(self, base_offset: int, *, create: bool = False) -> ActiveSegment:
+        active = ActiveSegment(
+            self._cache,
+            self._directory,
+            base_offset,
+            index_interval_bytes=self._config.index_interval_bytes,
+            created_ms=self._clock.now_ms(),
+            create=create,
+        )
+        active.size_bytes = self._fs.file_size(active.fd)
+        return active
+
+    def _open_segments(self, clean: bool, recovery_point: int) -> None:
+        sealed: list[SealedSegment] = []
+        active: ActiveSegment | None = None
+        first_doubtful = self._first_doubtful(clean, recovery_point)
+        for slot, base_offset in enumerate(self._bases):
+            if slot == len(self._bases) - 1 and slot < first_doubtful:
+                active = self._active(base_offset)
+                if not self._load_trusted(active):
+                    active.retire()
+                    first_doubtful = slot
+            if slot >= first_doubtful:
+                active, torn = self._recover(slot, recovery_point)
+                if torn:
+                    self._remove_later(slot)
+                    break
+                if slot < len(self._bases) - 1:
+                    sealed.append(self._sealed_again(active))
+            elif slot < len(self._bases) - 1:
+                sealed.append(self._sealed(base_offset, self._bases[slot + 1], recovery_point))
+        assert active is not None
+        self.segments = SegmentList(self._cache, self._clock, self._directory, sealed, active)
+        if not clean and self.end_offset < recovery_point:
+            raise CorruptLogError(
+                active.handle.path,
+                active.size_bytes,
+                f"the log ends at offset {self.end_offset}, but everything up to "
+                f"{recovery_point} was durable. Restore the file from a replica or a backup",
+            )
+
+    def _first_doubtful(self, clean: bool, recovery_point: int) -> int:
+        if clean:
+            return len(self._bases)
+        below = [base_offset for base_offset in self._bases if base_offset <= recovery_point]
+        return max(len(below) - 1, 0)
+
+    def _load_trusted(self, active: ActiveSegment) -> bool:
+        """Take the indexes of a cleanly closed segment over; False when anything is amiss."""
+        try:
+            index, times = read_indexes(self._fs, active)
+            size, active.size_bytes = active.size_bytes, 0
+            position = active.restore_indexes(index, times)
+            active.size_bytes = position
+            end_offset = active.base_offset
+            for at, header in scan_headers(self._fs, active.fd, position, size):
+                if at == position and index and not self._matches_entry(active, header):
+                    return False
+                active.note_batch(header.last_offset, header.size_bytes, header.max_timestamp)
+                end_offset = header.next_offset
+        except (CorruptIndexError, MalformedHeader) as error:
+            logger.warning("%s: %s; it is read in full", active.handle.path, error)
+            return False
+        if active.size_bytes != size:
+            logger.warning("%s has an incomplete batch; it is read in full", active.handle.path)
+            return False
+        active.first_timestamp = self._first_timestamp(active)
+        self.end_offset = end_offset
+        return True
+
+    def _matches_entry(self, active: ActiveSegment, header: BatchHeader) -> bool:
+        return header.last_offset == active.recent_floor + 1
+
+    def _first_timestamp(self, active: ActiveSegment) -> int:
+        for _, header in scan_headers(self._fs, active.fd, 0, active.size_bytes):
+            return header.max_timestamp
+        return -1
+
+    def _sealed(self, base_offset: int, end_offset: int, recovery_point: int) -> SealedSegment:
+        """A segment that is not in doubt; its indexes are rebuilt if they are missing or wrong."""
+        path = f"{self._directory}/{offset_file_name(base_offset, LOG_SUFFIX)}"
+        size = self._fs.stat_size(path)
+        segment = SealedSegment(self._cache, self._directory, base_offset, size)
+        problem = index_problem(self._fs, segment, end_offset)
+        if not problem:
+            return segment
+        logger.warning("%s: %s; the indexes are rebuilt", path, problem)
+        active = self._active(base_offset)
+        recover_segment(
+            self._fs,
+            active,
+            next_offset=base_offset,
+            recovery_point=max(recovery_point, end_offset),
+            later_logs=[],
+            each=lambda header: None,
+        )
+        return self._sealed_again(active)
+
+    def _sealed_again(self, active: ActiveSegment) -> SealedSegment:
+        active.write_last_entries()
+        sealed = active.seal()
+        active.release()
+        return sealed
+
+    def _recover(self, slot: int, recovery_point: int) -> tuple[ActiveSegment, bool]:
+        base_offset = self._bases[slot]
+        if self._rescanned_from is None:
+            self._rescanned_from = base_offset
+            self._lineage = epoch_lineage.truncated_from_end(self._lineage, base_offset + 1)
+        active = self._active(base_offset)
+        later = [offset_file_name(base, LOG_SUFFIX) for base in self._bases[slot + 1 :]]
+        try:
+            judgement = recover_segment(
+                self._fs,
+                active,
+                next_offset=base_offset,
+                recovery_point=recovery_point,
+                later_logs=[f"{self._directory}/{name}" for name in later],
+                each=self._note_epoch,
+            )
+        except CorruptLogError:
+            active.retire()
+            raise
+        self.end_offset = judgement.next_offset
+        return active, judgement.torn
+
+    def _note_epoch(self, header: BatchHeader) -> None:
+        epoch = header.partition_leader_epoch
+        if epoch >= 0 and (not self._lineage or epoch > self._lineage[-1].epoch):
+            self._lineage = epoch_lineage.assigned(self._lineage, epoch, header.base_offset)
+
+    def _remove_later(self, slot: int) -> None:
+        """The log ends in this segment: what follows was never durable."""
+        for base_offset in reversed(self._bases[slot + 1 :]):
+            for suffix in (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX):
+                path = f"{self._directory}/{offset_file_name(base_offset, suffix)}"
+                if self._fs.exists(path):
+                    self._fs.unlink(path)
+
+    def _read_lineage(self) -> tuple[EpochEntry, ...] | None:
+        """The epochs in the file; None when it is missing or cannot be read."""
+        path = LeaderEpochs(self._fs, self._directory).path
+        if not self._fs.exists(path):
+            return None
+        try:
+            return epoch_lineage.decode(self._fs.read_file(path))
+        except CorruptCheckpointError as error:
+            logger.warning("%s: %s; it is rebuilt from the batches", path, error)
+            return None
+
+    def _settle_epochs(self, known: tuple[EpochEntry, ...] | None) -> None:
+        if (known is None or self._lags_behind()) and self.end_offset > self.log_start_offset:
+            self._lineage = ()
+            for segment in self.segments:
+                fd = segment.handle.acquire()
+                try:
+                    for _, header in scan_headers(self._fs, fd, 0, segment.size_bytes):
+                        self._note_epoch(header)
+                finally:
+                    segment.handle.release()
+        lineage = epoch_lineage.truncated_from_end(self._lineage, self.end_offset + 1)
+        lineage = epoch_lineage.truncated_from_start(lineage, self.log_start_offset)
+        self.epochs = LeaderEpochs(self._fs, self._directory, known or ())
+        self.epochs.replace(lineage)
+
+    def _lags_behind(self) -> bool:
+        """Whether the last batch carries an epoch that the lineage does not know."""
+        active = self.segments.active
+        last = active.find(self.end_offset - 1) if active.size_bytes else None
+        if last is None:
+            return False
+        for _, header in scan_headers(self._fs, active.fd, last[0], active.size_bytes):
+            latest = self._lineage[-1].epoch if self._lineage else -1
+            return header.partition_leader_epoch > latest
+        return False
+
+    def load_producers(self, producers: ProducerState) -> None:
+        """Producer state from the newest snapshot and the batches after it."""
+        self.snapshots.remove_above(self.end_offset)
+        doubtful = self._rescanned_from
+        if doubtful is not None:
+            # What was learnt from unflushed batches is learnt again, aborted transactions too.
+            self.snapshots.remove_above(doubtful)
+            for segment in self.segments:
+                path = segment.path(TXN_INDEX_SUFFIX)
+                if segment.base_offset >= doubtful and self._fs.exists(path):
+                    self._fs.unlink(path)
+        aborted = rebuild_producers(producers, self.segments, self.snapshots, self.end_offset)
+        if doubtful is not None:
+            for segment, txn in aborted:
+                if segment.base_offset >= doubtful:
+                    append_aborted(self._fs, segment, [txn])
+
+    def settle_topic_id(self, topic_id: Uuid | None) -> Uuid:
+        """The directory's topic id; the given one is written where there is none."""
+        found = read_topic_id(self._fs, self._directory)
+        if found is not None:
+            return found
+        if topic_id is None:
+            return ZERO_UUID
+        self._metadata_path = write_topic_id(self._fs, self._directory, topic_id)
+        return topic_id
+
+    def unflushed_files(self) -> list[str]:
+        """Files that were written while opening and need a flush."""
+        return [self._metadata_path] if self._metadata_path else []
+
+
+def index_problem(fs: FileSystem, segment: SealedSegment, end_offset: int) -> str:
+    """What is wrong with the index files of a sealed segment as far as their ends tell, or ""."""
+    for suffix, entry_bytes in (
+        (INDEX_SUFFIX, offset_index.ENTRY_BYTES),
+        (TIME_INDEX_SUFFIX, time_index.ENTRY_BYTES),
+    ):
+        path = segment.path(suffix)
+        if not fs.exists(path):
+            return f"{suffix} is missing"
+        size = fs.stat_size(path)
+        if size % entry_bytes:
+            return f"{suffix} of {size} bytes is cut within an entry"
+        if not size:
+            continue
+        fd = fs.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            last = fs.pread(fd, entry_bytes, size - entry_bytes)
+        finally:
+            fs.close(fd)
+        if suffix == INDEX_SUFFIX:
+            offset, position = offset_index.entry(last, segment.base_offset, 0)
+            if not 0 < position < segment.size_bytes:
+                return f"the last position of {suffix} is {position}"
+        else:
+            timestamp_ms, offset = time_index.entry(last, segment.base_offset, 0)
+            if timestamp_ms < 0:
+                return f"the last time of {suffix} is {timestamp_ms}"
+        if not segment.base_offset <= offset < end_offset:
+            return f"the last offset of {suffix} is {offset}"
+    return ""

@@ -1,0 +1,125 @@
+"""Finding offsets by time: time index, offset index, a walk over headers, then one batch's records.
+
+The only place of the log where records are opened (D-1), and only those of one batch.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from tierbroker.base.errors import CorruptMessageError, KafkaStorageError
+from tierbroker.hot.batch_scan import MalformedHeader, scan_headers
+from tierbroker.hot.segment import ReadableSegment
+from tierbroker.records.batch import NO_TIMESTAMP, BatchHeader
+from tierbroker.records.record import iterate
+
+if TYPE_CHECKING:
+    from tierbroker.hot.log import Log
+
+
+class TimestampOffset(NamedTuple):
+    """A record found by time."""
+
+    offset: int
+    timestamp_ms: int
+    leader_epoch: int
+
+
+def offset_for_timestamp(log: "Log", timestamp_ms: int, max_offset: int) -> TimestampOffset | None:
+    """The first record at or after the time, from the log start up to `max_offset` (exclusive).
+
+    None without one. Raises CorruptMessageError on damage, KafkaStorageError when the disk fails.
+    """
+    try:
+        for slot in range(log.segments.slot_of(log.log_start_offset), len(log.segments)):
+            segment = log.segments[slot]
+            if segment.base_offset >= max_offset:
+                return None
+            if segment.max_timestamp()[0] < timestamp_ms:
+                continue
+            found = _first_at_or_after(log, segment, timestamp_ms)
+            if found is not None:
+                return found if found.offset < max_offset else None
+    except OSError as error:
+        raise KafkaStorageError(f"{log.topic_partition} cannot be searched: {error}") from error
+    return None
+
+
+def _first_at_or_after(
+    log: "Log", segment: ReadableSegment, timestamp_ms: int
+) -> TimestampOffset | None:
+    start = max(segment.time_lookup(timestamp_ms), log.log_start_offset)
+    for position, header in _headers(log, segment, segment.start_position(start)):
+        if header.max_timestamp >= timestamp_ms and header.last_offset >= log.log_start_offset:
+            found = _record_at_or_after(log, segment, position, header, timestamp_ms)
+            if found is not None:
+                return found
+    return None
+
+
+def offset_of_max_timestamp(log: "Log", max_offset: int) -> TimestampOffset | None:
+    """The first record that has the highest timestamp below `max_offset`; None without records.
+
+    Raises CorruptMessageError on damage, KafkaStorageError when the disk fails.
+    """
+    try:
+        best: tuple[int, ReadableSegment, int] | None = None
+        for slot in range(log.segments.slot_of(log.log_start_offset), len(log.segments)):
+            segment = log.segments[slot]
+            highest = _highest_below(log, segment, max_offset)
+            if highest is not None and (best is None or highest[0] > best[0]):
+                best = highest[0], segment, highest[1]
+        if best is None:
+            return None
+        timestamp_ms, segment, last_offset = best
+        start = segment.start_position(last_offset)
+        for position, header in _headers(log, segment, start):
+            if header.last_offset == last_offset:
+                return _record_at_or_after(log, segment, position, header, timestamp_ms)
+    except OSError as error:
+        raise KafkaStorageError(f"{log.topic_partition} cannot be searched: {error}") from error
+    return None
+
+
+def _highest_below(log: "Log", segment: ReadableSegment, max_offset: int) -> tuple[int, int] | None:
+    """(highest timestamp, last offset of the first batch with it) of what counts of a segment."""
+    if segment.base_offset >= max_offset or not segment.size_bytes:
+        return None
+    timestamp_ms, last_offset = segment.max_timestamp()
+    if timestamp_ms > NO_TIMESTAMP and log.log_start_offset <= last_offset < max_offset:
+        return timestamp_ms, last_offset
+    highest: tuple[int, int] | None = None
+    for _, header in _headers(log, segment, 0):
+        if header.last_offset >= max_offset:
+            break
+        in_log = header.last_offset >= log.log_start_offset
+        if in_log and header.max_timestamp > (highest[0] if highest else NO_TIMESTAMP):
+            highest = header.max_timestamp, header.last_offset
+    return highest
+
+
+def _headers(log: "Log", segment: ReadableSegment, start: int) -> Iterator[tuple[int, BatchHeader]]:
+    fd = segment.handle.acquire()
+    try:
+        yield from scan_headers(log.segments.cache.fs, fd, start, segment.size_bytes)
+    except MalformedHeader as fault:
+        raise CorruptMessageError(f"{segment.handle.path}: {fault}") from fault
+    finally:
+        segment.handle.release()
+
+
+def _record_at_or_after(
+    log: "Log", segment: ReadableSegment, position: int, header: BatchHeader, timestamp_ms: int
+) -> TimestampOffset | None:
+    epoch = header.partition_leader_epoch
+    if header.log_append_time:
+        offset = max(header.base_offset, log.log_start_offset)
+        return TimestampOffset(offset, header.max_timestamp, epoch)
+    fd = segment.handle.acquire()
+    try:
+        batch = log.segments.cache.fs.pread(fd, header.size_bytes, position)
+    finally:
+        segment.handle.release()
+    for record in iterate(memoryview(batch)):
+        if record.timestamp_ms >= timestamp_ms and record.offset >= log.log_start_offset:
+            return TimestampOffset(record.offset, record.timestamp_ms, epoch)
+    return None

@@ -1,0 +1,68 @@
+"""Producer state from the disk: the newest valid snapshot, and the batches after it."""
+
+from tierbroker.base.fs import FileSystem
+from tierbroker.hot.batch_scan import scan_headers
+from tierbroker.hot.producer_snapshots import ProducerSnapshots
+from tierbroker.hot.producer_state import ProducerState
+from tierbroker.hot.segment import ReadableSegment
+from tierbroker.hot.segment_list import SegmentList
+from tierbroker.records.batch import CONTROL_BIT, BatchHeader
+from tierbroker.records.control import read_marker
+from tierbroker.records.txn_index import AbortedTxn
+
+
+def rebuild_producers(
+    state: ProducerState,
+    segments: SegmentList,
+    snapshots: ProducerSnapshots,
+    end_offset: int,
+) -> list[tuple[ReadableSegment, AbortedTxn]]:
+    """Bring `state` to `end_offset`; answers the aborted transactions met on the way.
+
+    Raises OSError, and MalformedHeader where the log is damaged.
+    """
+    snapshot = snapshots.newest_valid(end_offset)
+    if snapshot is None:
+        start = segments.first.base_offset
+        state.clear(start)
+    else:
+        start = snapshot[0]
+        state.load(snapshot[1], start)
+    aborted: list[tuple[ReadableSegment, AbortedTxn]] = []
+    if start < end_offset:
+        for slot in range(segments.slot_of(start), len(segments)):
+            segment = segments[slot]
+            aborted += _replay(segments.cache.fs, segment, state, start, end_offset)
+    state.end_offset = end_offset
+    return aborted
+
+
+def _replay(
+    fs: FileSystem, segment: ReadableSegment, state: ProducerState, start: int, end_offset: int
+) -> list[tuple[ReadableSegment, AbortedTxn]]:
+    aborted: list[tuple[ReadableSegment, AbortedTxn]] = []
+    position = segment.start_position(start) if start > segment.base_offset else 0
+    fd = segment.handle.acquire()
+    try:
+        for at, header in scan_headers(fs, fd, position, segment.size_bytes):
+            if header.base_offset >= end_offset:
+                break
+            if header.producer_id < 0 or header.base_offset < start:
+                continue
+            aborted += [(segment, txn) for txn in _apply(fs, fd, at, header, state)]
+    finally:
+        segment.handle.release()
+    return aborted
+
+
+def _apply(
+    fs: FileSystem, fd: int, position: int, header: BatchHeader, state: ProducerState
+) -> list[AbortedTxn]:
+    staged = state.stage()
+    if header.attributes & CONTROL_BIT:
+        marker = read_marker(fs.pread(fd, header.size_bytes, position))
+        if marker is not None:
+            staged.end_transaction(header, marker, header.base_offset)
+    else:
+        staged.accept(header, header.base_offset)
+    return state.commit(staged)

@@ -1,0 +1,70 @@
+"""The `.snapshot` files of a log: producer state at an offset, so that a start replays little.
+
+Written without waiting for the disk: a checksum guards them, and a start that finds none valid
+replays the log from its beginning.
+"""
+
+import os
+
+from tierbroker.base.fs import FileSystem, write_fully
+from tierbroker.hot.file_names import (
+    SNAPSHOT_SUFFIX,
+    TEMPORARY_SUFFIX,
+    offset_file_name,
+    parse_offset_file,
+)
+from tierbroker.records import producer_snapshot
+from tierbroker.records.errors import CorruptSnapshotError
+from tierbroker.records.producer_snapshot import ProducerEntry
+
+KEPT_SNAPSHOTS = 3
+
+
+class ProducerSnapshots:
+    """The snapshot files of one directory, by rising offset."""
+
+    def __init__(self, fs: FileSystem, directory: str, names: list[str]) -> None:
+        """`names`: what the directory holds."""
+        self._fs = fs
+        self._directory = directory
+        parsed = [parse_offset_file(name) for name in names]
+        self.offsets = sorted(f.offset for f in parsed if f and f.suffix == SNAPSHOT_SUFFIX)
+
+    def write(self, offset: int, entries: list[ProducerEntry]) -> None:
+        """Take a snapshot at `offset` and let go of old ones; raises OSError."""
+        path = self._path(offset)
+        temporary = path + TEMPORARY_SUFFIX
+        fd = self._fs.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            write_fully(self._fs, fd, producer_snapshot.encode(entries), 0)
+        finally:
+            self._fs.close(fd)
+        self._fs.rename(temporary, path)
+        if offset not in self.offsets:
+            self.offsets = sorted((*self.offsets, offset))
+        while len(self.offsets) > KEPT_SNAPSHOTS:
+            self._remove(self.offsets[0])
+
+    def newest_valid(self, at_most: int) -> tuple[int, list[ProducerEntry]] | None:
+        """(offset, content) of the newest readable snapshot up to `at_most`, None without one.
+
+        Removes those that cannot be read.
+        """
+        for offset in reversed([o for o in self.offsets if o <= at_most]):
+            try:
+                return offset, producer_snapshot.decode(self._fs.read_file(self._path(offset)))
+            except CorruptSnapshotError:
+                self._remove(offset)
+        return None
+
+    def remove_above(self, offset: int) -> None:
+        """Remove the snapshots of offsets that the log no longer has; raises OSError."""
+        for stale in [o for o in self.offsets if o > offset]:
+            self._remove(stale)
+
+    def _remove(self, offset: int) -> None:
+        self._fs.unlink(self._path(offset))
+        self.offsets.remove(offset)
+
+    def _path(self, offset: int) -> str:
+        return f"{self._directory}/{offset_file_name(offset, SNAPSHOT_SUFFIX)}"
