@@ -1,0 +1,29 @@
+"""What a decider may know beside the image: settings, the schema of configurations, chance.
+
+Everything a decision depends on is in the image, in the request, or in here, so that a decision
+can be repeated.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tierbroker.base.config import ConfigSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The fixed part of a decision's surroundings."""
+
+    schema: ConfigSchema
+    rng: random.Random
+    default_partitions: int = 1
+    """num.partitions"""
+    default_replication_factor: int = 1
+    """default.replication.factor"""
+    max_partitions_per_request: int = 10_000
+    """New partitions of one request (ReplicationControlManager in Kafka)."""
+    dynamic_broker_keys: frozenset[str] = frozenset()
+    """Broker keys that may be set while brokers run; the others are read-only."""
+    topic_defaults: Mapping[str, str] | None = None
+    """Topic settings that follow from this node's broker settings, for responses."""
