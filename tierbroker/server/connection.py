@@ -6,81 +6,37 @@ for the client to read its answers. One bad request closes this connection, neve
 Must never know what a request means.
 """
 
-import asyncio
 import logging
 import socket
-from collections.abc import Callable
 from functools import partial
 
 from tierbroker.base.errors import CloseConnection
 from tierbroker.base.executor import Outcome
 from tierbroker.base.parts import release_parts
 from tierbroker.base.pending import Pending
+from tierbroker.server.context import Promise, ServerContext
 from tierbroker.server.errors import TruncatedSliceError
-from tierbroker.server.limits import ServerLimits
-from tierbroker.server.memory import SMALL_FRAME_BYTES, MemoryBudget, Waiting
-from tierbroker.server.output import Output, Progress, Sender
-from tierbroker.server.rate_limited_log import RateLimitedLog
-from tierbroker.wire.connection import Answer, ConnectionState, Slot
-from tierbroker.wire.framing import RequestFramer, Scratch
+from tierbroker.server.memory import SMALL_FRAME_BYTES, Waiting
+from tierbroker.server.output import Output, Progress
+from tierbroker.wire.connection import ConnectionState, Slot
+from tierbroker.wire.framing import RequestFramer
 from tierbroker.wire.peer import Peer
 
 logger = logging.getLogger(__name__)
 
-Promise = Pending[Answer]
-Dispatch = Callable[[Peer, bytearray], "Promise | Answer"]
 _DISCARD_BYTES = 1 << 20
-
-
-class Shared:
-    """What the connections of one server share. `tick` counts the sweeps of the server."""
-
-    __slots__ = (
-        "closed_connection",
-        "dispatch",
-        "limits",
-        "log",
-        "loop",
-        "memory",
-        "on_error",
-        "scratch",
-        "sender",
-        "tick",
-    )
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        dispatch: Dispatch,
-        limits: ServerLimits,
-        memory: MemoryBudget,
-        sender: Sender,
-        log: RateLimitedLog,
-        on_error: Callable[[BaseException], None],
-        closed_connection: "Callable[[Connection], None]",
-    ) -> None:
-        self.loop = loop
-        self.dispatch = dispatch
-        self.limits = limits
-        self.memory = memory
-        self.sender = sender
-        self.log = log
-        self.on_error = on_error
-        self.closed_connection = closed_connection
-        self.scratch = Scratch()
-        self.tick = 0
 
 
 class Connection:
     """A connected socket. Created reading; ends with `close()`, its own or the server's."""
 
     __slots__ = (
+        "_context",
         "_fd",
         "_framer",
         "_in_turn",
         "_output",
         "_reading",
-        "_shared",
         "_socket",
         "_state",
         "_waiting",
@@ -92,23 +48,23 @@ class Connection:
         "touched",
     )
 
-    def __init__(self, connection: socket.socket, peer: Peer, shared: Shared) -> None:
-        limits = shared.limits
+    def __init__(self, connection: socket.socket, peer: Peer, context: ServerContext) -> None:
+        limits = context.limits
         self.peer = peer
         self._socket = connection
         self._fd = connection.fileno()
-        self._shared = shared
-        self._framer = RequestFramer(shared.scratch, shared.memory, limits.request_max_bytes)
+        self._context = context
+        self._framer = RequestFramer(context.scratch, context.memory, limits.request_max_bytes)
         self._state: ConnectionState[Promise] = ConnectionState(limits.max_in_flight)
-        self._output = Output(connection, shared.sender, self._on_warm)
+        self._output = Output(connection, context.sender, self._on_warm)
         self._in_turn = False
         self._writing = False
         self._waiting: Waiting | None = None
         self.closed = False
         self.half_closed = False
-        self.touched = self.frame_tick = shared.tick
+        self.touched = self.frame_tick = context.tick
         self._reading = True
-        shared.loop.add_reader(self._fd, self._on_readable)
+        context.loop.add_reader(self._fd, self._on_readable)
 
     @property
     def is_idle(self) -> bool:
@@ -123,7 +79,7 @@ class Connection:
     def drain(self) -> None:
         """Take no more requests; close when those that have started are answered and sent."""
         self._framer.close()
-        self._shared.memory.release_all(self._state.end_input(drop_waiting=True))
+        self._context.memory.release_all(self._state.end_input(drop_waiting=True))
         self._stop_reading()
         self._progress()
 
@@ -135,14 +91,14 @@ class Connection:
         if self.closed:
             return
         self.closed = True
-        loop = self._shared.loop
+        loop = self._context.loop
         # Before the descriptor: its number may be reused at once, and uvloop would never fire.
         self._stop_reading()
         if self._writing:
             loop.remove_writer(self._fd)
             self._writing = False
         if reason is not None:
-            self._shared.log.warning(
+            self._context.log.warning(
                 logger,
                 "closed connection %d of %s: %s",
                 self.peer.id,
@@ -150,16 +106,16 @@ class Connection:
                 reason,
             )
         if self._waiting is not None:
-            self._shared.memory.stop_waiting(self._waiting)
+            self._context.memory.stop_waiting(self._waiting)
             self._waiting = None
         promises, answers, frames = self._state.abandon()
         self._framer.close()
         self._output.close()
         for answer in answers:
             release_parts(answer)
-        self._shared.memory.release_all(frames)
+        self._context.memory.release_all(frames)
         self._socket.close()
-        self._shared.closed_connection(self)
+        self._context.on_closed(self.peer)
         for promise in promises:
             promise.cancel()
             promise.on_done(_drop_answer)
@@ -179,21 +135,21 @@ class Connection:
     def _may_read(self) -> bool:
         if not self._state.wants_requests or self._waiting is not None:
             return False
-        if self._output.unsent_bytes >= self._shared.limits.output_limit_bytes:
+        if self._output.unsent_bytes >= self._context.output_limit_bytes:
             return False
-        if self._shared.memory.small_exhausted:
+        if self._context.memory.small_exhausted:
             self._wait_for_memory(SMALL_FRAME_BYTES)
             return False
         return True
 
     def _receive(self) -> None:
         """Read until the socket is empty, the turn is used or a request has to wait."""
-        shared = self._shared
+        context = self._context
         framer = self._framer
-        left = shared.limits.read_turn_bytes
-        self.touched = shared.tick
+        left = context.read_turn_bytes
+        self.touched = context.tick
         while True:
-            buffer = framer.get_buffer(shared.memory.under_pressure)
+            buffer = framer.get_buffer(context.memory.under_pressure)
             room = len(buffer)
             try:
                 count = self._socket.recv_into(buffer)
@@ -205,11 +161,9 @@ class Connection:
             if count == 0:
                 self._on_end_of_input()
                 return
-            was_partial = framer.partial_bytes
             frames = framer.received(count)
-            if not was_partial:
-                self.frame_tick = shared.tick
             if frames:
+                self.frame_tick = context.tick
                 self._state.received(frames)
                 self._progress()
                 if self.closed:
@@ -237,7 +191,7 @@ class Connection:
         self._framer.close()
         self._state.end_input(drop_waiting=False)
         self._stop_reading()
-        self._shared.log.warning(
+        self._context.log.warning(
             logger,
             "closing connection %d of %s: %s",
             self.peer.id,
@@ -249,16 +203,16 @@ class Connection:
     def _stop_reading(self) -> None:
         if self._reading:
             self._reading = False
-            self._shared.loop.remove_reader(self._fd)
+            self._context.loop.remove_reader(self._fd)
 
     def _resume_reading(self) -> None:
         if not self._reading and not self.closed and self._may_read():
             self._reading = True
-            self._shared.loop.add_reader(self._fd, self._on_readable)
+            self._context.loop.add_reader(self._fd, self._on_readable)
 
     def _wait_for_memory(self, size_bytes: int) -> None:
         self._stop_reading()
-        self._waiting = self._shared.memory.wait(size_bytes, self._on_memory)
+        self._waiting = self._context.memory.wait(size_bytes, self._on_memory)
 
     def _on_memory(self) -> None:
         """There may be room for what was refused."""
@@ -268,7 +222,7 @@ class Connection:
         if self._framer.blocked_bytes and not self._framer.try_unblock():
             self._wait_for_memory(self._framer.blocked_bytes)
             return
-        self.frame_tick = self._shared.tick
+        self.frame_tick = self._context.tick
         self._resume_reading()
 
     # Requests and answers
@@ -295,7 +249,7 @@ class Connection:
         """One round; True when sending made room for another one."""
         state = self._state
         output = self._output
-        limit = self._shared.limits.output_limit_bytes
+        limit = self._context.output_limit_bytes
         while output.unsent_bytes < limit:
             frame = state.next_request()
             if frame is None:
@@ -315,11 +269,11 @@ class Connection:
 
     def _start(self, frame: bytearray) -> None:
         """Hand one request over, and take its answer if it has one."""
-        shared = self._shared
+        context = self._context
         state = self._state
         size = len(frame)
         try:
-            answer = shared.dispatch(self.peer, frame)
+            answer = context.dispatch(self.peer, frame)
             if isinstance(answer, Pending):
                 if not answer.done:
                     slot = state.pending(frame, answer)
@@ -327,14 +281,14 @@ class Connection:
                     return
                 answer = answer.result()
         except CloseConnection as error:
-            shared.memory.release(size)
-            shared.memory.release_all(state.refused(str(error)))
+            context.memory.release(size)
+            context.memory.release_all(state.refused(str(error)))
             return
         except Exception as error:  # noqa: BLE001 - a bug of a handler: the node has to hear of it
-            shared.memory.release(size)
+            context.memory.release(size)
             self._failed(error)
             return
-        shared.memory.release(size)
+        context.memory.release(size)
         if self.closed:
             if answer:
                 release_parts(answer)
@@ -348,15 +302,25 @@ class Connection:
             return
         try:
             size, slot.frame_bytes = slot.frame_bytes, 0  # whatever happens now, once
-            self._shared.memory.release(size)
+            self._context.memory.release(size)
             try:
                 answer = promise.result()
             except CloseConnection as error:
-                self._shared.memory.release_all(self._state.refuse(slot, str(error)))
+                self._context.memory.release_all(self._state.refuse(slot, str(error)))
             else:
                 self._state.answer(slot, answer)
-            self._progress()
+            if self._state.in_flight and not self._state.input_ended:
+                # The next one is likely to be answered in this turn: one call sends them all.
+                self._context.progress_later(self._progress_deferred)
+            else:
+                self._progress()
         except Exception as error:  # noqa: BLE001 - must not reach whoever resolved the promise
+            self._failed(error)
+
+    def _progress_deferred(self) -> None:
+        try:
+            self._progress()
+        except Exception as error:  # noqa: BLE001 - a bug: the node has to hear of it
             self._failed(error)
 
     def _queue_answers(self) -> None:
@@ -378,14 +342,14 @@ class Connection:
         except TruncatedSliceError as error:
             self.close(str(error))
             return
-        self.touched = self._shared.tick
+        self.touched = self._context.tick
         wants_writer = progress is Progress.SOCKET_FULL or progress is Progress.TURN_USED
         if wants_writer != self._writing:
             self._writing = wants_writer
             if wants_writer:
-                self._shared.loop.add_writer(self._fd, self._on_writable)
+                self._context.loop.add_writer(self._fd, self._on_writable)
             else:
-                self._shared.loop.remove_writer(self._fd)
+                self._context.loop.remove_writer(self._fd)
 
     def _on_writable(self) -> None:
         try:
@@ -427,7 +391,7 @@ class Connection:
             self._socket.shutdown(socket.SHUT_WR)
             left = _DISCARD_BYTES
             while left > 0:
-                count = self._socket.recv_into(self._shared.scratch.view)
+                count = self._socket.recv_into(self._context.scratch.view)
                 if count == 0:
                     return
                 left -= count
@@ -436,7 +400,7 @@ class Connection:
 
     def _failed(self, error: Exception) -> None:
         self.close()
-        self._shared.on_error(error)
+        self._context.on_error(error)
 
 
 def _drop_answer(promise: Promise) -> None:

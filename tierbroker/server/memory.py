@@ -54,6 +54,8 @@ class MemoryBudget:
         self._large = _Pool(max(limit_bytes - limit_bytes // 4, largest_bytes))
         self._call_soon = call_soon
         self._wake_due = False
+        self.under_pressure = False
+        """The next large request may have to wait: receive no more than its size."""
 
     @property
     def used_bytes(self) -> int:
@@ -74,11 +76,6 @@ class MemoryBudget:
     def small_exhausted(self) -> bool:
         """No request may be received before others are done."""
         return self._small.used_bytes >= self._small.limit_bytes
-
-    @property
-    def under_pressure(self) -> bool:
-        """The next large request may have to wait: receive no more than its size."""
-        return bool(self._large.waiting)
 
     def try_reserve(self, size_bytes: int) -> bool:
         """Set memory aside for a frame, or refuse."""
@@ -111,6 +108,7 @@ class MemoryBudget:
         pool = self._small if size_bytes <= SMALL_FRAME_BYTES else self._large
         waiting = Waiting(size_bytes, resume)
         pool.waiting.append(waiting)
+        self.under_pressure = bool(self._large.waiting)
         if pool.fits(size_bytes):
             self._wake_later()
         return waiting
@@ -138,3 +136,4 @@ class MemoryBudget:
                 waiting.resume()
                 # One that only starts to read again takes nothing yet, but is about to.
                 promised += max(0, waiting.size_bytes - (pool.used_bytes - before))
+        self.under_pressure = bool(self._large.waiting)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from tierbroker.base.clock import Clock
 from tierbroker.base.executor import Executor
 from tierbroker.server.acceptor import Acceptor
-from tierbroker.server.connection import Connection, Dispatch, Shared
+from tierbroker.server.connection import Connection
+from tierbroker.server.context import Dispatch, ServerContext
 from tierbroker.server.descriptors import descriptors_left, raise_descriptor_limit
 from tierbroker.server.limits import ListenerConfig, ServerLimits
 from tierbroker.server.listener import open_listener
@@ -58,7 +59,7 @@ class Server:
         self.memory = MemoryBudget(
             limits.memory_budget_bytes, limits.request_max_bytes, loop.call_soon
         )
-        self._shared = Shared(
+        self._context = ServerContext(
             loop, dispatch, limits, self.memory, sender, self._log, on_error, self._on_closed
         )
         self._acceptors: list[Acceptor] = []
@@ -171,10 +172,9 @@ class Server:
         peer = Peer(self._next_id, host, address[1], listener, (str(local[0]), int(local[1])))
         self._next_id += 1
         self._per_ip[host] = count + 1
-        self._connections[peer.id] = Connection(connection, peer, self._shared)
+        self._connections[peer.id] = Connection(connection, peer, self._context)
 
-    def _on_closed(self, connection: Connection) -> None:
-        peer = connection.peer
+    def _on_closed(self, peer: Peer) -> None:
         del self._connections[peer.id]
         count = self._per_ip[peer.client_host] - 1
         if count:
@@ -189,12 +189,12 @@ class Server:
 
     def _sweep(self) -> None:
         """One timer for all connections: close the idle, the half-closed and the stalling."""
-        shared = self._shared
+        context = self._context
         limits = self._limits
-        shared.tick += 1
+        context.tick += 1
         self._sweep_timer = self._loop.call_later(self._sweep_s, self._sweep)
-        idle_before = shared.tick - self._ticks(limits.idle_timeout_s)
-        half_closed_before = shared.tick - self._ticks(limits.half_closed_s)
+        idle_before = context.tick - self._ticks(limits.idle_timeout_s)
+        half_closed_before = context.tick - self._ticks(limits.half_closed_s)
         memory_is_short = self.memory.has_waiting
         for connection in list(self._connections.values()):
             touched = connection.touched
@@ -204,7 +204,7 @@ class Server:
                 connection.close()
             elif memory_is_short and (size := connection.partial_frame_bytes):
                 allowed_s = limits.slow_frame_s + size / SLOW_FRAME_BYTES_PER_S
-                if connection.frame_tick < shared.tick - self._ticks(allowed_s):
+                if connection.frame_tick < context.tick - self._ticks(allowed_s):
                     connection.close(
                         f"a request of {size} bytes took more than {allowed_s:.0f} s to arrive "
                         "while others waited for memory (queued.max.request.bytes)"

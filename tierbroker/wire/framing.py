@@ -81,12 +81,12 @@ class RequestFramer:
         "_frame",
         "_prefix",
         "_scratch",
-        "_size",
         "_view",
         "blocked_bytes",
         "error",
         "limit_bytes",
         "minimum_bytes",
+        "partial_bytes",
     )
 
     def __init__(
@@ -106,12 +106,8 @@ class RequestFramer:
         self._frame: bytearray | None = None
         self._view: memoryview | None = None
         self._filled = 0
-        self._size = 0
-
-    @property
-    def partial_bytes(self) -> int:
+        self.partial_bytes = 0
         """Declared size of the frame that has begun to arrive; 0 between frames."""
-        return 0 if self._frame is None else self._size
 
     @property
     def received_bytes(self) -> int:
@@ -143,12 +139,12 @@ class RequestFramer:
         assert self._view is not None
         self._view.release()  # a bytearray cannot grow under a view of it
         self._filled += count
-        if self._filled < self._size:
+        if self._filled < self.partial_bytes:
             if self._filled == len(frame):
                 self._grow(frame)
             return []
         self._frame = None
-        self._filled = 0
+        self._filled = self.partial_bytes = 0
         return [frame]
 
     def try_unblock(self) -> bool:
@@ -160,9 +156,9 @@ class RequestFramer:
     def close(self) -> None:
         """Drop what has arrived of an incomplete frame and give its reservation back."""
         if self._frame is not None and not self.blocked_bytes:
-            self._budget.release(self._size)
+            self._budget.release(self.partial_bytes)
         self._frame = None
-        self._filled = 0
+        self._filled = self.partial_bytes = 0
         self._prefix = b""
         self.blocked_bytes = 0
 
@@ -194,14 +190,14 @@ class RequestFramer:
             self.blocked_bytes = size
         frame = self._scratch.data[start:end]
         self._filled = end - start
-        self._size = size
+        self.partial_bytes = size
         self._frame = frame
         self._grow(frame)
 
     def _grow(self, frame: bytearray) -> None:
         """Make room: what has arrived, times a few, and never beyond the frame."""
         arrived = self._filled
-        wanted = min(self._size, max(_FIRST_CAPACITY, arrived * _CAPACITY_STEP))
+        wanted = min(self.partial_bytes, max(_FIRST_CAPACITY, arrived * _CAPACITY_STEP))
         missing = wanted - arrived
         while missing > 0:
             frame += _ZEROS if missing >= len(_ZEROS) else _ZEROS[:missing]
