@@ -59,6 +59,8 @@ class LogDir:
                 f"give the broker's user write access, or choose another with log.dirs."
             ) from error
         self._lock = DirLock(fs, path)
+        # Older than any write: the kernel reports a failed write-back only to such a descriptor.
+        self._sync_fd = fs.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
     @property
     def offline(self) -> bool:
@@ -136,6 +138,10 @@ class LogDir:
         """Leave word that all logs were closed in order. Raises OSError."""
         write_clean_shutdown(self.fs, self.path, broker_epoch)
 
+    def sync(self) -> None:
+        """Make everything on the directory's file system durable. Raises OSError."""
+        self.fs.syncfs(self._sync_fd)
+
     def refresh_space(self) -> None:
         """Look at the free space again; called about once a second."""
         if self.error is None:
@@ -159,4 +165,7 @@ class LogDir:
 
     def release(self) -> None:
         """Give the lock up. Nothing may be written afterwards."""
+        if self._sync_fd >= 0:
+            self.fs.close(self._sync_fd)
+            self._sync_fd = -1
         self._lock.release()
