@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import struct
 from typing import Any
 
@@ -142,6 +143,32 @@ async def test_acks_0_is_never_answered() -> None:
         await client.send(b"".join(request(number, PRODUCE) for number in range(30)))
         got = [await client.answer_number() for _ in range(10)]
         assert got == [number for number in range(30) if number % 3 == 2]
+
+
+@on_both_loops
+async def test_answers_of_one_turn_leave_in_few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = Later()
+    async with serving(later) as server:
+        client = await server.connect()
+        await client.send(b"".join(request(number, PRODUCE) for number in range(40)))
+        await wait_until(lambda: len(later.started) == 40)
+        calls = []
+        send = socket.socket.send
+        monkeypatch.setattr(
+            socket.socket, "send", lambda self, *rest: calls.append(1) or send(self, *rest)
+        )
+        for number in range(39):
+            later.answer(number)
+        assert calls == []
+        later.answer(39)  # the last one in flight: no reason to wait any longer
+        assert calls == [1]
+        assert [await client.answer_number() for _ in range(40)] == list(range(40))
+        await client.send(request(50, PRODUCE) + request(51, PRODUCE))
+        await wait_until(lambda: len(later.started) == 42)
+        later.answer(50)
+        assert await client.answer_number() == 50
+        later.answer(51)
+        assert await client.answer_number() == 51
 
 
 @on_both_loops

@@ -45,7 +45,7 @@ class Progress(Enum):
 class Sender:
     """How all connections of a server send: what the kernel offers, and the worker threads."""
 
-    __slots__ = ("executor", "residency", "sendfile", "turn_bytes")
+    __slots__ = ("executor", "residency", "sendfile", "slack_bytes", "turn_bytes")
 
     def __init__(
         self, residency: Residency, executor: Executor, sendfile: bool, turn_bytes: int
@@ -54,6 +54,8 @@ class Sender:
         self.executor = executor
         self.sendfile = sendfile
         self.turn_bytes = turn_bytes
+        # The rest of a slice this short goes along: it is not worth a turn of its own.
+        self.slack_bytes = turn_bytes // 16
 
 
 class Output:
@@ -179,7 +181,9 @@ class Output:
     def _send_slice(self, part: FileSlice, left: int) -> Progress | None:
         """Send from the slice at the head."""
         position = part.position + self._head_sent
-        count = min(part.length - self._head_sent, left)
+        count = part.length - self._head_sent
+        if count > left + self._sender.slack_bytes:
+            count = left
         if count == 0:
             self._sent(0)
             return None
