@@ -75,16 +75,16 @@ class ActiveSegment:
             for suffix in (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX):
                 path = self.path(suffix)
                 handle = cache.create(path) if create else cache.open_or_create(path)
-                handle.acquire()
                 opened.append(handle)
         except OSError:
             for handle in opened:
-                handle.release()
                 handle.retire()
             raise
         self.handle, self._index_handle, self._time_index_handle = opened
         self.fd = self.handle.acquire()
-        self.handle.release()
+        # Index files are written seldom: the cache may close them in between.
+        cache.keep_idle(self._index_handle)
+        cache.keep_idle(self._time_index_handle)
         self.size_bytes = 0
         self.clear_indexes()
 
@@ -226,10 +226,19 @@ class ActiveSegment:
         self._maybe_add_time_entry()
         self.write_indexes()
 
+    def acquire_indexes(self) -> None:
+        """Keep both index files open until they are released; raises OSError and keeps none."""
+        self._index_handle.acquire()
+        try:
+            self._time_index_handle.acquire()
+        except OSError:
+            self._index_handle.release()
+            raise
+
     def seal(self) -> SealedSegment:
         """The same segment, closed for appends. The caller first wrote the last entries.
 
-        Its three files stay acquired: whoever seals releases them once they are flushed.
+        Its log file stays acquired: whoever seals releases it once it is flushed.
         """
         return SealedSegment(
             self._cache,
@@ -241,16 +250,11 @@ class ActiveSegment:
         )
 
     def handles(self) -> tuple[FileHandle, FileHandle, FileHandle]:
-        """Log, offset index and time index, all acquired as long as the segment is active."""
+        """Log, offset index and time index; the log is acquired as long as this is active."""
         return self.handle, self._index_handle, self._time_index_handle
 
     def retire(self) -> None:
         """Close the files as soon as no reader holds them."""
+        self.handle.release()
         for handle in self.handles():
-            handle.release()
             handle.retire()
-
-    def release(self) -> None:
-        """Leave the files to the cache."""
-        for handle in self.handles():
-            handle.release()

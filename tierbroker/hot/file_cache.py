@@ -5,6 +5,7 @@ A `FileHandle` is its own lease: whoever got the descriptor by `acquire` gives i
 uses stay open until the cache needs their place. Loop thread only.
 """
 
+import errno
 import os
 from collections import OrderedDict
 
@@ -30,7 +31,7 @@ class FileHandle:
         """The descriptor, open until `release`; raises OSError when it cannot be opened."""
         if self._uses == 0:
             if self.fd < 0:
-                self.fd = self._cache.fs.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+                self.fd = self._cache.open_file(self.path, os.O_RDWR)
             else:
                 self._cache.idle.pop(self, None)
         self._uses += 1
@@ -80,13 +81,22 @@ class FileCache:
 
     def open_or_create(self, path: str) -> FileHandle:
         """A handle of an opened file that is made, empty, if it is not there; raises OSError."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        return FileHandle(self, path, self.fs.open(path, flags))
+        return FileHandle(self, path, self.open_file(path, os.O_RDWR | os.O_CREAT))
 
     def create(self, path: str) -> FileHandle:
         """A handle of a new or emptied file; raises OSError when it cannot be made."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        return FileHandle(self, path, self.fs.open(path, flags))
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        return FileHandle(self, path, self.open_file(path, flags))
+
+    def open_file(self, path: str, flags: int) -> int:
+        """Open the file; idle ones make room when the process has no descriptor left."""
+        try:
+            return self.fs.open(path, flags | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or not self.idle:
+                raise
+        self.close_idle()
+        return self.fs.open(path, flags | os.O_CLOEXEC)
 
     def keep_idle(self, handle: FileHandle) -> None:
         """Keep an unused handle open for a while, at the cost of the one idle longest."""

@@ -1,87 +1,36 @@
-"""One partition's log on disk: append, read, roll, flush bookkeeping (D-1, D-3, D-6).
+"""One partition's log on disk: its state, and the door to all that is done with it (D-3, D-6).
 
-Batches are opaque: only their headers are read, base offset and leader epoch are patched. Plain
-synchronous code for the loop thread; opened and recovered by `log_loader`, cut by `log_cutting`,
-searched by time in `log_search`. Never waits for the disk to be durable, but for `flush`.
+Plain synchronous code for the loop thread. Opened by `log_loader`; the longer stories are in
+`log_append`, `log_read`, `log_search` and `log_cutting`. Never waits for the disk to be durable,
+but in `flush` and `close`, and never opens a record but in a search by time (D-1).
 """
 
 import errno
 import logging
-import math
 import random
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
 from tierbroker.base.clock import Clock
-from tierbroker.base.errors import (
-    ApiError,
-    CorruptMessageError,
-    KafkaStorageError,
-    OffsetOutOfRangeError,
-    RecordListTooLargeError,
-)
+from tierbroker.base.errors import ApiError, KafkaStorageError, OffsetOutOfRangeError
 from tierbroker.base.ids import TopicPartition, Uuid
-from tierbroker.base.parts import FileSlice
-from tierbroker.hot import log_cutting, log_search
-from tierbroker.hot.active_segment import MAX_RELATIVE_OFFSET
+from tierbroker.hot import log_append, log_cutting, log_search
 from tierbroker.hot.config import LogConfig
 from tierbroker.hot.flush import FlushTarget
 from tierbroker.hot.flush_ledger import FlushLedger
 from tierbroker.hot.leader_epochs import LeaderEpochs
+from tierbroker.hot.log_append import NO_ROOM, AppendResult
+from tierbroker.hot.log_read import EMPTY_READ, ReadResult, plan_read
 from tierbroker.hot.log_search import TimestampOffset
 from tierbroker.hot.producer_snapshots import ProducerSnapshots
-from tierbroker.hot.producer_state import ProducerState, StagedProducers
+from tierbroker.hot.producer_state import ProducerState
+from tierbroker.hot.roll_policy import RollPolicy
 from tierbroker.hot.segment import SealedSegment
 from tierbroker.hot.segment_list import SegmentList
-from tierbroker.hot.txn_index_file import append_aborted
-from tierbroker.records.batch import (
-    CONTROL_BIT,
-    LOG_APPEND_TIME_BIT,
-    NO_TIMESTAMP,
-    SIZE_OVERHEAD,
-    BatchHeader,
-    Buffer,
-    WritableBuffer,
-    crc_valid,
-    patch_offsets,
-    walk,
-)
-from tierbroker.records.control import read_marker
+from tierbroker.records.batch import BatchHeader, Buffer, WritableBuffer
 
-if TYPE_CHECKING:
-    from tierbroker.base.fs import FileSystem
+__all__ = ["EMPTY_READ", "AppendResult", "Log", "ReadResult", "TimestampOffset"]
 
 logger = logging.getLogger(__name__)
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_MAX_BUFFERS = 1024
-"""IOV_MAX of Linux: buffers of one pwritev."""
-
-
-class AppendResult(NamedTuple):
-    """Where a batch went; for a repeat, where the original went."""
-
-    base_offset: int
-    last_offset: int
-    log_append_time_ms: int
-    """-1 unless the topic stamps records, or the batch is a repeat (Kafka answers its time)."""
-    log_start_offset: int
-    duplicate: bool
-
-
-class ReadResult(NamedTuple):
-    """Bytes to send, whole batches but for a last one that `max_bytes` may cut."""
-
-    slice: FileSlice | None
-    size_bytes: int
-    last_offset_hint: int
-    """The last offset of the slice where it was cheap to know, else -1."""
-
-
-EMPTY_READ = ReadResult(None, 0, -1)
-
-# (base offset, last offset, size, max timestamp, leader epoch) of a batch about to be written.
-_Note = tuple[int, int, int, int, int]
 
 
 class Log:
@@ -90,20 +39,18 @@ class Log:
     __slots__ = (
         "_clock",
         "_config",
-        "_fs",
         "_ledger",
         "_on_offline",
-        "_rng",
-        "_roll_after_timestamp",
-        "_segment_limits",
         "closed",
         "dir",
         "epochs",
+        "fs",
         "log_end_offset",
         "log_start_offset",
         "offline",
         "producer_state",
         "recovery_point",
+        "rolling",
         "segments",
         "size_bytes",
         "snapshots",
@@ -141,9 +88,9 @@ class Log:
         self.producer_state = producer_state
         self.size_bytes = segments.size_bytes
         self.snapshots = snapshots
-        self._fs: FileSystem = segments.cache.fs
+        self.fs = segments.cache.fs
         self._clock = clock
-        self._rng = rng
+        self.rolling = RollPolicy(clock, rng)
         self._on_offline = on_offline
         self._ledger = FlushLedger(log_end_offset)
         self.config = config
@@ -159,22 +106,7 @@ class Log:
     def config(self, config: LogConfig) -> None:
         self._config = config
         self.segments.active.index_interval_bytes = config.index_interval_bytes
-        # Sizes at which no further entry fits: the time index keeps a slot for the last one.
-        self._segment_limits = (
-            config.segment_bytes,
-            config.segment_index_bytes // 8 * 8,
-            config.segment_index_bytes // 12 * 12 - 12,
-        )
-        self._plan_roll_by_time()
-
-    def _plan_roll_by_time(self) -> None:
-        first = self.segments.active.first_timestamp
-        if first < 0:
-            self._roll_after_timestamp = math.inf
-            return
-        config = self._config
-        jitter = self._rng.randrange(config.segment_jitter_ms) if config.segment_jitter_ms else 0
-        self._roll_after_timestamp = first + config.segment_ms - jitter
+        self.rolling.plan(config, self.segments.active)
 
     # -- append --------------------------------------------------------------------------------
 
@@ -185,234 +117,22 @@ class Log:
 
         One result a batch: an error of one (sequence, epoch, size) does not stop the others. When
         the disk refuses, nothing of the refused batches is remembered and they all answer
-        KafkaStorageError; the log goes on if it merely was full.
+        KafkaStorageError; the log goes on if the disk merely was full.
         """
-        results: list[AppendResult | ApiError] = []
         if self.offline or self.closed:
             return [self._offline_error() for _ in batches]
-        next_offset = self.log_end_offset
-        buffers: list[Buffer] = []
-        notes: list[_Note] = []
-        staged: StagedProducers | None = None
-        active = self.segments.active
-        position = active.size_bytes
-        segment_limit = self._segment_limits[0]
-        for batch, header in batches:
-            size = header.batch_length + SIZE_OVERHEAD
-            if size > segment_limit:
-                results.append(
-                    RecordListTooLargeError(f"a batch of {size} bytes exceeds segment.bytes")
-                )
-                continue
-            max_timestamp = header.max_timestamp
-            last_offset = next_offset + header.last_offset_delta
-            if self._must_roll(position, size, max_timestamp, last_offset):
-                # What came before belongs to the old segment.
-                error = self._write(buffers, notes, staged) or self._roll(next_offset)
-                if error is not None:
-                    return self._refused(results, len(batches), error)
-                buffers, notes, staged = [], [], None
-                active = self.segments.active
-                position = 0
-            if header.producer_id >= 0:
-                if staged is None:
-                    staged = self.producer_state.stage()
-                try:
-                    repeated = self._stage_producer(staged, batch, header, next_offset)
-                except ApiError as refusal:
-                    results.append(refusal)
-                    continue
-                if repeated is not None:
-                    results.append(repeated)
-                    continue
-            patch_offsets(batch, 0, next_offset, leader_epoch)
-            buffers.append(batch)
-            notes.append((next_offset, last_offset, size, max_timestamp, leader_epoch))
-            stamped = header.attributes & LOG_APPEND_TIME_BIT
-            results.append(
-                AppendResult(
-                    next_offset,
-                    last_offset,
-                    max_timestamp if stamped else NO_TIMESTAMP,
-                    self.log_start_offset,
-                    False,
-                )
-            )
-            position += size
-            next_offset = last_offset + 1
-        if buffers:
-            error = self._write(buffers, notes, staged)
-            if error is not None:
-                return self._refused(results, len(batches), error)
-        return results
+        return log_append.append(self, batches, leader_epoch)
 
     def append_as_follower(self, data: Buffer) -> AppendResult:
         """Append whole batches as they are: their offsets and epochs were assigned elsewhere.
 
-        Raises CorruptMessageError for bytes that are no batches, for a wrong CRC and for an offset
-        below the log end, and KafkaStorageError when the disk refuses; the batches before the bad
-        one, or before the roll at which the disk refused, are then appended.
+        A batch cut off at the end is ignored. Raises CorruptMessageError for bytes that are no
+        batches, a wrong CRC, or an offset below the log end, and then appends none of them; raises
+        KafkaStorageError when the disk refuses (what came before a roll may be appended then).
         """
         if self.offline or self.closed:
             raise self._offline_error()
-        view = memoryview(data)
-        buffers: list[Buffer] = []
-        notes: list[_Note] = []
-        staged = self.producer_state.stage()
-        next_offset = self.log_end_offset
-        first_offset = -1
-        position = self.segments.active.size_bytes
-        fault: CorruptMessageError | None = None
-        for at, header in walk(view):
-            batch = view[at : at + header.size_bytes]
-            base_offset, last_offset = header.base_offset, header.last_offset
-            if base_offset < next_offset or not crc_valid(view, at, header):
-                fault = CorruptMessageError(
-                    f"batch at offset {base_offset} is damaged or below the log end {next_offset}"
-                )
-                break
-            first_offset = base_offset if first_offset < 0 else first_offset
-            if self._must_roll(position, len(batch), header.max_timestamp, last_offset):
-                error = self._write(buffers, notes, staged) or self._roll(base_offset)
-                if error is not None:
-                    raise error
-                buffers, notes, staged = [], [], self.producer_state.stage()
-                position = 0
-            if header.producer_id >= 0:
-                self._stage_known(staged, batch, header)
-            buffers.append(batch)
-            epoch = header.partition_leader_epoch
-            notes.append((base_offset, last_offset, len(batch), header.max_timestamp, epoch))
-            position += len(batch)
-            next_offset = last_offset + 1
-        if buffers:
-            error = self._write(buffers, notes, staged)
-            if error is not None:
-                raise error
-        if fault is not None:
-            raise fault
-        return AppendResult(first_offset, next_offset - 1, -1, self.log_start_offset, False)
-
-    def _must_roll(self, position: int, size: int, max_timestamp: int, last_offset: int) -> bool:
-        if position == 0:
-            # Only an offset too far away makes an empty segment useless.
-            return last_offset - self.segments.active.base_offset > MAX_RELATIVE_OFFSET
-        active = self.segments.active
-        segment_bytes, index_bytes, time_index_bytes = self._segment_limits
-        return (
-            position + size > segment_bytes
-            or max_timestamp > self._roll_after_timestamp
-            or len(active.index) >= index_bytes
-            or len(active.time_index) >= time_index_bytes
-            or last_offset - active.base_offset > MAX_RELATIVE_OFFSET
-            or (active.first_timestamp < 0 and self._aged_without_timestamps())
-        )
-
-    def _aged_without_timestamps(self) -> bool:
-        active = self.segments.active
-        if not active.size_bytes:
-            return False
-        return self._clock.now_ms() - active.created_ms > self._config.segment_ms
-
-    def _stage_producer(
-        self, staged: StagedProducers, batch: Buffer, header: BatchHeader, offset: int
-    ) -> AppendResult | None:
-        if header.attributes & CONTROL_BIT:
-            marker = read_marker(batch)
-            if marker is not None:
-                staged.end_transaction(header, marker, offset)
-            return None
-        repeated = staged.admit(header, offset)
-        if repeated is None:
-            return None
-        return AppendResult(
-            repeated.first_offset,
-            repeated.last_offset,
-            repeated.timestamp_ms,
-            self.log_start_offset,
-            True,
-        )
-
-    def _stage_known(self, staged: StagedProducers, batch: Buffer, header: BatchHeader) -> None:
-        if header.attributes & CONTROL_BIT:
-            marker = read_marker(batch)
-            if marker is not None:
-                staged.end_transaction(header, marker, header.base_offset)
-        else:
-            staged.accept(header, header.base_offset)
-
-    def _write(
-        self, buffers: list[Buffer], notes: list[_Note], staged: StagedProducers | None
-    ) -> KafkaStorageError | None:
-        """Write the batches behind each other and only then account for them."""
-        if not buffers:
-            return None
-        active = self.segments.active
-        start = active.size_bytes
-        size = notes[0][2] if len(notes) == 1 else sum(note[2] for note in notes)
-        try:
-            written = self._fs.pwritev(active.fd, buffers[:_MAX_BUFFERS], start)
-            if written != size:
-                self._write_rest(active.fd, buffers, start, written, size)
-        except OSError as error:
-            return self._write_failed(error, start)
-        was_empty = start == 0
-        note_batch = active.note_batch
-        for _, last_offset, batch_size, max_timestamp, _ in notes:
-            note_batch(last_offset, batch_size, max_timestamp)
-        self.log_end_offset = last_offset + 1
-        self.size_bytes += size
-        if was_empty:
-            self._plan_roll_by_time()
-        if notes[-1][4] > self.epochs.latest:
-            self._assign_epochs(notes)
-        if staged is not None:
-            aborted = self.producer_state.commit(staged)
-            if aborted:
-                append_aborted(self._fs, active, aborted)
-        self.producer_state.end_offset = last_offset + 1
-        return None
-
-    def _write_rest(
-        self, fd: int, buffers: list[Buffer], start: int, written: int, size: int
-    ) -> None:
-        """Go on after a short write, until everything is there or the disk says why not."""
-        rest = memoryview(b"".join(buffers))[written:]
-        position = start + written
-        while rest:
-            written = self._fs.pwritev(fd, [rest], position)
-            if written == 0:
-                raise OSError(errno.ENOSPC, "the file system takes no more bytes")
-            rest = rest[written:]
-            position += written
-
-    def _write_failed(self, error: OSError, size_before: int) -> KafkaStorageError:
-        """Back to the end before the write if the disk is merely full, else offline."""
-        if error.errno not in _NO_ROOM:
-            return self.go_offline(error)
-        try:
-            self._fs.ftruncate(self.segments.active.fd, size_before)
-        except OSError as second:
-            return self.go_offline(second)
-        return KafkaStorageError(f"{self.topic_partition}: no space left in {self.dir}")
-
-    def _assign_epochs(self, notes: list[_Note]) -> None:
-        latest = self.epochs.latest
-        for base_offset, _, _, _, epoch in notes:
-            if epoch > latest:
-                self.assign_epoch_start(epoch, base_offset)
-                latest = epoch
-
-    def _refused(
-        self, results: list[AppendResult | ApiError], count: int, error: KafkaStorageError
-    ) -> list[AppendResult | ApiError]:
-        """All that is not in the log gets the error, also repeats of what is not."""
-        end = self.log_end_offset
-        for slot, result in enumerate(results):
-            if isinstance(result, AppendResult) and result.last_offset >= end:
-                results[slot] = error
-        results.extend([error] * (count - len(results)))
-        return results
+        return log_append.append_as_follower(self, data)
 
     def go_offline(self, error: OSError) -> KafkaStorageError:
         """Take no more appends or reads: the disk failed, what it holds is uncertain."""
@@ -435,12 +155,15 @@ class Log:
         """
         if self.segments.active.size_bytes == 0:
             return
-        error = self._roll(self.log_end_offset)
+        error = self.roll_at(self.log_end_offset)
         if error is not None:
             raise error
 
-    def _roll(self, base_offset: int) -> KafkaStorageError | None:
-        """Snapshot the producers, seal the active segment, begin one at `base_offset`."""
+    def roll_at(self, base_offset: int) -> KafkaStorageError | None:
+        """Snapshot the producers, seal the active segment, begin one at `base_offset`.
+
+        Answers the error, with everything as it was, when the disk refuses. For `log_append`.
+        """
         active = self.segments.active
         try:
             if active.size_bytes == 0:
@@ -448,16 +171,16 @@ class Log:
             else:
                 self.snapshots.write(self.log_end_offset, self.producer_state.entries())
                 if self._config.preallocate:
-                    self._fs.ftruncate(active.fd, active.size_bytes)
+                    self.fs.ftruncate(active.fd, active.size_bytes)
                 self.segments.roll(base_offset, self._config.index_interval_bytes)
                 self._ledger.add_files(active.handles())
             self.preallocate()
         except OSError as error:
-            if error.errno in _NO_ROOM:
+            if error.errno in NO_ROOM:
                 return KafkaStorageError(f"{self.topic_partition}: no space left in {self.dir}")
             return self.go_offline(error)
         self._ledger.add_directory(self.dir)
-        self._plan_roll_by_time()
+        self.rolling.plan(self._config, self.segments.active)
         return None
 
     def preallocate(self) -> None:
@@ -466,10 +189,10 @@ class Log:
             return
         try:
             fd = self.segments.active.fd
-            self._fs.fallocate_keep_size(fd, 0, self._config.segment_bytes)
+            self.fs.fallocate_keep_size(fd, 0, self._config.segment_bytes)
         except OSError as error:
             # Not every file system can: it is a matter of speed alone.
-            if error.errno not in (errno.EOPNOTSUPP, *_NO_ROOM):
+            if error.errno not in (errno.EOPNOTSUPP, *NO_ROOM):
                 raise
 
     # -- read ----------------------------------------------------------------------------------
@@ -494,47 +217,9 @@ class Log:
         if self.offline or self.closed:
             raise self._offline_error()
         try:
-            return self._plan_read(offset, max_bytes, max_offset, min_one_batch)
+            return plan_read(self, offset, max_bytes, max_offset, min_one_batch)
         except OSError as error:
             raise KafkaStorageError(f"{self.topic_partition} cannot be read: {error}") from error
-
-    def _plan_read(
-        self, offset: int, max_bytes: int, max_offset: int, min_one_batch: bool
-    ) -> ReadResult:
-        segments = self.segments
-        segment = active = segments.active
-        if offset >= active.base_offset:
-            found = active.find(offset)
-            segment_end = self.log_end_offset
-        else:
-            slot = segments.slot_of(offset)
-            found = segments[slot].find(offset)
-            # Compaction leaves holes at the end of a segment: the next one holds the offset then.
-            while found is None and slot < len(segments.sealed):
-                slot += 1
-                found = segments[slot].find(offset)
-            segment = segments[slot]  # type: ignore[assignment]
-            segment_end = segments.end_of(slot) or self.log_end_offset
-        if found is None:
-            return EMPTY_READ
-        position, first_size = found
-        last_offset = segment_end - 1
-        end = segment.size_bytes
-        if max_offset < segment_end:
-            end = segment.cut_position(max_offset)
-            last_offset = max_offset - 1
-        length = end - position
-        if length > max_bytes:
-            last_offset = -1
-            length = max_bytes
-            if first_size > max_bytes:
-                length = first_size if min_one_batch else 0
-        if length <= 0:
-            return EMPTY_READ
-        handle = segment.handle
-        return ReadResult(
-            FileSlice(handle.acquire(), position, length, handle), length, last_offset
-        )
 
     def read_bytes(self, offset: int, max_bytes: int, max_offset: int) -> bytes:
         """The same as bytes: for tools and the metadata log. Raises as `read` does."""
@@ -542,7 +227,7 @@ class Log:
         if part is None:
             return b""
         try:
-            return self._fs.pread(part.fd, part.length, part.position)
+            return self.fs.pread(part.fd, part.length, part.position)
         except OSError as error:
             raise KafkaStorageError(f"{self.topic_partition} cannot be read: {error}") from error
         finally:
@@ -569,7 +254,7 @@ class Log:
             self.epochs.assign(epoch, offset)
         except OSError as error:
             # A full disk: the batches carry the epoch too, and a later change writes the file.
-            if error.errno not in _NO_ROOM:
+            if error.errno not in NO_ROOM:
                 self.go_offline(error)
 
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
@@ -613,9 +298,9 @@ class Log:
         target = self.dirty_files()
         try:
             for directory in target.new_dirs:
-                self._fs.fsync_dir(directory)
+                self.fs.fsync_dir(directory)
             for fd in target.fds:
-                self._fs.fdatasync(fd)
+                self.fs.fdatasync(fd)
         except OSError as error:
             raise self.go_offline(error) from error
         finally:
@@ -675,7 +360,7 @@ class Log:
         self._ledger.cut(end_offset)
         self._ledger.add_directory(self.dir)
         self.recovery_point = min(self.recovery_point, end_offset)
-        self._plan_roll_by_time()
+        self.rolling.plan(self._config, self.segments.active)
 
     def close(self, clean: bool = True, sync: bool = True) -> None:
         """End: with `clean`, indexes and producer state are written and everything is durable.
@@ -701,18 +386,16 @@ class Log:
             active.write_last_entries()
             self.snapshots.write(self.log_end_offset, self.producer_state.entries())
             if self._config.preallocate:
-                self._fs.ftruncate(active.fd, active.size_bytes)
+                self.fs.ftruncate(active.fd, active.size_bytes)
+            active.acquire_indexes()
         except OSError as error:
             raise self.go_offline(error) from error
-        _, index, times = active.handles()
-        for handle in (index, times):
-            handle.acquire()
-        self._ledger.add_files((index, times))
+        self._ledger.add_files(active.handles()[1:])
 
     def delete(self) -> None:
         """Close and remove the directory with all that is in it; raises OSError."""
         self.close(clean=False)
-        self._fs.rmtree(self.dir)
+        self.fs.rmtree(self.dir)
 
     def moved_to(self, directory: str) -> None:
         """The directory was renamed, to be removed: open files stay readable."""

@@ -11,11 +11,12 @@ import random
 from collections.abc import Callable
 
 from tierbroker.base.clock import Clock
+from tierbroker.base.errors import CorruptMessageError
 from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid
 from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.batch_scan import MalformedHeader, scan_headers
-from tierbroker.hot.config import LogConfig
+from tierbroker.hot.config import FlushMode, LogConfig
 from tierbroker.hot.errors import CorruptLogError
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.file_names import (
@@ -44,6 +45,8 @@ from tierbroker.records.errors import CorruptCheckpointError, CorruptIndexError
 
 logger = logging.getLogger(__name__)
 
+MAX_OFFSET = (1 << 63) - 1
+
 
 def open_log(
     cache: FileCache,
@@ -67,13 +70,21 @@ def open_log(
     that must not be cut away, and OSError.
     """
     loader = _Loader(cache, directory, topic_partition, config, clock)
-    created = loader.prepare_directory()
-    loader.load(clean, recovery_point, log_start_offset)
     producers = ProducerState(producer_expiration_ms)
-    loader.load_producers(producers)
+    try:
+        created = loader.prepare_directory()
+        loader.load(clean, recovery_point, log_start_offset)
+        loader.load_producers(producers)
+        loader.make_durable()
+        topic_id = loader.settle_topic_id(topic_id)
+    except (CorruptLogError, CorruptMessageError, MalformedHeader, OSError) as error:
+        loader.close()
+        if isinstance(error, CorruptLogError | OSError):
+            raise
+        raise CorruptLogError(directory, 0, str(error)) from error
     log = Log(
         topic_partition,
-        loader.settle_topic_id(topic_id),
+        topic_id,
         directory,
         config,
         clock=clock,
@@ -86,8 +97,10 @@ def open_log(
         log_end_offset=loader.end_offset,
         on_offline=on_offline,
     )
-    log.expect_flush(directory, *loader.unflushed_files())
+    for path in loader.unflushed_files:
+        log.expect_flush(directory, path)
     if created:
+        log.expect_flush(directory)
         log.expect_flush(os.path.dirname(directory))
         log.preallocate()
     return log
@@ -110,9 +123,11 @@ class _Loader:
         self._name = str(topic_partition)
         self._config = config
         self._clock = clock
-        self._metadata_path: str | None = None
+        self._opened: list[ActiveSegment] = []
         self._rescanned_from: int | None = None
         self._lineage: tuple[EpochEntry, ...] = ()
+        self.unflushed_files: list[str] = []
+        """What was written while opening and needs a flush."""
         self.end_offset = 0
         self.log_start_offset = 0
         self.segments: SegmentList
@@ -172,6 +187,7 @@ class _Loader:
             created_ms=self._clock.now_ms(),
             create=create,
         )
+        self._opened.append(active)
         active.size_bytes = self._fs.file_size(active.fd)
         return active
 
@@ -183,10 +199,11 @@ class _Loader:
             if slot == len(self._bases) - 1 and slot < first_doubtful:
                 active = self._active(base_offset)
                 if not self._load_trusted(active):
-                    active.retire()
+                    self._retire(active)
                     first_doubtful = slot
             if slot >= first_doubtful:
-                active, torn = self._recover(slot, recovery_point)
+                # After a clean stop every byte was durable: any fault is damage.
+                active, torn = self._recover(slot, MAX_OFFSET if clean else recovery_point)
                 if torn:
                     self._remove_later(slot)
                     break
@@ -196,7 +213,7 @@ class _Loader:
                 sealed.append(self._sealed(base_offset, self._bases[slot + 1], recovery_point))
         assert active is not None
         self.segments = SegmentList(self._cache, self._clock, self._directory, sealed, active)
-        if not clean and self.end_offset < recovery_point:
+        if self.end_offset < recovery_point:
             raise CorruptLogError(
                 active.handle.path,
                 active.size_bytes,
@@ -264,8 +281,19 @@ class _Loader:
     def _sealed_again(self, active: ActiveSegment) -> SealedSegment:
         active.write_last_entries()
         sealed = active.seal()
-        active.release()
+        self._opened.remove(active)
+        active.handle.release()
         return sealed
+
+    def _retire(self, active: ActiveSegment) -> None:
+        self._opened.remove(active)
+        active.retire()
+
+    def close(self) -> None:
+        """Let go of what was opened: the log cannot be."""
+        for active in self._opened:
+            active.retire()
+        self._cache.close_idle()
 
     def _recover(self, slot: int, recovery_point: int) -> tuple[ActiveSegment, bool]:
         base_offset = self._bases[slot]
@@ -274,18 +302,14 @@ class _Loader:
             self._lineage = epoch_lineage.truncated_from_end(self._lineage, base_offset + 1)
         active = self._active(base_offset)
         later = [offset_file_name(base, LOG_SUFFIX) for base in self._bases[slot + 1 :]]
-        try:
-            judgement = recover_segment(
-                self._fs,
-                active,
-                next_offset=base_offset,
-                recovery_point=recovery_point,
-                later_logs=[f"{self._directory}/{name}" for name in later],
-                each=self._note_epoch,
-            )
-        except CorruptLogError:
-            active.retire()
-            raise
+        judgement = recover_segment(
+            self._fs,
+            active,
+            next_offset=base_offset,
+            recovery_point=recovery_point,
+            later_logs=[f"{self._directory}/{name}" for name in later],
+            each=self._note_epoch,
+        )
         self.end_offset = judgement.next_offset
         return active, judgement.torn
 
@@ -356,6 +380,22 @@ class _Loader:
                 if segment.base_offset >= doubtful:
                     append_aborted(self._fs, segment, [txn])
 
+    def make_durable(self) -> None:
+        """Sync what a crash of the process left in the page cache: readers will rely on it.
+
+        Waits for the disk; only a start after a crash does this.
+        """
+        if self._rescanned_from is None or self._config.flush_mode is FlushMode.NONE:
+            return
+        for segment in self.segments:
+            if segment.base_offset >= self._rescanned_from:
+                fd = segment.handle.acquire()
+                try:
+                    self._fs.fdatasync(fd)
+                finally:
+                    segment.handle.release()
+        self._fs.fsync_dir(self._directory)
+
     def settle_topic_id(self, topic_id: Uuid | None) -> Uuid:
         """The directory's topic id; the given one is written where there is none."""
         found = read_topic_id(self._fs, self._directory)
@@ -363,12 +403,8 @@ class _Loader:
             return found
         if topic_id is None:
             return ZERO_UUID
-        self._metadata_path = write_topic_id(self._fs, self._directory, topic_id)
+        self.unflushed_files.append(write_topic_id(self._fs, self._directory, topic_id))
         return topic_id
-
-    def unflushed_files(self) -> list[str]:
-        """Files that were written while opening and need a flush."""
-        return [self._metadata_path] if self._metadata_path else []
 
 
 def index_problem(fs: FileSystem, segment: SealedSegment, end_offset: int) -> str:

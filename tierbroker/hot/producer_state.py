@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from tierbroker.base.errors import InvalidProducerEpochError, OutOfOrderSequenceNumberError
 from tierbroker.records.batch import (
-    CONTROL_BIT,
     MAX_SEQUENCE,
     NO_SEQUENCE,
     TRANSACTIONAL_BIT,

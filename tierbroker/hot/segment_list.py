@@ -70,12 +70,13 @@ class SegmentList:
     def roll(self, base_offset: int, index_interval_bytes: int) -> SealedSegment:
         """Seal the active segment and begin one at `base_offset`; raises OSError, changing nothing.
 
-        The three files of the sealed one stay acquired until the caller releases them.
+        The three files of the sealed one are acquired; the caller releases them.
         """
         active = self.active
         assert base_offset > active.base_offset, "an empty segment cannot be rolled onto itself"
         active.write_last_entries()
         following = self._new_active(base_offset, index_interval_bytes)
+        active.acquire_indexes()
         sealed = active.seal()
         self.sealed.append(sealed)
         self._bases.append(sealed.base_offset)
@@ -124,11 +125,7 @@ class SegmentList:
 
         Raises OSError; what was removed before stays removed.
         """
-        while self.active.base_offset > offset or (
-            self.active.base_offset == offset and self.sealed and not self.active.size_bytes
-        ):
-            if not self.sealed:
-                break
+        while self.active.base_offset > offset and self.sealed:
             self._unlink(self.active)
             self._reopen_last(index_interval_bytes)
         if self.active.base_offset > offset:
@@ -137,8 +134,6 @@ class SegmentList:
         position = self.active.cut_position(offset)
         if position == self.active.size_bytes:
             return offset
-        removed = self.active.find(offset)
-        assert removed is not None
         first_removed = next(scan_segment(self._fs, self.active, position)).base_offset
         self._fs.ftruncate(self.active.fd, position)
         self.load_active(self.active, position)

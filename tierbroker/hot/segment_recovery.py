@@ -82,8 +82,8 @@ def _check_torn(
         raise CorruptLogError(
             path,
             fault.position,
-            f"{fault.reason}; offset {scan.next_offset} was durable, as the recovery point "
-            f"{recovery_point} says. Restore the file from a replica or a backup",
+            f"{fault.reason}; what followed offset {scan.next_offset} was durable before, so it is "
+            f"not cut away. Restore the file from a replica or a backup",
         )
     # A CRC does not cover the base offset: any valid batch of this segment counts, in order or not.
     valid_at = find_valid_batch(fs, segment.fd, fault.position, size, segment.base_offset)
