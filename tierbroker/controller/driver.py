@@ -286,8 +286,10 @@ class MetadataDriver:
         except (OSError, KafkaStorageError) as error:
             self._fail(error)
             return
-        if ready.entries and not self._append(ready):
-            return
+        if ready.entries:
+            self._append(ready)
+            if self._failure is not None:
+                return
         for envelope in ready.messages:
             self._transport.send(self._filled(envelope))
         self._apply(ready.high_watermark)
@@ -295,17 +297,16 @@ class MetadataDriver:
             self._step_down()
         self._maybe_flush()
 
-    def _append(self, ready: Ready) -> bool:
+    def _append(self, ready: Ready) -> None:
         now_ms = self._clock.now_ms()
         batches = [encode_entry(entry, now_ms) for entry in ready.entries]
         try:
             self._storage.append(batches)
         except (OSError, KafkaStorageError) as error:
             self._append_refused(error)
-            return False
+            return
         self._since_snapshot_bytes += sum(len(batch) for batch in batches)
         self._since_snapshot_records += sum(entry.count for entry in ready.entries)
-        return True
 
     def _append_refused(self, error: OSError | KafkaStorageError) -> None:
         """The disk is full, say: nothing was written, the decisions fail, the log goes on."""

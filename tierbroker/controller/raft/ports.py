@@ -48,7 +48,8 @@ class RaftStorage(Protocol):
     def append(self, batches: Sequence[bytes]) -> None:
         """Append whole v2 batches, offsets and epochs set, the first at the log end.
 
-        Not durable yet. Raises OSError or KafkaStorageError, and then nothing was appended.
+        Not durable yet. Raises OSError or KafkaStorageError; then whole batches alone were
+        appended, and `log_end_offset` says which.
         """
 
     def flush(self, done: Callable[[Outcome[int]], None]) -> None:
@@ -58,9 +59,10 @@ class RaftStorage(Protocol):
         """
 
     def read(self, offset: int, max_bytes: int, max_offset: int) -> bytes:
-        """Whole batches from the one that holds `offset` up to `max_offset`; at least one, if any.
+        """Batches from the one that holds `offset` up to `max_offset`; at least one, if any.
 
-        Empty at `max_offset`. Raises OffsetOutOfRangeError below the log start.
+        The last one may be cut at `max_bytes`. Empty at `max_offset`. Raises
+        OffsetOutOfRangeError below the log start.
         """
 
     def truncate_to(self, offset: int) -> None:
