@@ -120,6 +120,13 @@ def test_a_partition_deleted_meanwhile_is_no_error(bench: Bench) -> None:
     bench.strategy.flush([target])
 
 
+def test_no_descriptor_left_for_a_directory_is_no_error(bench: Bench) -> None:
+    target = bench.target("t-0", new=True)
+    bench.disk.fail = {"dir": OSError(errno.EMFILE, "Too many open files")}
+    bench.strategy.flush([target])
+    assert bench.covered(target)
+
+
 def test_real_files_through_the_real_kernel(tmp_path: Path) -> None:
     strategies = [
         make_strategy(name, OsFileSystem(), [str(tmp_path)], ManualClock())

@@ -5,13 +5,13 @@ and never runs ahead of it. The numbers are collected on the loop thread, the fi
 executor, one write at a time.
 """
 
-import errno
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.executor import Executor, Outcome
 from tierbroker.base.ids import TopicPartition
+from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_dir import LogDir
 
@@ -29,7 +29,7 @@ class CheckpointWriter:
         executor: Executor,
         on_failure: Callable[[LogDir, OSError], None],
     ) -> None:
-        """`on_failure` is told when the disk fails; one that is merely full is tried again."""
+        """`on_failure` is told when the disk fails; whatever else refuses is tried again."""
         self._dir = log_dir
         self._executor = executor
         self._on_failure = on_failure
@@ -123,10 +123,10 @@ class CheckpointWriter:
             return True
         if not isinstance(error, OSError):
             raise error
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            logger.warning("No room for the checkpoints of %s: %s", self._dir.path, error)
-        else:
+        if is_disk_failure(error):
             self._on_failure(self._dir, error)
+        else:
+            logger.warning("The checkpoints of %s wait: %s", self._dir.path, error)
         return False
 
 

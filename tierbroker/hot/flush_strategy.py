@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.fs import FileSystem
+from tierbroker.hot.disk_errors import hits_process_limit
 from tierbroker.hot.flush import FlushStrategy, FlushTarget
 
 DEFAULT_CROSSOVER_FILES = 3
@@ -32,16 +33,15 @@ class PerFileFlush:
     def flush(self, targets: Sequence[FlushTarget]) -> None:
         """Sync the new directories, then each file."""
         fs = self._fs
-        log_dirs = log_dirs_of(targets)
-        for path in _new_dirs(targets):
-            try:
-                fs.fsync_dir(path)
-            except FileNotFoundError:
-                # A partition that was deleted (renamed) meanwhile needs no durable names; a log
-                # directory that is gone is a lost disk.
-                if path in log_dirs or not fs.exists(os.path.dirname(path)):
-                    raise
         fds = [fd for target in targets for fd in target.fds]
+        try:
+            self._sync_directories(targets)
+        except OSError as error:
+            if not (hits_process_limit(error) and fds):
+                raise
+            # No descriptor is left to open a directory with: syncfs needs none of its own.
+            for fd in {os.fstat(fd).st_dev: fd for fd in fds}.values():
+                fs.syncfs(fd)
         if self._pool is None or len(fds) < 2:
             for fd in fds:
                 fs.fdatasync(fd)
@@ -51,6 +51,17 @@ class PerFileFlush:
             errors = [error for done in waiting if (error := done.exception()) is not None]
             if errors:
                 raise errors[0]
+
+    def _sync_directories(self, targets: Sequence[FlushTarget]) -> None:
+        log_dirs = log_dirs_of(targets)
+        for path in _new_dirs(targets):
+            try:
+                self._fs.fsync_dir(path)
+            except FileNotFoundError:
+                # A partition that was deleted (renamed) meanwhile needs no durable names; a log
+                # directory that is gone is a lost disk.
+                if path in log_dirs or not self._fs.exists(os.path.dirname(path)):
+                    raise
 
     def close(self) -> None:
         """End the threads."""

@@ -16,6 +16,7 @@ from tierbroker.hot.clean_shutdown import (
     write_clean_shutdown,
 )
 from tierbroker.hot.dir_lock import DirLock
+from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.meta_properties import (
     META_PROPERTIES_FILE,
     InvalidMetaPropertiesError,
@@ -148,7 +149,8 @@ class LogDir:
             try:
                 self.free_bytes = self.fs.free_bytes(self.path)
             except OSError as error:
-                self.take_offline(error)
+                if is_disk_failure(error):
+                    self.take_offline(error)
 
     @property
     def below_reserve(self) -> bool:

@@ -5,7 +5,6 @@ Nothing here decides what a partition is for: the metadata does, and this follow
 whose disk failed takes its logs with it, and no other directory's.
 """
 
-import errno
 import logging
 import random
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from tierbroker.hot import log_loader
 from tierbroker.hot.checkpoint_writer import CheckpointWriter
 from tierbroker.hot.clean_shutdown import NO_BROKER_EPOCH
 from tierbroker.hot.config import LogConfig
+from tierbroker.hot.disk_errors import is_disk_failure, is_full
 from tierbroker.hot.errors import CorruptLogError
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.log import Log
@@ -211,7 +211,10 @@ class LogManager:
         try:
             log_dir.fs.rename(f"{log_dir.path}/{slot}", target)
         except OSError as error:
-            self.take_offline(log_dir, error)
+            if is_disk_failure(error):
+                self.take_offline(log_dir, error)
+            else:
+                logger.error("%s cannot be set aside as %s: %s", slot, target, error)
             return None
         self._writers[log_dir.path].sync_directory()
         return target
@@ -227,7 +230,7 @@ class LogManager:
         if not log_dir.take_offline(error):
             return
         for log in list(self._by_dir[log_dir.path].values()):
-            log.go_offline(error)
+            log.offline = True
         if self._on_dir_offline is not None:
             self._on_dir_offline(log_dir, error)
 
@@ -236,15 +239,17 @@ class LogManager:
         self.take_offline(self.dirs[path], error)
 
     def _log_went_offline(self, log: Log, error: OSError) -> None:
-        self.take_offline(self.log_dir_of(log), error)
+        if is_disk_failure(error):
+            self.take_offline(self.log_dir_of(log), error)
 
     def _creation_failed(
         self, log_dir: LogDir, slot: TopicPartition, error: OSError
     ) -> KafkaStorageError:
         if is_full(error):
             return KafkaStorageError(f"no space left in {log_dir.path} for {slot}")
-        self.take_offline(log_dir, error)
-        return KafkaStorageError(f"{log_dir.path} failed while making {slot}: {error}")
+        if is_disk_failure(error):
+            self.take_offline(log_dir, error)
+        return KafkaStorageError(f"{slot} cannot be made in {log_dir.path}: {error}")
 
     # -- timers --------------------------------------------------------------------------------
 
@@ -321,11 +326,6 @@ class LogManager:
                     log_dir.write_clean_shutdown(broker_epoch)
             except OSError as error:
                 self.take_offline(log_dir, error)
-
-
-def is_full(error: OSError) -> bool:
-    """Whether the disk is merely full, so that it may be tried again."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _report_stray(slot: TopicPartition, topic_id: Uuid, path: str) -> None:

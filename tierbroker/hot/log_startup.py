@@ -13,6 +13,7 @@ from tierbroker.base.clock import Clock
 from tierbroker.base.errors import DataDirError
 from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid
 from tierbroker.hot.config import LogConfig
+from tierbroker.hot.disk_errors import hits_process_limit
 from tierbroker.hot.errors import CorruptLogError
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.hot.log_manager import LogManager
@@ -55,12 +56,18 @@ class LogStartup:
         self._report = StartReport()
 
     def run(self) -> StartReport:
-        """Open everything. Raises DataDirError when a partition lies in two directories."""
+        """Open everything.
+
+        Raises DataDirError when a partition lies in two directories, or when the process may not
+        open as many files as there are partitions.
+        """
         started = self._clock.monotonic()
         for log_dir in self._manager.dirs.online:
             try:
                 self._open_dir(log_dir)
             except OSError as error:
+                if hits_process_limit(error):
+                    raise _too_many(log_dir, error) from error
                 self._manager.take_offline(log_dir, error)
         report = self._report
         report.elapsed_ms = int((self._clock.monotonic() - started) * 1000)
@@ -146,3 +153,10 @@ class LogStartup:
                 f"{slot} lies in both {other} and {path}. Move the one that is not wanted out of "
                 f"its log directory, then start again."
             )
+
+
+def _too_many(log_dir: LogDir, error: OSError) -> DataDirError:
+    return DataDirError(
+        f"The logs in {log_dir.path} need more than this process may use: {error}. Raise the limit "
+        f"of open files (ulimit -n 100000), then start again."
+    )

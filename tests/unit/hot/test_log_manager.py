@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import random
 from pathlib import Path
 
@@ -400,11 +401,15 @@ def test_a_log_that_fails_takes_its_directory_along(tmp_path: Path) -> None:
     broker.manager.shutdown()
 
 
-def test_full_disk_refuses_a_new_log_but_stays_online(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "no space left"), (errno.EMFILE, "Too many open files")]
+)
+def test_a_limit_refuses_a_new_log_but_leaves_the_directory_online(
+    tmp_path: Path, number: int, words: str
+) -> None:
     broker = Broker(tmp_path)
-    full = OSError(errno.ENOSPC, "No space left on device")
-    broker.fs.faults["mkdir"] = ("topic-0", full)
-    with pytest.raises(KafkaStorageError, match="no space left"):
+    broker.fs.faults["mkdir"] = ("topic-0", OSError(number, os.strerror(number)))
+    with pytest.raises(KafkaStorageError, match=words):
         broker.create()
     assert broker.offline == []
     broker.fs.faults.clear()
@@ -423,6 +428,17 @@ def test_failing_directory_at_creation_and_deletion_goes_offline(tmp_path: Path)
     assert broker.manager.get_or_create(TopicPartition("topic", 5), TOPIC_ID, CONFIG) is None
     assert broker.offline == [str(tmp_path / "a"), str(tmp_path / "b")]
     broker.manager.shutdown()
+
+
+def test_too_few_descriptors_stop_the_start_with_the_next_step(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    broker.create()
+    again = restart(broker, tmp_path)
+    again.fs.faults["listdir"] = ("topic-0", OSError(errno.EMFILE, "Too many open files"))
+    with pytest.raises(DataDirError, match="ulimit -n"):
+        again.start()
+    assert again.offline == []
+    again.manager.shutdown(clean=False)
 
 
 def test_unreadable_directory_at_start_does_not_stop_the_others(tmp_path: Path) -> None:
