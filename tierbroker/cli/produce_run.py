@@ -94,7 +94,7 @@ def send(options: ProduceOptions, records: Iterable[Pair]) -> int:
     Raises UnreachableError if nothing could be delivered for want of a connection.
     """
     watch, tally = ConnectionWatch(), DeliveryTally()
-    producer = open_producer(options.bootstrap, watch, _settings(options))
+    producer = open_producer(options.bootstrap, watch, producer_settings(options))
     topic_metadata(producer, options.bootstrap, options.topic)  # reachable, and the name is legal
     watch.clear()
     interrupted = False
@@ -119,7 +119,8 @@ def send(options: ProduceOptions, records: Iterable[Pair]) -> int:
     return ExitCode.INTERRUPTED if interrupted else ExitCode.OK
 
 
-def _settings(options: ProduceOptions) -> dict[str, object]:
+def producer_settings(options: ProduceOptions) -> dict[str, object]:
+    """The client library's settings for these options."""
     settings: dict[str, object] = {
         "acks": options.acks,
         "compression.type": options.codec,

@@ -1,0 +1,57 @@
+"""What the options of dev mean, and what wins over what."""
+
+from collections.abc import Mapping
+
+from tierbroker.cli.broker_flags import dev_flags
+
+
+def flags(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    data: str | None = None,
+    ephemeral_dir: str | None = None,
+    sets: tuple[tuple[str, str], ...] = (),
+    env: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    return dev_flags(
+        host=host, port=port, data=data, ephemeral_dir=ephemeral_dir, sets=sets, env=env or {}
+    )
+
+
+def test_defaults() -> None:
+    assert flags() == {"listeners": "PLAINTEXT://127.0.0.1:9092", "log.dirs": "./data"}
+
+
+def test_options() -> None:
+    assert flags(host="::1", port=0, data="/d") == {
+        "listeners": "PLAINTEXT://[::1]:0",
+        "log.dirs": "/d",
+    }
+
+
+def test_ephemeral_waits_for_no_disk() -> None:
+    chosen = flags(ephemeral_dir="/tmp/x")
+    assert chosen["log.dirs"] == "/tmp/x"
+    assert chosen["flush.mode"] == "none"
+
+
+def test_set_wins_over_everything() -> None:
+    sets = (("flush.mode", "fsync"), ("a", "1"), ("a", "2"))
+    chosen = flags(ephemeral_dir="/tmp/x", sets=sets)
+    assert chosen["flush.mode"] == "fsync"
+    assert chosen["a"] == "2"
+
+
+def test_the_environment_wins_over_the_defaults_of_dev() -> None:
+    env = {"TIERBROKER_LISTENERS": "PLAINTEXT://:1", "TIERBROKER_LOG_DIRS": "/e"}
+    assert flags(env=env) == {}
+    assert flags(env={"TIERBROKER_LOG_DIR": "/e"}) == {"listeners": "PLAINTEXT://127.0.0.1:9092"}
+
+
+def test_options_win_over_the_environment() -> None:
+    env = {"TIERBROKER_LISTENERS": "PLAINTEXT://:1", "TIERBROKER_LOG_DIRS": "/e"}
+    assert flags(port=5, data="/d", env=env) == {
+        "listeners": "PLAINTEXT://127.0.0.1:5",
+        "log.dirs": "/d",
+    }

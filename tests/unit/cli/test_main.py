@@ -1,0 +1,94 @@
+"""The command as a whole: help, laziness, exit codes."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from tierbroker.cli.lazy_group import LazyGroup
+from tierbroker.cli.main import COMMANDS, cli, run
+
+HEAVY = ("confluent_kafka", "rich", "asyncio", "uvloop", "tierbroker.node", "tierbroker.broker")
+TOPIC_COMMANDS = ("ls", "new", "show", "rm")
+ALL_COMMANDS = [
+    *([name] for name in COMMANDS),
+    *(["topic", name] for name in TOPIC_COMMANDS),
+]
+
+
+@pytest.mark.parametrize("command", ALL_COMMANDS, ids=" ".join)
+def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"tierbroker {' '.join(command)}" in shown
+    assert "Example" in shown
+
+
+@pytest.mark.parametrize("command", [[], *ALL_COMMANDS], ids=" ".join)
+def test_help_loads_nothing_heavy(command: list[str]) -> None:
+    script = (
+        "import sys; from tierbroker.cli.main import run; "
+        f"run({[*command, '--help']!r}); "
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "[]"
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name, entry in COMMANDS.items():
+        assert name in shown
+        assert entry.summary in " ".join(shown.split())
+
+
+def test_every_command_is_where_the_table_says() -> None:
+    context = click.Context(cli)
+    assert isinstance(cli, LazyGroup)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+
+
+@pytest.mark.parametrize("mistyped", ["prodce", "topics"])
+def test_a_mistyped_command_names_the_near_one(
+    mistyped: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([mistyped]) == 2
+    assert "Did you mean" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["topic", "nonsense"],
+        ["topic", "new"],
+        ["topic", "new", "t", "--partitions", "0"],
+        ["topic", "new", "t", "--config", "x"],
+        ["dev", "--port", "65536"],
+        ["dev", "--set", "x"],
+        ["dev", "--ephemeral", "--data", "d"],
+        ["consume", "t", "--from", "yesterday"],
+        ["consume", "t", "-n", "0"],
+        ["consume", "t", "--json", "--key-separator", ":"],
+        ["topic", "ls", "-b", ""],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    assert capsys.readouterr().err
+
+
+def test_ready_file_in_no_directory_fails_before_anything_starts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["dev", "--ready-file", "/nowhere/at/all/ready.json"]) == 1
+    assert "mkdir -p /nowhere/at/all" in capsys.readouterr().err
