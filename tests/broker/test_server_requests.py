@@ -201,6 +201,58 @@ async def test_a_promise_resolved_while_another_request_is_dispatched() -> None:
         assert [await client.answer_number() for _ in range(2)] == [1, 2]
 
 
+@on_both_loops
+async def test_a_flood_of_small_requests_leaves_turns_to_others() -> None:
+    turns: list[int] = []
+    served_in_turn = [0]
+
+    def dispatch(peer: Any, frame: bytearray) -> list[bytes]:
+        served_in_turn[0] += 1
+        return [frame[4:8]]
+
+    async with serving(dispatch) as server:
+        client = await server.connect()
+        loop = asyncio.get_running_loop()
+
+        def end_of_turn() -> None:
+            turns.append(served_in_turn[0])
+            served_in_turn[0] = 0
+            if sum(turns) < 4000:
+                loop.call_soon(end_of_turn)
+
+        loop.call_soon(end_of_turn)
+        await client.send(b"".join(request(number) for number in range(4000)))
+        assert [await client.answer_number() for _ in range(4000)] == list(range(4000))
+        await wait_until(lambda: sum(turns) == 4000)
+        assert max(turns) <= 2 * 64
+
+
+@on_both_loops
+async def test_a_half_closed_flood_is_answered_to_the_end() -> None:
+    async with serving(echo) as server:
+        client = await server.connect()
+        await client.send(b"".join(request(number) for number in range(1000)))
+        client.finish_sending()
+        assert [await client.answer_number() for _ in range(1000)] == list(range(1000))
+        assert await client.is_closed()
+
+
+@on_both_loops
+async def test_a_handler_that_stops_the_server() -> None:
+    promises: list[Pending[Any]] = []
+    async with serving(lambda peer, frame: stop(frame)) as server:
+
+        def stop(frame: bytearray) -> Pending[Any]:
+            promises.append(Pending())
+            server.server.stop()
+            return promises[0]
+
+        client = await server.connect()
+        await client.send(request(1))
+        assert await client.is_closed()
+        promises[0].resolve([b"too late"])
+
+
 @pytest.mark.parametrize("size", [-(2**31), -1, 0, 7, 100_001, 0x7FFFFFFF])
 @on_both_loops
 async def test_impossible_sizes_close_after_the_earlier_answers(

@@ -40,6 +40,7 @@ class Acceptor:
         self._taken = taken
         self._log = log
         self._accepting = False
+        self._said_why = False
         self._retry: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -79,13 +80,16 @@ class Acceptor:
                     self._pause(str(error))
                     return
                 continue  # this one failed before it was taken (accept(2)); the next may not
+            self._said_why = False
             connection.setblocking(False)
             self._taken(connection, (str(address[0]), int(address[1])), self.name)
             if not self._accepting:
                 return
 
     def _pause(self, reason: str) -> None:
-        self._log.warning(logger, "accepting on listener %s pauses: %s", self.name, reason)
+        if not self._said_why:
+            self._said_why = True
+            self._log.warning(logger, "accepting on listener %s pauses: %s", self.name, reason)
         self._accepting = False
         self._loop.remove_reader(self.fileno)
         self._retry = self._loop.call_later(RETRY_S, self.resume)

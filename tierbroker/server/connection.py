@@ -24,6 +24,8 @@ from tierbroker.wire.peer import Peer
 
 logger = logging.getLogger(__name__)
 
+REQUESTS_PER_TURN = 64
+"""Requests of one connection that start in one turn: other connections get theirs (D-11)."""
 _DISCARD_BYTES = 1 << 20
 
 
@@ -117,8 +119,7 @@ class Connection:
         self._socket.close()
         self._context.on_closed(self.peer)
         for promise in promises:
-            promise.cancel()
-            promise.on_done(_drop_answer)
+            _forget(promise)
 
     # Reading
 
@@ -232,9 +233,10 @@ class Connection:
         if self._in_turn:
             return
         self._in_turn = True
+        left = REQUESTS_PER_TURN
         try:
-            while self._start_requests():
-                pass
+            while left:
+                left = self._start_requests(left)
         finally:
             self._in_turn = False
         if self.closed:
@@ -245,27 +247,30 @@ class Connection:
         elif not self._reading:
             self._resume_reading()
 
-    def _start_requests(self) -> bool:
-        """One round; True when sending made room for another one."""
+    def _start_requests(self, left: int) -> int:
+        """One round of at most `left` requests; how many may follow if sending made room."""
         state = self._state
         output = self._output
         limit = self._context.output_limit_bytes
-        while output.unsent_bytes < limit:
+        while left and output.unsent_bytes < limit:
             frame = state.next_request()
             if frame is None:
                 break
+            left -= 1
             self._start(frame)
             if self.closed:
-                return False
+                return 0
             if state.ready:
                 self._queue_answers()
         if state.ready:
             self._queue_answers()
+        if not left and state.has_waiting:
+            self._context.progress_later(self._progress_deferred)  # others have their turn first
         if not output.unsent_bytes or self._writing:
-            return False
+            return 0
         was_full = output.unsent_bytes >= limit
         self._send()
-        return was_full and not self.closed and output.unsent_bytes < limit
+        return left if was_full and not self.closed and output.unsent_bytes < limit else 0
 
     def _start(self, frame: bytearray) -> None:
         """Hand one request over, and take its answer if it has one."""
@@ -276,6 +281,10 @@ class Connection:
             answer = context.dispatch(self.peer, frame)
             if isinstance(answer, Pending):
                 if not answer.done:
+                    if self.closed:  # by the handler: it stops the server
+                        context.memory.release(size)
+                        _forget(answer)
+                        return
                     slot = state.pending(frame, answer)
                     answer.on_done(partial(self._on_answer, slot))
                     return
@@ -401,6 +410,12 @@ class Connection:
     def _failed(self, error: Exception) -> None:
         self.close()
         self._context.on_error(error)
+
+
+def _forget(promise: Promise) -> None:
+    """Nobody waits for the answer; should it come all the same, its leases are released."""
+    promise.cancel()
+    promise.on_done(_drop_answer)
 
 
 def _drop_answer(promise: Promise) -> None:

@@ -72,6 +72,11 @@ class ConnectionState(Generic[P]):
         return not self._waiting and not self.input_ended
 
     @property
+    def has_waiting(self) -> bool:
+        """Whether a request has arrived that has not started."""
+        return bool(self._waiting)
+
+    @property
     def in_flight(self) -> int:
         """Requests that have started and whose answer has not been handed over."""
         return len(self._slots)
