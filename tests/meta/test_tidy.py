@@ -44,10 +44,10 @@ def test_functions_fit_on_a_screen(written_files: list[Path], root: Path) -> Non
     )
 
 
-def test_modules_say_what_they_are_for(python_files: list[Path], root: Path) -> None:
+def test_modules_say_what_they_are_for(written_files: list[Path], root: Path) -> None:
     silent = [
         str(path.relative_to(root))
-        for path in python_files
+        for path in written_files
         if (text := path.read_text()).strip() and not ast.get_docstring(ast.parse(text, str(path)))
     ]
     assert not silent, (
