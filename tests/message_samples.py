@@ -53,12 +53,18 @@ class Sampler:
     def _struct(self, class_name: str, fields: tuple[Field, ...], version: int) -> Any:
         values = {}
         for field in fields:
-            if version in field.versions and self.rng.random() < self.fullness:
+            if version not in field.versions:
+                continue
+            chosen = self.rng.random() < self.fullness
+            if chosen or self._needs_value(class_name, field, version):
                 values[attribute(field)] = self._value(field, version)
-            elif version in field.versions and not is_nullable(field, version):
-                if getattr(getattr(self.module, class_name)(), attribute(field)) is None:
-                    values[attribute(field)] = self._value(field, version)  # null only in others
         return getattr(self.module, class_name)(**values)
+
+    def _needs_value(self, class_name: str, field: Field, version: int) -> bool:
+        """The default is null, and this version allows no null."""
+        if is_nullable(field, version) or may_be_missing(field):
+            return False
+        return getattr(getattr(self.module, class_name)(), attribute(field)) is None
 
     def _value(self, field: Field, version: int) -> Any:
         if is_nullable(field, version) and self.rng.random() < 0.2:

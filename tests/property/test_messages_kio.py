@@ -1,4 +1,4 @@
-"""Every API at every version, both directions: kio reads what we write and writes the same bytes."""
+"""Every API, version and direction: kio reads what we write and writes the same bytes."""
 
 import dataclasses
 import datetime

@@ -1,3 +1,5 @@
+"""Equality, text form and defaults of generated classes."""
+
 from tierbroker.wire.messages.list_offsets import ListOffsetsTopic
 from tierbroker.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 

@@ -1,3 +1,5 @@
+"""Known bytes, round trips and limits of variable-length integers."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

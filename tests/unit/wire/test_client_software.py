@@ -1,3 +1,5 @@
+"""Which client software names are legal."""
+
 import pytest
 
 from tierbroker.wire.client_software import is_software_name

@@ -1,3 +1,5 @@
+"""Numbers, retriability and the code of each error."""
+
 import inspect
 
 import pytest

@@ -1,3 +1,5 @@
+"""Known bytes of both header versions, and rubbish."""
+
 import pytest
 
 from tierbroker.wire.errors import DecodeError

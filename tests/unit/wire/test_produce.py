@@ -1,3 +1,5 @@
+"""Produce requests and answers, removed versions."""
+
 from random import Random
 
 import pytest
