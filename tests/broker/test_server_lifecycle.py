@@ -299,6 +299,57 @@ async def test_the_limit_of_open_files_is_raised(file_limit: Any) -> None:
         assert soft == hard
 
 
+def test_a_low_limit_of_open_files_is_survived() -> None:
+    """In a process that may open 256 files: 600 clients come, a third fits, all are served."""
+    script = """
+import asyncio, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+from tierbroker.base.clock import SystemClock
+from tierbroker.base.executor import InlineExecutor
+from tierbroker.server.limits import ListenerConfig, ServerLimits
+from tierbroker.server.server import Server
+
+async def main():
+    loop = asyncio.get_running_loop()
+    server = Server(loop, [ListenerConfig("X", "127.0.0.1", 0)], lambda peer, frame: [b"ok"],
+                    ServerLimits(), InlineExecutor(), SystemClock(), print)
+    print(server.start()["X"], flush=True)
+    while not sys.stdin.closed:
+        line = await loop.run_in_executor(None, sys.stdin.readline)
+        if not line:
+            break
+        open("/dev/null").close()  # the logs can still open files
+        print(server.connection_count, flush=True)
+
+asyncio.run(main())
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(600)]
+        for client in clients:
+            client.sendall(request(1))
+            client.settimeout(20)
+        assert clients[0].recv(100)
+        process.stdin.write("count\n")
+        process.stdin.flush()
+        assert 50 < int(process.stdout.readline()) < 200
+        clients[0].close()
+        for client in clients[1:]:
+            assert client.recv(100)
+            client.close()
+        _, err = process.communicate("")
+        assert "Traceback" not in err
+        assert "file descriptors are left" in err
+
+
 @on_both_loops
 async def test_descriptors_reused_at_once_are_served() -> None:
     """A new connection gets the number of one that has just been closed."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import socket
 import struct
 from typing import Any
@@ -380,6 +381,37 @@ async def test_half_a_request_and_gone() -> None:
             await client.send(struct.pack(">i", size) + b"x" * 20)
             client.close()
         await wait_until(lambda: server.server.connection_count == 0)
+        assert server.server.memory.used_bytes == 0
+
+
+@on_both_loops
+async def test_rubbish_closes_only_its_own_connection() -> None:
+    chance = random.Random(11)
+
+    def dispatch(peer: Any, frame: bytearray) -> Any:
+        if frame[1] != METADATA:
+            raise CloseConnection("unknown API")
+        return [frame[4:8]]
+
+    async with serving(dispatch, request_max_bytes=1_000_000) as server:
+        steady = await server.connect()
+        for number in range(150):
+            client = await server.connect()
+            rubbish = chance.randbytes(chance.randrange(1, 300))
+            if number % 3 == 0:
+                rubbish = struct.pack(">i", chance.randrange(1_000_000)) + rubbish
+            elif number % 3 == 1:
+                stream = bytearray(request(1, size=40) * 3)
+                stream[chance.randrange(len(stream))] ^= 1 << chance.randrange(8)
+                rubbish = bytes(stream)
+            await client.send(rubbish)
+            if number % 2:
+                client.close()
+            else:
+                client.reset()
+            await steady.send(request(number))
+            assert await steady.answer_number() == number
+        await wait_until(lambda: server.server.connection_count == 1)
         assert server.server.memory.used_bytes == 0
 
 

@@ -29,6 +29,7 @@ MAX_SWEEP_S = 5.0
 MIN_SWEEP_S = 0.02
 SWEEPS_PER_TIMEOUT = 8
 SLOW_FRAME_BYTES_PER_S = 1 << 20
+_MAPPED_IPV4 = "::ffff:"  # how an IPv6 socket shows an IPv4 client
 
 
 class Server:
@@ -78,8 +79,26 @@ class Server:
         return len(self._connections)
 
     def start(self) -> dict[str, int]:
-        """Open all listeners; returns the port of each by name. Raises ListenError."""
-        assert not self._acceptors, "a server starts once"
+        """Accept clients, binding first if need be; returns the port of each listener by name."""
+        assert self._sweep_timer is None, "a server starts once"
+        if not self._acceptors:
+            self.bind()
+        for acceptor in self._acceptors:
+            acceptor.start()
+        self._sweep_timer = self._loop.call_later(self._sweep_s, self._sweep)
+        return self.ports
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of each listener by name, once bound."""
+        return {acceptor.name: acceptor.port for acceptor in self._acceptors}
+
+    def bind(self) -> dict[str, int]:
+        """Open all listeners; returns the port of each by name. Raises ListenError.
+
+        Clients can connect from now on, and wait to be accepted until `start`.
+        """
+        assert not self._acceptors, "a server binds once"
         self._descriptor_limit = raise_descriptor_limit()
         sockets: list[socket.socket] = []
         try:
@@ -94,10 +113,7 @@ class Server:
             self._acceptors.append(
                 Acceptor(listener, config.name, self._loop, self._room, self._take, self._log)
             )
-        for acceptor in self._acceptors:
-            acceptor.start()
-        self._sweep_timer = self._loop.call_later(self._sweep_s, self._sweep)
-        return {acceptor.name: acceptor.port for acceptor in self._acceptors}
+        return self.ports
 
     def begin_drain(self) -> None:
         """Stop listening and reading; what has started is answered and sent, then closed."""
@@ -150,7 +166,7 @@ class Server:
 
     def _take(self, connection: socket.socket, address: tuple[str, int], listener: str) -> None:
         """A client has connected."""
-        host = address[0].removeprefix("::ffff:")
+        host = address[0].removeprefix(_MAPPED_IPV4)
         count = self._per_ip.get(host, 0)
         limits = self._limits
         allowed = limits.max_connections_per_ip_overrides.get(host, limits.max_connections_per_ip)
@@ -169,7 +185,8 @@ class Server:
         except OSError:  # reset while it waited to be accepted
             connection.close()
             return
-        peer = Peer(self._next_id, host, address[1], listener, (str(local[0]), int(local[1])))
+        local_address = (str(local[0]).removeprefix(_MAPPED_IPV4), int(local[1]))
+        peer = Peer(self._next_id, host, address[1], listener, local_address)
         self._next_id += 1
         self._per_ip[host] = count + 1
         self._connections[peer.id] = Connection(connection, peer, self._context)
