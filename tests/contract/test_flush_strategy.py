@@ -31,8 +31,9 @@ class RecordingDisk(OsFileSystem):
 
     def __post_init__(self) -> None:
         super().__init__()
+        self.fdatasync = self._fdatasync  # type: ignore[method-assign, assignment, unused-ignore]
 
-    def fdatasync(self, fd: int) -> None:  # type: ignore[override]
+    def _fdatasync(self, fd: int) -> None:
         self._note("file", os.readlink(f"/proc/self/fd/{fd}"), self.file_ms)
 
     def fsync_dir(self, path: str) -> None:

@@ -48,7 +48,7 @@ class PerFileFlush:
         else:
             # All of them are waited for, so that no descriptor is in use after this returns.
             waiting = [self._pool.submit(fs.fdatasync, fd) for fd in fds]
-            errors = [error for done in waiting if (error := done.exception()) is not None]
+            errors = [fault for done in waiting if (fault := done.exception()) is not None]
             if errors:
                 raise errors[0]
 

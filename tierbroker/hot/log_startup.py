@@ -7,11 +7,12 @@ stops the others. Nothing is deleted here but what had been marked for deletion 
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import DataDirError
 from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid
+from tierbroker.hot.clean_shutdown import NO_BROKER_EPOCH
 from tierbroker.hot.config import LogConfig
 from tierbroker.hot.disk_errors import hits_process_limit
 from tierbroker.hot.errors import CorruptLogError
@@ -34,6 +35,13 @@ class StartReport:
     failed: int = 0
     awaiting_removal: int = 0
     elapsed_ms: int = 0
+    broker_epochs: set[int] = field(default_factory=set)
+    """The epoch that each directory's clean-shutdown note names, -1 where there is none."""
+
+    @property
+    def previous_broker_epoch(self) -> int:
+        """The broker epoch of the last run if every directory was closed in order, else -1."""
+        return min(self.broker_epochs) if len(self.broker_epochs) == 1 else NO_BROKER_EPOCH
 
 
 class LogStartup:
@@ -84,7 +92,8 @@ class LogStartup:
     def _open_dir(self, log_dir: LogDir) -> None:
         names = log_dir.partition_dirs()
         previous = log_dir.take_clean_shutdown()
-        if not previous.clean and names:
+        self._report.broker_epochs.add(previous.broker_epoch)
+        if not previous.clean and any(slot.topic != METADATA_TOPIC for slot, _ in names.values()):
             logger.warning(
                 "%s was not closed in order: its logs are recovered from their recovery points",
                 log_dir.path,

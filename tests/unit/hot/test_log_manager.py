@@ -135,6 +135,20 @@ def test_clean_restart_opens_everything_as_it_was(tmp_path: Path) -> None:
     again.manager.shutdown()
 
 
+def test_start_reports_the_broker_epoch_of_an_orderly_end(tmp_path: Path) -> None:
+    one, two = tmp_path / "a", tmp_path / "b"
+    broker = Broker(one, two)
+    assert broker.start().previous_broker_epoch == -1
+    broker.manager.shutdown(broker_epoch=42)
+    again = Broker(one, two)
+    assert again.start().previous_broker_epoch == 42
+    again.manager.shutdown(broker_epoch=43)
+    (two / CLEAN_SHUTDOWN_FILE).unlink()
+    third = Broker(one, two)
+    assert third.start().previous_broker_epoch == -1
+    third.manager.shutdown()
+
+
 def test_killed_broker_recovers_each_log(tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     broker.start()
@@ -236,7 +250,8 @@ def test_metadata_log_and_other_directories_are_left_alone(tmp_path: Path) -> No
     broker = Broker(tmp_path)
     for name in ("__cluster_metadata-0", "lost+found", "backup"):
         (tmp_path / name).mkdir()
-    assert broker.start() == StartReport()
+    report = broker.start()
+    assert (report.opened, report.stray, report.failed) == (0, 0, 0)
     assert names(tmp_path) == ["__cluster_metadata-0", "backup", "lost+found"]
     broker.manager.shutdown()
 
