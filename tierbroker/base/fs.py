@@ -8,7 +8,7 @@ straight to the operating system.
 import ctypes
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 Buffer = bytes | bytearray | memoryview
@@ -63,15 +63,17 @@ class OsFileSystem:
     pwrite = staticmethod(os.pwrite)
     pwritev = staticmethod(os.pwritev)
     ftruncate = staticmethod(os.ftruncate)
-    fdatasync = staticmethod(os.fdatasync)
-    fsync = staticmethod(os.fsync)
     rename = staticmethod(os.rename)
     unlink = staticmethod(os.unlink)
     listdir = staticmethod(os.listdir)
     exists = staticmethod(os.path.exists)
     stat_size = staticmethod(os.path.getsize)
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = True) -> None:
+        """Without `durable` nothing is ever synced: for brokers that keep nothing."""
+        self._durable = durable
+        self.fdatasync: Callable[[int], None] = os.fdatasync if durable else _skip
+        self.fsync: Callable[[int], None] = os.fsync if durable else _skip
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._libc.fallocate.argtypes = (
             ctypes.c_int,
@@ -82,7 +84,7 @@ class OsFileSystem:
 
     def syncfs(self, fd: int) -> None:
         """Make all of the file system that holds `fd` durable; the GIL is released meanwhile."""
-        if self._libc.syncfs(fd) != 0:
+        if self._durable and self._libc.syncfs(fd) != 0:
             _raise_errno()
 
     def fallocate_keep_size(self, fd: int, position: int, length: int) -> None:
@@ -113,6 +115,8 @@ class OsFileSystem:
 
     def fsync_dir(self, path: str) -> None:
         """Make the names in the directory durable."""
+        if not self._durable:
+            return
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(fd)
@@ -123,6 +127,10 @@ class OsFileSystem:
         """Bytes that an unprivileged process may still write there."""
         stat = os.statvfs(path)
         return stat.f_bavail * stat.f_frsize
+
+
+def _skip(fd: int) -> None:
+    """In place of a sync that nobody wants."""
 
 
 def _raise_errno() -> None:

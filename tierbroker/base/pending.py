@@ -22,7 +22,7 @@ class Pending(Generic[T]):
         self.on_cancel = on_cancel
         self._value: T | None = None
         self._error: BaseException | None = None
-        self._callbacks: list[Callable[[Pending[T]], None]] = []
+        self._callbacks: list[Callable[[Pending[T]], object]] = []
 
     def result(self) -> T:
         """The value; raises the error it failed with. Only once `done`."""
@@ -48,7 +48,7 @@ class Pending(Generic[T]):
         self._error = error
         self._finish()
 
-    def on_done(self, callback: "Callable[[Pending[T]], None]") -> None:
+    def on_done(self, callback: "Callable[[Pending[T]], object]") -> None:
         """Call back when done; at once if that is so already."""
         if self.done:
             callback(self)

@@ -20,6 +20,7 @@ from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.session import Session
 from tierbroker.wire import codecs
 from tierbroker.wire.api_keys import ApiKey
+from tierbroker.wire.codecs import Codec
 from tierbroker.wire.errors import DecodeError
 from tierbroker.wire.header import decode_request_header, encode_response_header
 
@@ -32,19 +33,16 @@ Reply = Answer | Pending[Answer]
 class Route:
     """An API with its codec and handler, imported when the first request of its kind arrives."""
 
-    __slots__ = ("decode", "encode", "handle", "spec")
+    __slots__ = ("codec", "handle", "spec")
 
     def __init__(self, spec: ApiSpec) -> None:
         self.spec = spec
         self.handle: Callable[[Any, RequestContext], Any] | None = None
-        self.decode: Callable[[Any, int, int], tuple[Any, int]]
-        self.encode: Callable[[Any, int], bytes | list[Part]]
+        self.codec: Codec
 
     def load(self) -> Callable[[Any, RequestContext], Any]:
         """Import codec and handler."""
-        codec = codecs.load(self.spec.key)
-        self.decode = codec.decode_request
-        self.encode = codec.encode_response
+        self.codec = codecs.load(self.spec.key)
         module = importlib.import_module(f"tierbroker.broker.handlers.{self.spec.module}")
         handle: Callable[[Any, RequestContext], Any] = module.handle
         self.handle = handle
@@ -85,7 +83,7 @@ class Dispatcher:
         if route is None or not route.spec.min_version <= version <= route.spec.max_version:
             return self._refuse_version(header.api_key, version, header.correlation_id)
         handle = route.handle or route.load()
-        request, _ = route.decode(frame, header.body_position, version)
+        request = route.codec.decode_request(frame, header.body_position, version)
         session = peer.session
         if session is None:
             session = peer.session = Session()
@@ -154,11 +152,4 @@ class Dispatcher:
 
 def _encode(route: Route, version: int, correlation_id: int, response: Any) -> list[Part]:
     header = encode_response_header(route.spec.key, version, correlation_id)
-    body = route.encode(response, version)
-    if isinstance(body, list):
-        first = body[0]
-        assert isinstance(first, bytes | bytearray)
-        body[0] = header + first
-        return body
-    assert isinstance(body, bytes)
-    return [header + body]
+    return route.codec.encode_response(response, version, header)

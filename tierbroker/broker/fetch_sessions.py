@@ -55,7 +55,7 @@ class FetchTarget:
         news = (
             len(data.records or b"") > 0
             or data.error_code != 0
-            or data.diverging_epoch.epoch >= 0
+            or data.diverging_epoch is not None
             or data.high_watermark != self.answered_high_watermark
             or data.last_stable_offset != self.answered_stable_offset
             or data.log_start_offset != self.answered_log_start_offset

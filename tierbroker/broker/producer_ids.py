@@ -37,14 +37,9 @@ class ProducerIds:
         self._block = iter(granted.result())
         for answer in waiting:
             producer_id = next(self._block, None)
-            if producer_id is None:
-                self.next().on_done(lambda later, answer=answer: _forward(later, answer))
-            else:
+            if producer_id is not None:
                 answer.resolve(producer_id)
-
-
-def _forward(source: Pending[int], target: Pending[int]) -> None:
-    if source.error is not None:
-        target.fail(source.error)
-    else:
-        target.resolve(source.result())
+            else:
+                self._waiting.append(answer)
+        if self._waiting:
+            self._request_block().on_done(self._on_block)

@@ -4,14 +4,18 @@ Values and ports only. A handler reads the metadata image, asks partitions, and 
 to the controller; it knows nothing of sockets, files or loops.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.config import ConfigSchema, ConfigValue
+from tierbroker.base.pending import Pending
 from tierbroker.broker.fetch_sessions import FetchSessionCache
 from tierbroker.broker.producer_ids import ProducerIds
 from tierbroker.controller.driver import MetadataDriver
+from tierbroker.controller.state.environment import Environment
 from tierbroker.controller.state.image import Endpoint, MetadataImage
+from tierbroker.controller.state.topics import TopicOutcome
 from tierbroker.hot.config_origin import BrokerLayer, TopicConfigs
 from tierbroker.replication.deadlines import Deadlines
 from tierbroker.replication.partitions import Partitions
@@ -31,13 +35,15 @@ class BrokerServices:
     schema: ConfigSchema
     layers: tuple[BrokerLayer, ...]
     """What was set for this broker, as text, the strongest first."""
-    values: dict[str, ConfigValue]
+    values: Mapping[str, ConfigValue]
     """Effective value of every broker key."""
     topic_configs: TopicConfigs
     clock: Clock
     fetch_max_bytes: int
     """Most bytes of records in one answer (fetch.max.bytes)."""
-    auto_creating: set[str] = field(default_factory=set)
+    environment: Environment
+    """What the controller's deciders may know beside the image."""
+    auto_creating: dict[str, Pending[list[TopicOutcome]]] = field(default_factory=dict)
     """Topics whose automatic creation is under way."""
 
     @property

@@ -3,7 +3,9 @@
 from tierbroker.base.config import ConfigKey, ConfigType, between
 
 NODE_KEYS: tuple[ConfigKey, ...] = (
-    ConfigKey("node.id", ConfigType.INT, "1", "Id of this broker in its cluster.", validate=between(0)),
+    ConfigKey(
+        "node.id", ConfigType.INT, "1", "Id of this broker in its cluster.", validate=between(0)
+    ),
     ConfigKey(
         "cluster.id",
         ConfigType.STRING,

@@ -52,6 +52,16 @@ class Deadlines:
             if not bucket and tick != self._timer_tick:
                 del self._buckets[tick]
 
+    def expire_all(self) -> None:
+        """Let everyone go now: the broker stops."""
+        buckets, self._buckets = self._buckets, {}
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for bucket in buckets.values():
+            for waiter in bucket:
+                waiter.expire()
+
     def _arm(self, tick: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -67,5 +77,3 @@ class Deadlines:
                 waiter.expire()
         if self._buckets and self._timer is None:
             self._arm(min(self._buckets))
-
-

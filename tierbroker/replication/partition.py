@@ -155,14 +155,14 @@ class Partition:
         """Append what is queued, in order, with one write."""
         queue, self._queue = self._queue, []
         log = self.log
-        if log is None or log.offline or not self.is_leader:
+        if log is None or not self._writable:
             self._refuse(queue)
             return
         results = log.append([(entry[0], entry[1]) for entry in queue], self.leader_epoch)
-        if log.offline:
+        if not self._writable:
             self._refuse(queue)
             return
-        if log.config.flush_mode is FlushMode.FSYNC:
+        if _waits_for_flush(log):
             if log.flushed_offset < log.log_end_offset:
                 self._flusher.request(log, self._on_flushed)
         else:
@@ -223,6 +223,10 @@ class Partition:
             for waiter in tuple(self.waiters):
                 waiter.wake(self)
 
+    @property
+    def _writable(self) -> bool:
+        return self.is_leader and self.log is not None and not self.log.offline
+
     def _refuse(self, queue: list[QueuedAppend]) -> None:
         error: ApiError
         if self.is_leader:
@@ -231,3 +235,17 @@ class Partition:
             error = NotLeaderOrFollowerError(f"not the leader of {self.topic_partition}")
         for _, _, _, done in queue:
             done(error)
+
+
+def _waits_for_flush(log: Log) -> bool:
+    """Whether what was just appended shows only once it is flushed.
+
+    Always in fsync mode; in replicated mode when flush.messages records have gathered, as Kafka
+    then flushes before it answers.
+    """
+    config = log.config
+    mode = config.flush_mode
+    if mode is FlushMode.FSYNC:
+        return True
+    unflushed = log.log_end_offset - log.flushed_offset
+    return mode is FlushMode.REPLICATED and unflushed >= config.flush_messages

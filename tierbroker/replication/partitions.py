@@ -57,6 +57,10 @@ class Partitions:
             raise UnknownTopicOrPartitionError(f"{topic}-{index} is not on this broker")
         return partition
 
+    def find(self, place: TopicPartition) -> Partition | None:
+        """The replica held here, if there is one."""
+        return self._partitions.get(place)
+
     def topic_name(self, topic_id: Uuid) -> str | None:
         """The name of the topic with that id."""
         topic = self._image.topic_by_id(topic_id)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.raft_memory import RecordingTransport
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.executor import InlineExecutor
 from tierbroker.base.fs import OsFileSystem
@@ -39,7 +40,6 @@ from tierbroker.replication.metadata_log import (
     read_bootstrap,
     snapshot_name,
 )
-from tests.raft_memory import RecordingTransport
 
 LOCAL = ReplicaKey(1, Uuid(b"d" * 16))
 VOTERS = VoterSet((Voter(LOCAL, (VoterEndpoint("CONTROLLER", "localhost", 19093),)),))

@@ -7,12 +7,11 @@ that any client finds a version to go on with. Client telemetry is not advertise
 receive it.
 """
 
-import re
-
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.registry import SPECS
-from tierbroker.controller.state.features import FINALIZABLE
+from tierbroker.controller.state.features import SUPPORTED_FEATURES, finalized_features
 from tierbroker.wire.api_keys import ApiKey
+from tierbroker.wire.client_software import is_software_name
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.api_versions import (
     ApiVersion,
@@ -24,18 +23,17 @@ from tierbroker.wire.messages.api_versions import (
 
 _SOFTWARE_SINCE = 3
 _ZERO_FEATURES_SINCE = 4
-_SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 
 
 def handle(request: ApiVersionsRequest, context: RequestContext) -> ApiVersionsResponse:
     """List the APIs with their versions and the features of the cluster."""
     if context.api_version >= _SOFTWARE_SINCE:
         name, version = request.client_software_name, request.client_software_version
-        if not (_SOFTWARE.fullmatch(name) and _SOFTWARE.fullmatch(version)):
+        if not (is_software_name(name) and is_software_name(version)):
             return ApiVersionsResponse(error_code=ErrorCode.INVALID_REQUEST)
         context.session.client_software_name = name
         context.session.client_software_version = version
-    image = context.broker.image
+    finalized = finalized_features(context.broker.image)
     lowest = 0 if context.api_version >= _ZERO_FEATURES_SINCE else 1
     return ApiVersionsResponse(
         api_keys=[
@@ -44,13 +42,13 @@ def handle(request: ApiVersionsRequest, context: RequestContext) -> ApiVersionsR
         ],
         supported_features=[
             SupportedFeatureKey(name=name, min_version=levels.min, max_version=levels.max)
-            for name, levels in FINALIZABLE.items()
+            for name, levels in SUPPORTED_FEATURES.items()
             if levels.min >= lowest
         ],
-        finalized_features_epoch=image.offset,
+        finalized_features_epoch=finalized.epoch,
         finalized_features=[
             FinalizedFeatureKey(name=name, max_version_level=level, min_version_level=level)
-            for name, level in image.features.levels.items()
+            for name, level in finalized.levels.items()
         ],
     )
 

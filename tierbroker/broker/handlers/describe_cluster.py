@@ -50,8 +50,6 @@ def handle(request: DescribeClusterRequest, context: RequestContext) -> Describe
             and (endpoint := entry.endpoint(listener)) is not None
         ],
         cluster_authorized_operations=(
-            CLUSTER_OPERATIONS
-            if request.include_cluster_authorized_operations
-            else NOT_REQUESTED
+            CLUSTER_OPERATIONS if request.include_cluster_authorized_operations else NOT_REQUESTED
         ),
     )

@@ -10,11 +10,11 @@ from tierbroker.broker.topic_creation import is_internal, is_legal_name
 from tierbroker.controller.state.image import TopicImage
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.describe_topic_partitions import (
-    Cursor,
     DescribeTopicPartitionsRequest,
     DescribeTopicPartitionsResponse,
     DescribeTopicPartitionsResponsePartition,
     DescribeTopicPartitionsResponseTopic,
+    ResponseCursor,
 )
 
 _MOST_PARTITIONS = 2000
@@ -38,13 +38,13 @@ def handle(
             response.topics.append(_absent(name))
             continue
         if room <= 0:
-            response.next_cursor = Cursor(topic_name=name, partition_index=first)
+            response.next_cursor = ResponseCursor(topic_name=name, partition_index=first)
             return response
         last = min(len(topic.partitions), first + room)
         response.topics.append(_describe(topic, range(first, last), context))
         room -= max(0, last - first)
         if last < len(topic.partitions):
-            response.next_cursor = Cursor(topic_name=name, partition_index=last)
+            response.next_cursor = ResponseCursor(topic_name=name, partition_index=last)
             return response
     return response
 

@@ -21,7 +21,7 @@ from tierbroker.base.parts import FileSlice
 from tierbroker.base.pending import Pending
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.fetch_sessions import FetchContext, FetchTarget
-from tierbroker.broker.leader_hints import add_leader_hints
+from tierbroker.broker.leader_hints import hinted_endpoints, leader_hint
 from tierbroker.broker.services import BrokerServices
 from tierbroker.replication.partition import Partition
 from tierbroker.wire.error_codes import code_of
@@ -31,13 +31,18 @@ from tierbroker.wire.fetch import (
     FetchPartition,
     FetchRequest,
     FetchResponse,
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionData,
 )
 
 _READ_COMMITTED = 1
+_ENDPOINTS_SINCE = 16
 
 
-def handle(request: FetchRequest, context: RequestContext) -> FetchResponse | Pending[FetchResponse]:
+def handle(
+    request: FetchRequest, context: RequestContext
+) -> FetchResponse | Pending[FetchResponse]:
     """Answer at once if there is enough to read, else park the request."""
     broker = context.broker
     try:
@@ -128,12 +133,23 @@ class FetchReading:
                     topic.topic_id = last_key
                 answer.responses.append(topic)
             topic.partitions.append(data)
+        if self._has_error and self._context.api_version >= _ENDPOINTS_SINCE:
+            self._add_endpoints(answer)
         return answer
 
     def release(self) -> None:
         """The answer will not be sent: give the leases back."""
         for data in self._answers:
             _release(data.records)
+
+    def _add_endpoints(self, answer: FetchResponse) -> None:
+        hints = [data.current_leader for data in self._answers]
+        answer.node_endpoints = [
+            NodeEndpoint(node_id, endpoint.host, endpoint.port)
+            for node_id, endpoint in hinted_endpoints(
+                self._broker, self._context.peer.listener_name, hints
+            )
+        ]
 
     def _read(self, partition: Partition, asked: FetchPartition) -> PartitionData:
         data = PartitionData()
@@ -161,7 +177,7 @@ class FetchReading:
                 _fill_offsets(data, partition)
             else:
                 data.high_watermark = data.last_stable_offset = data.log_start_offset = -1
-            add_leader_hints(self._broker, self._context, partition, error, data)
+            data.current_leader = leader_hint(self._broker, partition, error, LeaderIdAndEpoch)
         if self._read_committed:
             data.aborted_transactions = []
         return data
@@ -236,4 +252,3 @@ def _fill_offsets(data: PartitionData, partition: Partition) -> None:
 def _release(records: object) -> None:
     if type(records) is FileSlice:
         records.lease.release()
-

@@ -16,9 +16,7 @@ from tierbroker.wire.messages.init_producer_id import (
 )
 
 
-async def handle(
-    request: InitProducerIdRequest, context: RequestContext
-) -> InitProducerIdResponse:
+async def handle(request: InitProducerIdRequest, context: RequestContext) -> InitProducerIdResponse:
     """Give out a producer id at epoch 0."""
     if request.transactional_id is not None:
         error = (

@@ -76,7 +76,7 @@ def _search(
         answer.leader_epoch = partition.leader_epoch
     elif asked.timestamp in (EARLIEST, EARLIEST_LOCAL):
         answer.offset = partition.log_start_offset
-        answer.leader_epoch = partition.online_log().epoch_at(answer.offset)
+        answer.leader_epoch = partition.online_log().epochs.epoch_at(answer.offset)
     elif asked.timestamp in (LATEST_TIERED, EARLIEST_PENDING_UPLOAD):
         answer.offset = -1
     else:

@@ -78,9 +78,7 @@ def _answer(
     )
     if request.include_cluster_authorized_operations:
         response.cluster_authorized_operations = CLUSTER_OPERATIONS
-    operations = (
-        TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_REQUESTED
-    )
+    operations = TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_REQUESTED
     reachable = {entry.node_id for entry in response.brokers}
     if wants_all:
         response.topics = [_topic(topic, operations, reachable) for topic in image.topics]
@@ -94,7 +92,9 @@ def _answer(
     return response
 
 
-def _find(image: MetadataImage, name: str | None, topic_id: Uuid, version: int) -> TopicImage | None:
+def _find(
+    image: MetadataImage, name: str | None, topic_id: Uuid, version: int
+) -> TopicImage | None:
     if name is not None:
         return image.topic(name)
     return image.topic_by_id(topic_id) if version >= _BY_ID_SINCE else None
@@ -127,9 +127,7 @@ def _topic(topic: TopicImage, operations: int, reachable: set[int]) -> MetadataR
         leader = partition.leader
         error = ErrorCode.NONE
         if leader not in reachable:
-            error = (
-                ErrorCode.LEADER_NOT_AVAILABLE if leader < 0 else ErrorCode.LISTENER_NOT_FOUND
-            )
+            error = ErrorCode.LEADER_NOT_AVAILABLE if leader < 0 else ErrorCode.LISTENER_NOT_FOUND
             leader = -1
         partitions.append(
             MetadataResponsePartition(

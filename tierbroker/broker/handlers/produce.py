@@ -1,4 +1,4 @@
-"""Produce (key 0), advertised 0 to 11; versions 0 to 2 carry message formats that are refused.
+"""Produce (key 0), advertised 0 to 11; a request of version 0 to 2 closes its connection.
 
 v3 the v2 record batch. v5 log start offset. v7 zstd. v8 record errors. v9 flexible. v10 leader
 hints (KIP-951). v11 TRANSACTION_ABORTABLE. Absent: 12 and 13, which expect transactions of
@@ -18,26 +18,27 @@ from tierbroker.base.errors import (
     InvalidRequiredAcksError,
     NotEnoughReplicasError,
     TransactionalIdAuthorizationFailedError,
-    UnsupportedForMessageFormatError,
 )
 from tierbroker.base.pending import Pending
 from tierbroker.broker.api import RequestContext
-from tierbroker.broker.leader_hints import add_leader_hint
+from tierbroker.broker.leader_hints import hinted_endpoints, leader_hint
 from tierbroker.hot.config import LogConfig, TimestampType
 from tierbroker.hot.log import AppendResult
 from tierbroker.records import batch as batches
 from tierbroker.records.validate import validate_produce
+from tierbroker.serde.structs import Buffer
 from tierbroker.replication.partition import ACKS_ALL, Partition
 from tierbroker.wire.error_codes import code_of
+from tierbroker.wire.messages.produce import BatchIndexAndErrorMessage
 from tierbroker.wire.produce import (
-    BatchIndexAndErrorMessage,
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
     TopicProduceResponse,
 )
 
-_FIRST_SUPPORTED = 3
 _ZSTD_SINCE = 7
 _RECORD_TIME = (batches.TimestampType.CREATE_TIME, batches.TimestampType.LOG_APPEND_TIME)
 
@@ -50,16 +51,17 @@ def handle(request: ProduceRequest, context: RequestContext) -> Pending[ProduceR
 class ProduceCall:
     """One Produce request under way: counts the partitions that are still to be answered."""
 
-    __slots__ = ("_acks", "_context", "_left", "_response", "answer")
+    __slots__ = ("_acks", "_context", "_hinted", "_left", "_response", "answer")
 
     def __init__(self, request: ProduceRequest, context: RequestContext) -> None:
         self.answer: Pending[ProduceResponse | None] = Pending()
         self._context = context
+        self._hinted = False
         self._acks = request.acks
         self._response = ProduceResponse()
         # One is counted for the request itself, so that it cannot finish while being read.
         self._left = 1
-        refusal = _refusal(request, context.api_version)
+        refusal = _refusal(request)
         for topic in request.topic_data:
             topic_answer = TopicProduceResponse(name=topic.name)
             self._response.responses.append(topic_answer)
@@ -77,7 +79,7 @@ class ProduceCall:
         self,
         item: PartitionProduceResponse,
         topic: str,
-        records: memoryview | None,
+        records: Buffer | None,
     ) -> None:
         partition = None
         try:
@@ -97,16 +99,19 @@ class ProduceCall:
             partition.append(batch, header, self._acks, partial(self._finish, item, partition))
 
     def _validated(
-        self, records: memoryview | None, config: LogConfig
+        self, records: Buffer | None, config: LogConfig
     ) -> tuple[memoryview | bytearray, batches.BatchHeader]:
         if records is None or len(records) == 0:
             raise InvalidRecordError("a produce request needs one record batch per partition")
+        assert isinstance(records, memoryview)
         now_ms = self._context.broker.clock.now_ms()
         header = validate_produce(
             records,
             max_message_bytes=config.max_message_bytes,
             now_ms=now_ms,
-            timestamp_type=_RECORD_TIME[config.message_timestamp_type is TimestampType.LOG_APPEND_TIME],
+            timestamp_type=_RECORD_TIME[
+                config.message_timestamp_type is TimestampType.LOG_APPEND_TIME
+            ],
             before_max_ms=config.message_timestamp_before_max_ms,
             after_max_ms=config.message_timestamp_after_max_ms,
             compacted=config.compacted,
@@ -141,18 +146,36 @@ class ProduceCall:
                     for index, message in result.record_errors
                 ]
             if partition is not None:
-                add_leader_hint(self._context.broker, partition, result, item)
+                item.current_leader = leader_hint(
+                    self._context.broker, partition, result, LeaderIdAndEpoch
+                )
+                self._hinted = self._hinted or item.current_leader is not None
         else:
             item.base_offset = result.base_offset
             item.log_append_time_ms = result.log_append_time_ms
             item.log_start_offset = result.log_start_offset
         self._release_one()
 
+    def _add_endpoints(self) -> None:
+        hints = [
+            item.current_leader
+            for topic in self._response.responses
+            for item in topic.partition_responses
+        ]
+        self._response.node_endpoints = [
+            NodeEndpoint(node_id, endpoint.host, endpoint.port)
+            for node_id, endpoint in hinted_endpoints(
+                self._context.broker, self._context.peer.listener_name, hints
+            )
+        ]
+
     def _release_one(self) -> None:
         self._left -= 1
         if self._left or self.answer.done:
             return
         if self._acks != 0:
+            if self._hinted:
+                self._add_endpoints()
             self.answer.resolve(self._response)
             return
         failed = [
@@ -167,13 +190,10 @@ class ProduceCall:
             self.answer.resolve(None)
 
 
-def _refusal(request: ProduceRequest, version: int) -> ApiError | None:
+def _refusal(request: ProduceRequest) -> ApiError | None:
     """The error that the request as a whole earns for each of its partitions."""
-    if version < _FIRST_SUPPORTED:
-        return UnsupportedForMessageFormatError("message formats v0 and v1 are not supported")
     if request.acks not in (-1, 0, 1):
         return InvalidRequiredAcksError(f"acks is {request.acks}")
     if request.transactional_id is not None:
         return TransactionalIdAuthorizationFailedError("transactions are not available")
     return None
-

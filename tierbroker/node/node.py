@@ -1,0 +1,273 @@
+"""One broker of one process: made from settings, started and stopped in order.
+
+The composition root. Everything that varies (clock, chance, threads, file system) is made here
+and handed down; nothing below knows where it came from.
+"""
+
+import asyncio
+import logging
+import random
+
+from tierbroker.base.clock import Clock, SystemClock
+from tierbroker.base.errors import KafkaStorageError
+from tierbroker.base.executor import ThreadExecutor
+from tierbroker.base.fs import FileSystem, OsFileSystem
+from tierbroker.base.pending import Pending
+from tierbroker.base.tasks import TaskSupervisor
+from tierbroker.broker.dispatch import Dispatcher
+from tierbroker.broker.fetch_sessions import FetchSessionCache
+from tierbroker.broker.producer_ids import ProducerIds
+from tierbroker.broker.registry import SPECS
+from tierbroker.broker.services import BrokerServices
+from tierbroker.controller.driver import MetadataDriver
+from tierbroker.controller.state.environment import Environment
+from tierbroker.hot.config_origin import TopicConfigs
+from tierbroker.hot.log_dir import LogDir
+from tierbroker.node.metadata import allocate_block, broker_registration, open_metadata
+from tierbroker.node.settings import SCHEMA, Settings
+from tierbroker.node.storage import Storage, open_logs, open_storage
+from tierbroker.node.upkeep import Upkeep
+from tierbroker.replication.deadlines import Deadlines
+from tierbroker.replication.partition import Appender
+from tierbroker.replication.partitions import Partitions
+from tierbroker.server.config import parse_listeners, server_limits
+from tierbroker.server.limits import ListenerConfig
+from tierbroker.server.server import Server
+from tierbroker.wire.api_keys import ApiKey
+
+logger = logging.getLogger(__name__)
+
+DRAIN_TIMEOUT_S = 10.0
+"""Time that clients have to take their last answers when the node stops."""
+
+
+class Node:
+    """A broker with its share of the metadata quorum. Started once, stopped once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        fs: FileSystem | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.settings = settings
+        self.ready_ms = 0
+        self._clock = clock or SystemClock()
+        self._durable = settings.values["flush.mode"] != "none"
+        self._fs = fs or OsFileSystem(durable=self._durable)
+        self._rng = rng or random.SystemRandom()
+        self._supervisor = TaskSupervisor(self._on_failure)
+        self._stopped = asyncio.Event()
+        self._listeners: list[ListenerConfig] = parse_listeners(settings.values)
+        self._executor: ThreadExecutor
+        self._storage: Storage
+        self._controller: MetadataDriver
+        self._partitions: Partitions
+        self._deadlines: Deadlines
+        self._server: Server
+        self._broker_epoch = -1
+        self._ports: dict[str, int] = {}
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the node before it was told to stop."""
+        return self._supervisor.failure
+
+    @property
+    def bootstrap(self) -> str:
+        """ "host:port" of the first listener, as clients should say it."""
+        first = self._listeners[0]
+        host = first.advertised_host or first.host or "localhost"
+        port = first.advertised_port or self._ports[first.name]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def data_dirs(self) -> list[str]:
+        """The log directories."""
+        return [log_dir.path for log_dir in self._storage.dirs]
+
+    @property
+    def flush_mode(self) -> str:
+        """What an acks=all reply promises by default: fsync, replicated or none."""
+        return str(self.settings.values["flush.mode"])
+
+    async def start(self) -> None:
+        """Bring everything up; returns once clients can connect.
+
+        Raises DataDirError, ListenError, InvalidConfigError; nothing is left running then.
+        """
+        started = self._clock.monotonic()
+        loop = asyncio.get_running_loop()
+        threads = self.settings.values["background.threads"]
+        assert isinstance(threads, int)
+        self._executor = ThreadExecutor(threads, loop.call_soon_threadsafe)
+        try:
+            self._storage = open_storage(
+                self.settings.values,
+                self._fs,
+                self._executor,
+                self._clock,
+                self._rng,
+                loop,
+                self._on_dir_offline,
+            )
+        except BaseException:
+            self._executor.close()
+            raise
+        try:
+            await self._start_broker(loop)
+        except BaseException:
+            await self._abort_start()
+            raise
+        self.ready_ms = int((self._clock.monotonic() - started) * 1000)
+
+    async def wait_stopped(self) -> None:
+        """Wait until the node fails or is stopped."""
+        await self._stopped.wait()
+
+    async def stop(self) -> None:
+        """Finish what is in flight, make it durable, leave the clean-shutdown note."""
+        self._server.begin_drain()
+        self._deadlines.expire_all()
+        if not await self._server.wait_drained(DRAIN_TIMEOUT_S):
+            logger.warning("some clients did not take their answers in %g s", DRAIN_TIMEOUT_S)
+        self._server.stop()
+        await self._supervisor.stop()
+        await self._close()
+        self._stopped.set()
+
+    def on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """An exception handler for a loop that belongs to this node alone."""
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            self._supervisor.fail(error, str(context.get("message")))
+        else:
+            loop.default_exception_handler(context)
+
+    # -- start ---------------------------------------------------------------------------------
+
+    async def _start_broker(self, loop: asyncio.AbstractEventLoop) -> None:
+        settings, storage = self.settings, self._storage
+        values = settings.values
+        topic_configs = TopicConfigs(settings.layers)
+        self._controller = open_metadata(
+            settings, storage, self._executor, self._clock, self._rng, self._on_failed_metadata
+        )
+        image = await self._controller.start()
+        self._partitions = Partitions(
+            self._node_id, storage.logs, topic_configs, Appender(loop), storage.flusher
+        )
+        previous_epoch = open_logs(storage.logs, image, topic_configs, self._node_id, self._clock)
+        self._deadlines = Deadlines(loop, self._clock)
+        services = self._services(topic_configs)
+        dispatcher = Dispatcher(SPECS, services, self._supervisor)
+        dispatcher.preload((ApiKey.API_VERSIONS, ApiKey.METADATA, ApiKey.PRODUCE, ApiKey.FETCH))
+        self._server = Server(
+            loop,
+            self._listeners,
+            dispatcher,
+            server_limits(values),
+            self._executor,
+            self._clock,
+            lambda error: self._supervisor.fail(error, "the server"),
+        )
+        self._ports = self._server.bind()
+        registration = broker_registration(
+            settings, storage.dirs, self._listeners, self._ports, previous_epoch, self._rng
+        )
+        self._broker_epoch = await self._controller.submit(registration)
+        self._partitions.load(self._controller.image)
+        self._controller.subscribe(self._partitions.apply)
+        retention_ms = values["log.retention.check.interval.ms"]
+        assert isinstance(retention_ms, int)
+        upkeep = Upkeep(
+            storage.logs, self._partitions, storage.flusher, self._clock, retention_ms / 1000
+        )
+        self._supervisor.start(upkeep.run(), name="upkeep")
+        self._server.start()
+
+    @property
+    def _node_id(self) -> int:
+        node_id = self.settings.values["node.id"]
+        assert isinstance(node_id, int)
+        return node_id
+
+    def _services(self, topic_configs: TopicConfigs) -> BrokerServices:
+        values = self.settings.values
+        slots, fetch_max = (
+            values["max.incremental.fetch.session.cache.slots"],
+            values["fetch.max.bytes"],
+        )
+        partitions, factor = values["num.partitions"], values["default.replication.factor"]
+        assert isinstance(slots, int) and isinstance(fetch_max, int)
+        assert isinstance(partitions, int) and isinstance(factor, int)
+        return BrokerServices(
+            broker_id=self._node_id,
+            cluster_id=self._storage.dirs.cluster_id,
+            controller=self._controller,
+            partitions=self._partitions,
+            deadlines=self._deadlines,
+            fetch_sessions=FetchSessionCache(self._clock, self._rng, slots),
+            producer_ids=ProducerIds(self._request_producer_ids),
+            schema=SCHEMA,
+            layers=self.settings.layers,
+            values=self.settings.values,
+            topic_configs=topic_configs,
+            clock=self._clock,
+            fetch_max_bytes=fetch_max,
+            environment=Environment(
+                schema=SCHEMA,
+                rng=self._rng,
+                default_partitions=partitions,
+                default_replication_factor=factor,
+            ),
+        )
+
+    def _request_producer_ids(self) -> Pending[range]:
+        return allocate_block(self._controller, self._node_id, self._broker_epoch)
+
+    # -- failures and end ----------------------------------------------------------------------
+
+    def _on_failure(self, error: BaseException) -> None:
+        self._stopped.set()
+
+    def _on_failed_metadata(self, error: BaseException) -> None:
+        self._supervisor.fail(error, "the metadata log")
+
+    def _on_dir_offline(self, log_dir: LogDir, error: OSError) -> None:
+        """A disk failed: its partitions answer with errors, the others go on."""
+        self._storage.flusher.fail(log_dir.path, error)
+        for partition in self._partitions:
+            if partition.log is not None and partition.log.offline:
+                partition.fail_waiting(KafkaStorageError(f"{log_dir.path} is offline: {error}"))
+        if not self._storage.dirs.online:
+            self._supervisor.fail(error, "the last log directory")
+
+    async def _close(self) -> None:
+        """Make everything durable, then give up files and locks."""
+        storage = self._storage
+        while not storage.flusher.idle:
+            await self._executor_round()
+        await self._controller.stop()
+        await self._executor_round()
+        self._executor.close()
+        storage.logs.shutdown(clean=self.failure is None, broker_epoch=self._broker_epoch)
+        storage.close()
+
+    async def _abort_start(self) -> None:
+        """Undo a start that failed half-way; what is on disk stays as after a crash."""
+        if hasattr(self, "_server"):
+            self._server.stop()
+        await self._supervisor.stop()
+        await self._executor_round()
+        self._executor.close()
+        self._storage.logs.shutdown(clean=False)
+        self._storage.close()
+
+    async def _executor_round(self) -> None:
+        """Wait until the workers have done what is queued now."""
+        done: Pending[None] = Pending()
+        self._executor.run(lambda: None, lambda _: done.resolve(None))
+        await done

@@ -1,0 +1,108 @@
+"""The disk side of a node: file system, log directories, flusher and logs, bound together."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tierbroker.base.clock import Clock
+from tierbroker.base.config import ConfigValue
+from tierbroker.base.executor import Executor
+from tierbroker.base.fs import FileSystem
+from tierbroker.base.ids import TopicPartition, Uuid
+from tierbroker.base.scheduler import Scheduler
+from tierbroker.controller.state.image import MetadataImage
+from tierbroker.hot.config_origin import TopicConfigs
+from tierbroker.hot.file_cache import FileCache
+from tierbroker.hot.flush import FlushStrategy, GroupFlusher
+from tierbroker.hot.flush_strategy import make_strategy
+from tierbroker.hot.log_dir import LogDir
+from tierbroker.hot.log_dirs import LogDirs
+from tierbroker.hot.log_manager import LogManager
+from tierbroker.hot.log_startup import LogStartup
+
+
+@dataclass(slots=True)
+class Storage:
+    """Everything between the broker and its disks."""
+
+    fs: FileSystem
+    dirs: LogDirs
+    cache: FileCache
+    strategy: FlushStrategy
+    flusher: GroupFlusher
+    logs: LogManager
+
+    def close(self) -> None:
+        """Let go of descriptors that belong to no log."""
+        self.strategy.close()
+        self.cache.close_idle()
+
+
+def open_storage(
+    values: Mapping[str, ConfigValue],
+    fs: FileSystem,
+    executor: Executor,
+    clock: Clock,
+    rng: random.Random,
+    scheduler: Scheduler,
+    on_dir_offline: Callable[[LogDir, OSError], None],
+) -> Storage:
+    """Lock the log directories and prepare what works on them; no log is opened yet.
+
+    Raises DataDirError.
+    """
+    paths = values["log.dirs"] or values["log.dir"]
+    cluster_id = values["cluster.id"]
+    node_id, reserve = values["node.id"], values["log.disk.reserve.bytes"]
+    assert isinstance(paths, tuple) and isinstance(node_id, int) and isinstance(reserve, int)
+    assert cluster_id is None or isinstance(cluster_id, str)
+    dirs = LogDirs.open(
+        fs, paths, rng=rng, node_id=node_id, cluster_id=cluster_id, reserve_bytes=reserve
+    )
+    cache = FileCache(fs)
+    logs = LogManager(
+        dirs,
+        cache,
+        executor,
+        clock,
+        rng,
+        on_dir_offline=on_dir_offline,
+    )
+    strategy = make_strategy(
+        str(values["log.flush.strategy"]), fs, [log_dir.path for log_dir in dirs], clock
+    )
+    flusher = GroupFlusher(strategy, executor, logs.take_path_offline, scheduler.call_soon)
+    return Storage(fs, dirs, cache, strategy, flusher, logs)
+
+
+def open_logs(
+    logs: LogManager,
+    image: MetadataImage,
+    topic_configs: TopicConfigs,
+    broker_id: int,
+    clock: Clock,
+) -> int:
+    """Open every log that the metadata places on this broker.
+
+    Returns the broker epoch of the last run if that ended in order, else -1. Raises DataDirError.
+    """
+
+    def expected_topic_id(place: TopicPartition) -> Uuid | None:
+        topic = image.topic(place.topic)
+        if topic is None or place.partition >= len(topic.partitions):
+            return None
+        held = broker_id in topic.partitions[place.partition].replicas
+        return topic.topic_id if held else None
+
+    startup = LogStartup(
+        logs,
+        lambda name: topic_configs.log_config(image.configs.topic(name)),
+        expected_topic_id,
+        clock,
+    )
+    report = startup.run()
+    if report.recovered:
+        # What recovery read back may be in the page cache alone, and is shown from now on.
+        for log_dir in logs.dirs.online:
+            log_dir.sync()
+    return report.previous_broker_epoch

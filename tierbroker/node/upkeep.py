@@ -1,0 +1,77 @@
+"""What a node does by the clock: checkpoints, free space, retention, flushes that are due.
+
+One task, one turn a second. Long rounds give the loop a turn between logs.
+"""
+
+import asyncio
+
+from tierbroker.base.clock import Clock
+from tierbroker.hot.config import FlushMode
+from tierbroker.hot.flush import GroupFlusher
+from tierbroker.hot.log import Log
+from tierbroker.hot.log_manager import LogManager
+from tierbroker.replication.partitions import Partitions
+
+TURN_S = 1.0
+HIGH_WATERMARKS_EVERY = 5
+"""Turns between two checkpoints of the high watermarks (Kafka: every 5 s)."""
+NEVER_MS = (1 << 63) - 1
+
+
+class Upkeep:
+    """The periodic work on the logs."""
+
+    def __init__(
+        self,
+        logs: LogManager,
+        partitions: Partitions,
+        flusher: GroupFlusher,
+        clock: Clock,
+        retention_every_s: float,
+    ) -> None:
+        self._logs = logs
+        self._partitions = partitions
+        self._flusher = flusher
+        self._clock = clock
+        self._retention_every_s = retention_every_s
+        self._next_retention = clock.monotonic() + retention_every_s
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        turn = 0
+        while True:
+            await asyncio.sleep(TURN_S)
+            turn += 1
+            self._logs.tick(self._clock.now_ms())
+            for log in self._logs:
+                if _flush_is_due(log):
+                    self._flusher.request(log)
+            self._logs.checkpoint()
+            if turn % HIGH_WATERMARKS_EVERY == 0:
+                self._logs.checkpoint_high_watermarks(self._high_watermark)
+            if self._clock.monotonic() >= self._next_retention:
+                await self.apply_retention()
+
+    async def apply_retention(self) -> int:
+        """Delete the segments whose time has come; returns how many went."""
+        self._next_retention = self._clock.monotonic() + self._retention_every_s
+        deleted = 0
+        for count in self._logs.apply_retention(self._clock.now_ms(), self._high_watermark):
+            deleted += count
+            await asyncio.sleep(0)
+        return deleted
+
+    def _high_watermark(self, log: Log) -> int:
+        partition = self._partitions.find(log.topic_partition)
+        return log.log_start_offset if partition is None else partition.high_watermark
+
+
+def _flush_is_due(log: Log) -> bool:
+    """In replicated mode a rolled segment is flushed soon, and flush.ms is honoured by the second.
+
+    In fsync mode every append has asked for its flush already; in mode none nobody does.
+    """
+    config = log.config
+    if config.flush_mode is not FlushMode.REPLICATED or log.offline or not log.has_unflushed:
+        return False
+    return log.flushed_offset < log.segments.active.base_offset or config.flush_ms < NEVER_MS
