@@ -110,10 +110,10 @@ class WriterSource:
         if element == "uuid":
             self.emit(f'{self.out}(b"".join(a))', depth)
         elif element in FIXED:
-            values = f"pack(f'>{{len(a)}}{FIXED[element][0]}', *a)"
+            packed = f"pack(f'>{{len(a)}}{FIXED[element][0]}', *a)"
             if element == "int32":
-                values = f"PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else {values}"
-            self.emit(f"{self.out}({values})", depth)
+                packed = f"PACK_INT32S[len(a)](*a) if len(a) < SHORT_ARRAY else {packed}"
+            self.emit(f"{self.out}({packed})", depth)
         elif element == "string":
             self.emit("for s in a:", depth)
             self.emit("s = s.encode()", depth + 1)
