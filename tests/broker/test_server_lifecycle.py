@@ -23,9 +23,12 @@ from tests.socket_server import (
     serving,
     wait_until,
 )
+from tierbroker.base.clock import SystemClock
 from tierbroker.base.errors import ListenError
+from tierbroker.base.executor import InlineExecutor
 from tierbroker.server.limits import ListenerConfig, ServerLimits
 from tierbroker.server.listener import open_listener, who_listens
+from tierbroker.server.server import Server
 
 
 @pytest.fixture
@@ -148,6 +151,40 @@ async def test_a_failed_start_leaves_no_listener() -> None:
             pass
     socket.create_server(("127.0.0.1", free_port)).close()
     taken.close()
+
+
+def bare_server(loop: asyncio.AbstractEventLoop) -> Server:
+    return Server(
+        loop,
+        [ListenerConfig("X", "127.0.0.1", 0)],
+        echo,
+        ServerLimits(),
+        InlineExecutor(),
+        SystemClock(),
+        lambda error: None,
+    )
+
+
+@on_both_loops
+async def test_clients_wait_between_bind_and_start() -> None:
+    loop = asyncio.get_running_loop()
+    server = bare_server(loop)
+    ports = server.bind()
+    client = socket.create_connection(("127.0.0.1", ports["X"]))
+    client.setblocking(False)
+    await loop.sock_sendall(client, request(7))
+    assert server.start() == ports
+    assert await loop.sock_recv(client, 100) == b"\x00\x00\x00\x04\x00\x00\x00\x07"
+    client.close()
+    server.stop()
+
+
+async def test_a_server_that_was_bound_and_never_started() -> None:
+    server = bare_server(asyncio.get_running_loop())
+    port = server.bind()["X"]
+    server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
 
 
 @on_both_loops
