@@ -11,7 +11,7 @@ from struct import Struct
 from tierbroker.base.parts import FileSlice, Part
 from tierbroker.serde.structs import Buffer
 from tierbroker.serde.varint import UVARINT, UVARINTS, encode_uvarint
-from tierbroker.wire.errors import DecodeError, EncodeError
+from tierbroker.wire.errors import EncodeError
 from tierbroker.wire.messages.fetch import (
     AbortedTransaction,
     EpochEndOffset,
@@ -89,11 +89,8 @@ _Append = Callable[[bytes | bytearray | memoryview], None]
 
 
 def decode_fetch(buf: Buffer, pos: int, version: int) -> FetchRequest:
-    """The request at ``pos``, which must end where the buffer ends; raises DecodeError."""
-    request, end = decode_request(buf, pos, version)
-    if end != len(buf):
-        raise DecodeError(f"{len(buf) - end} bytes after a Fetch request")
-    return request
+    """The request at ``pos``; bytes after it are ignored, as Kafka does. Raises DecodeError."""
+    return decode_request(buf, pos, version)[0]
 
 
 def encode_fetch_response(response: FetchResponse, version: int, prefix: bytes = b"") -> list[Part]:

@@ -10,7 +10,6 @@ closed (KAFKA-18659).
 """
 
 from tierbroker.serde.structs import Buffer
-from tierbroker.wire.errors import DecodeError
 from tierbroker.wire.messages.produce import (
     LeaderIdAndEpoch,
     NodeEndpoint,
@@ -46,11 +45,8 @@ TOPIC_ID_VERSION = 13
 
 
 def decode_produce(buf: Buffer, pos: int, version: int) -> ProduceRequest:
-    """The request at ``pos``, which must end where the buffer ends; raises DecodeError."""
-    request, end = decode_request(buf, pos, version)
-    if end != len(buf):
-        raise DecodeError(f"{len(buf) - end} bytes after a Produce request")
-    return request
+    """The request at ``pos``; bytes after it are ignored, as Kafka does. Raises DecodeError."""
+    return decode_request(buf, pos, version)[0]
 
 
 def encode_produce_response(response: ProduceResponse, version: int, prefix: bytes = b"") -> bytes:

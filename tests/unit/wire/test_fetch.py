@@ -96,5 +96,4 @@ def test_requests(version: int) -> None:
     request = api_sampler(1, "request", rng, 0.9).instance(version)
     data = b"header" + encode_request(request, version)
     assert fetch.decode_fetch(data, 6, version) == request
-    with pytest.raises(DecodeError, match="1 bytes after"):
-        fetch.decode_fetch(data + b"x", 6, version)
+    assert fetch.decode_fetch(data + b"x", 6, version) == request  # Kafka takes it too

@@ -17,8 +17,7 @@ def test_requests(version: int) -> None:
     request = api_sampler(0, "request", Random(version), 0.9).instance(version)
     data = b"header" + encode_request(request, version)
     assert produce.decode_produce(data, 6, version) == request
-    with pytest.raises(DecodeError, match="1 bytes after"):
-        produce.decode_produce(data + b"x", 6, version)
+    assert produce.decode_produce(data + b"x", 6, version) == request  # Kafka takes it too
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 14])
