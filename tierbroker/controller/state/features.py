@@ -33,8 +33,15 @@ def bootstrap_records(metadata_version: int = METADATA_VERSION_LEVEL) -> tuple[M
 
 
 def finalized_features(image: MetadataImage) -> FinalizedFeatures:
-    """The levels in force; the epoch is the image's offset, as in Kafka (FinalizedFeatures)."""
-    return FinalizedFeatures(image.features.levels, image.offset)
+    """The levels in force that this release supports; the epoch is the image's offset, as in Kafka.
+
+    A log that Kafka wrote may carry features that clients would act on (transaction.version) and
+    that are not here: they stay in the log, but are not told.
+    """
+    levels = {
+        name: level for name, level in image.features.levels.items() if name in SUPPORTED_FEATURES
+    }
+    return FinalizedFeatures(levels, image.offset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,72 @@
+"""Deciding on features."""
+
+import pytest
+
+from tests.metadata_cluster import applied, cluster, registration, replayed
+from tierbroker.base.errors import FeatureUpdateFailedError, InvalidUpdateVersionError
+from tierbroker.controller.records.feature_level_record import FeatureLevelRecord
+from tierbroker.controller.state.brokers import register_broker
+from tierbroker.controller.state.features import (
+    FeatureUpdate,
+    bootstrap_records,
+    finalized_features,
+    update_features,
+)
+from tierbroker.controller.state.image import MetadataImage, VersionRange
+
+
+def test_the_bootstrap_sets_the_metadata_version() -> None:
+    image = cluster()
+    assert image.features.metadata_version == 30
+    assert finalized_features(image).levels == {"metadata.version": 30}
+    assert finalized_features(image).epoch == image.offset
+
+
+def test_features_that_are_not_supported_are_not_told() -> None:
+    image = replayed(cluster(), [FeatureLevelRecord("transaction.version", 2)])
+    assert finalized_features(image).levels == {"metadata.version": 30}
+    assert image.features.levels["transaction.version"] == 2
+
+
+def test_a_level_of_zero_removes_the_feature() -> None:
+    image = replayed(cluster(), [FeatureLevelRecord("group.version", 1)])
+    image = replayed(image, [FeatureLevelRecord("group.version", 0)])
+    assert "group.version" not in image.features.levels
+
+
+def test_upgrade() -> None:
+    image = replayed(MetadataImage(), bootstrap_records(29))
+    result = update_features(image, [FeatureUpdate("metadata.version", 30)])
+    assert applied(image, result).features.metadata_version == 30
+    again = update_features(cluster(), [FeatureUpdate("metadata.version", 30)])
+    assert again.records == ()
+    tried = update_features(image, [FeatureUpdate("metadata.version", 30)], validate_only=True)
+    assert tried.records == ()
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        FeatureUpdate("metadata.version", 31),
+        FeatureUpdate("metadata.version", 0),
+        FeatureUpdate("metadata.version", 29, allow_downgrade=True),
+        FeatureUpdate("transaction.version", 2),
+        FeatureUpdate("kraft.version", 1),
+    ],
+)
+def test_refused_updates(update: FeatureUpdate) -> None:
+    with pytest.raises(FeatureUpdateFailedError):
+        update_features(cluster(), [update])
+
+
+def test_a_downgrade_must_be_allowed() -> None:
+    with pytest.raises(InvalidUpdateVersionError):
+        update_features(cluster(), [FeatureUpdate("metadata.version", 29)])
+
+
+def test_every_broker_must_support_the_level() -> None:
+    image = replayed(MetadataImage(), bootstrap_records(29))
+    old = (("metadata.version", VersionRange(7, 29)),)
+    image = applied(image, register_broker(image, registration(1, features=old)))
+    with pytest.raises(FeatureUpdateFailedError, match="Broker 1"):
+        update_features(image, [FeatureUpdate("metadata.version", 30)])
