@@ -155,11 +155,11 @@ class Partition:
         """Append what is queued, in order, with one write."""
         queue, self._queue = self._queue, []
         log = self.log
-        if log is None or not self._writable:
+        if log is None or not self._can_write():
             self._refuse(queue)
             return
         results = log.append([(entry[0], entry[1]) for entry in queue], self.leader_epoch)
-        if not self._writable:
+        if not self._can_write():
             self._refuse(queue)
             return
         if _waits_for_flush(log):
@@ -223,8 +223,7 @@ class Partition:
             for waiter in tuple(self.waiters):
                 waiter.wake(self)
 
-    @property
-    def _writable(self) -> bool:
+    def _can_write(self) -> bool:
         return self.is_leader and self.log is not None and not self.log.offline
 
     def _refuse(self, queue: list[QueuedAppend]) -> None:
