@@ -153,4 +153,4 @@ class Tierbroker:
         return self._process.log_text()
 
     def _ready(self) -> bool:
-        return self._ready_file.exists() and self._ready_file.read_text().endswith("}")
+        return self._ready_file.exists() and self._ready_file.read_text().rstrip().endswith("}")
