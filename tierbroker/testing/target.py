@@ -6,6 +6,7 @@ Imported when a test asks for a broker, never before.
 import contextlib
 import os
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,12 +42,30 @@ class BrokerTarget:
 def open_target(bootstrap: str | None) -> Iterator[BrokerTarget]:
     """The broker at `bootstrap`, or an embedded one for as long as the context lasts."""
     if bootstrap is not None:
+        _check_reachable(bootstrap)
         yield BrokerTarget(bootstrap, embedded=False)
         return
     from tierbroker.testing.embedded import Broker
 
     with Broker() as broker:
         yield BrokerTarget(broker.bootstrap, embedded=True)
+
+
+def _check_reachable(bootstrap: str) -> None:
+    """Raises ConnectionError unless one of the addresses takes a connection."""
+    refusals = []
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), READY_TIMEOUT_S).close()
+        except (OSError, ValueError) as error:
+            refusals.append(f"{address} ({error})")
+        else:
+            return
+    raise ConnectionError(
+        f"--kafka-bootstrap: no broker can be reached at {', '.join(refusals)}; "
+        "leave the option away to test against an embedded one"
+    )
 
 
 class TopicMaker:
