@@ -1,0 +1,56 @@
+"""IncrementalAlterConfigs (key 44), versions 0 to 1.
+
+v1 flexible. SET, DELETE, APPEND and SUBTRACT of topic keys (KIP-339). Absent: broker keys, of
+which none can be changed while the broker runs, and the other kinds of resource.
+"""
+
+from tierbroker.base.errors import ApiError
+from tierbroker.broker.api import RequestContext
+from tierbroker.controller.state.configs import (
+    ConfigChange,
+    ConfigOutcome,
+    ResourceChanges,
+    alter_incrementally,
+)
+from tierbroker.wire.error_codes import ErrorCode, code_of
+from tierbroker.wire.messages.incremental_alter_configs import (
+    AlterConfigsResourceResponse,
+    IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
+)
+
+
+async def handle(
+    request: IncrementalAlterConfigsRequest, context: RequestContext
+) -> IncrementalAlterConfigsResponse:
+    """Change each resource, or say why not."""
+    broker = context.broker
+    asked = [
+        ResourceChanges(
+            (resource.resource_type, resource.resource_name),
+            tuple(
+                ConfigChange(config.name, config.config_operation, config.value)
+                for config in resource.configs
+            ),
+        )
+        for resource in request.resources
+    ]
+    try:
+        outcomes = await broker.controller.submit(
+            lambda image: alter_incrementally(
+                image, asked, broker.environment, validate_only=request.validate_only
+            )
+        )
+    except ApiError as error:
+        outcomes = [ConfigOutcome(resource.resource, error) for resource in asked]
+    return IncrementalAlterConfigsResponse(
+        responses=[
+            AlterConfigsResourceResponse(
+                error_code=ErrorCode.NONE if outcome.error is None else code_of(outcome.error),
+                error_message=None if outcome.error is None else outcome.error.message,
+                resource_type=outcome.resource[0],
+                resource_name=outcome.resource[1],
+            )
+            for outcome in outcomes
+        ]
+    )
