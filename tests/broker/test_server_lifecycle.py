@@ -153,6 +153,20 @@ async def test_a_failed_start_leaves_no_listener() -> None:
     taken.close()
 
 
+@on_both_loops
+async def test_client_sockets_inherit_their_options() -> None:
+    async with serving(echo, socket_send_buffer_bytes=50_000) as server:
+        client = await server.connect()
+        await client.send(request(1))
+        await client.answer()
+        (connection,) = server.server._connections.values()
+        accepted = connection._socket
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 100_000  # doubled
+        assert not accepted.getblocking()
+
+
 def bare_server(loop: asyncio.AbstractEventLoop) -> Server:
     return Server(
         loop,

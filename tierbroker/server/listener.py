@@ -67,7 +67,9 @@ def _listen(
         if family == socket.AF_INET6:
             only = 0 if not config.host else 1
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
-        # Accepted sockets inherit these; the window is negotiated with them in place.
+        # Accepted sockets inherit all of these; the window is negotiated with them in place.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if limits.socket_receive_buffer_bytes > 0:
             listener.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVBUF, limits.socket_receive_buffer_bytes
@@ -76,7 +78,6 @@ def _listen(
             listener.setsockopt(
                 socket.SOL_SOCKET, socket.SO_SNDBUF, limits.socket_send_buffer_bytes
             )
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(address)
         listener.listen(limits.backlog)
     except OSError:

@@ -8,9 +8,7 @@ for it. Must never know what a request is.
 from collections import deque
 from collections.abc import Callable
 
-from tierbroker.wire.framing import SCRATCH_BYTES
-
-SMALL_FRAME_BYTES = SCRATCH_BYTES
+SMALL_FRAME_BYTES = 65_536
 
 
 class Waiting:
@@ -38,7 +36,7 @@ class _Pool:
 class MemoryBudget:
     """At most `limit_bytes` for requests, a quarter of it for those of up to 64 KiB.
 
-    A frame that has arrived already is always counted, so one receive (64 KiB) per connection
+    A frame that has arrived already is always counted, so one receive (256 KiB) per connection
     may go over the limit before reading stops. `largest_bytes` is the largest request that must
     fit.
     """

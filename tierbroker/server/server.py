@@ -181,7 +181,6 @@ class Server:
             return
         try:
             local = connection.getsockname()
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:  # reset while it waited to be accepted
             connection.close()
             return

@@ -15,7 +15,11 @@ MINIMUM_FRAME_BYTES = 8
 """Api key, api version and correlation id: no request header is shorter (RequestHeader.json)."""
 DEFAULT_FRAME_LIMIT_BYTES = 104_857_600
 """Kafka's default of socket.request.max.bytes."""
-SCRATCH_BYTES = 65_536
+SCRATCH_BYTES = 262_144
+"""Several pipelined produce requests of 16 KiB in one receive: half the cost of 64 KiB."""
+LARGE_FRAME_BYTES = 65_536
+"""After a request longer than this, no more than this is received into the scratch buffer: the
+next one is likely to be long too, and what lands there has to be copied once more."""
 
 _SIZE = Struct(">i")
 _FIRST_CAPACITY = 65_536
@@ -57,13 +61,13 @@ class UnlimitedBudget:
 class Scratch:
     """The receive buffer that the connections of one loop share, one turn at a time."""
 
-    __slots__ = ("data", "size_bytes", "view")
+    __slots__ = ("data", "short_view", "view")
 
     def __init__(self, size_bytes: int = SCRATCH_BYTES) -> None:
         assert size_bytes > SIZE_BYTES
-        self.size_bytes = size_bytes
         self.data = bytearray(size_bytes)
         self.view = memoryview(self.data)
+        self.short_view = self.view[:LARGE_FRAME_BYTES]
 
 
 class RequestFramer:
@@ -77,6 +81,7 @@ class RequestFramer:
 
     __slots__ = (
         "_budget",
+        "_expects_large",
         "_filled",
         "_frame",
         "_prefix",
@@ -105,6 +110,7 @@ class RequestFramer:
         self._prefix = b""
         self._frame: bytearray | None = None
         self._view: memoryview | None = None
+        self._expects_large = False
         self._filled = 0
         self.partial_bytes = 0
         """Declared size of the frame that has begun to arrive; 0 between frames."""
@@ -127,7 +133,9 @@ class RequestFramer:
             return self._view
         have = len(self._prefix)
         if not have:
-            return self._scratch.view[:SIZE_BYTES] if size_only else self._scratch.view
+            if size_only:
+                return self._scratch.view[:SIZE_BYTES]
+            return self._scratch.short_view if self._expects_large else self._scratch.view
         self._scratch.view[:have] = self._prefix
         return self._scratch.view[have : SIZE_BYTES if size_only else None]
 
@@ -143,6 +151,7 @@ class RequestFramer:
             if self._filled == len(frame):
                 self._grow(frame)
             return []
+        self._expects_large = self.partial_bytes > LARGE_FRAME_BYTES
         self._frame = None
         self._filled = self.partial_bytes = 0
         return [frame]
@@ -179,6 +188,7 @@ class RequestFramer:
                 self._prefix = b""
                 self._begin(size, start, end)
                 return frames
+            self._expects_large = False
             self._budget.charge(size)
             frames.append(data[start:position])
         self._prefix = bytes(data[position:end]) if position < end else b""

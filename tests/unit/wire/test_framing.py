@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tierbroker.wire.framing import (
+    LARGE_FRAME_BYTES,
     SCRATCH_BYTES,
     RequestFramer,
     Scratch,
@@ -187,6 +188,15 @@ def test_size_only_receives_no_byte_of_the_frame() -> None:
     assert framer.received(2) == []
     assert framer.received_bytes == 0
     assert feed(framer, stream[4:]) == [b"q" * 20]
+
+
+def test_after_a_large_frame_less_is_received_into_the_scratch_buffer() -> None:
+    framer = RequestFramer(Scratch(), UnlimitedBudget())
+    assert len(framer.get_buffer()) == SCRATCH_BYTES
+    feed(framer, framed(b"x" * (LARGE_FRAME_BYTES + 1)), 1000)
+    assert len(framer.get_buffer()) == LARGE_FRAME_BYTES
+    feed(framer, framed(b"y" * 100))
+    assert len(framer.get_buffer()) == SCRATCH_BYTES
 
 
 def test_an_idle_framer_owns_no_buffer() -> None:
