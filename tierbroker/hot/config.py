@@ -76,6 +76,15 @@ class LogConfig:
         """Whether the log is compacted, and so needs a key in every record."""
         return "compact" in self.cleanup_policy
 
+    def compression_level(self, codec: str) -> int | None:
+        """The level set for a codec of compression.type; None for one that has no levels."""
+        levels = {
+            "gzip": self.compression_gzip_level,
+            "lz4": self.compression_lz4_level,
+            "zstd": self.compression_zstd_level,
+        }
+        return levels.get(codec)
+
     @property
     def deletes_by_retention(self) -> bool:
         """Whether age and size remove whole segments."""

@@ -30,6 +30,7 @@ def run(settings: Settings, on_ready: Callable[[Node], None]) -> int:
 async def _run(settings: Settings, on_ready: Callable[[Node], None]) -> int:
     node = Node(settings)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(node.on_loop_error)
     stop_asked = asyncio.Event()
 
     def on_signal() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tierbroker.base.errors import CorruptMessageError
+from tierbroker.base.errors import InvalidRecordError
 from tierbroker.records.batch import crc_valid, read_header
 from tierbroker.records.builder import build_batch
 from tierbroker.records.compression import Codec
@@ -41,5 +41,5 @@ def test_only_the_codec_changes(source: Codec, compression_type: str) -> None:
 def test_rubbish_is_refused() -> None:
     batch = bytearray(build_batch(RECORDS, codec=Codec.LZ4))
     batch[61] ^= 0xFF
-    with pytest.raises(CorruptMessageError):
+    with pytest.raises(InvalidRecordError):
         transcode(batch, read_header(batch), "gzip")

@@ -123,7 +123,8 @@ class ProduceCall:
         if config.compression_type != "producer":
             from tierbroker.records.transcode import transcode
 
-            batch = transcode(records, header, config.compression_type)
+            codec = config.compression_type
+            batch = transcode(records, header, codec, config.compression_level(codec))
             header = batches.read_header(batch)
         if config.message_timestamp_type is TimestampType.LOG_APPEND_TIME:
             batches.rewrite_log_append_time(batch, 0, now_ms)
