@@ -111,7 +111,8 @@ class RaftCore:
     @property
     def leader_id(self) -> int:
         """Who leads the epoch, as far as this replica knows; -1 for nobody."""
-        return self.state.leader_id
+        # A replica that gave up is no leader to send anybody to, though its epoch had one.
+        return NO_NODE if isinstance(self.role, Resigned) else self.state.leader_id
 
     @property
     def is_leader(self) -> bool:
@@ -128,6 +129,8 @@ class RaftCore:
         """When `tick` is to be called at the latest; None if time alone changes nothing."""
         if isinstance(self.role, Leader):
             return replication.leader_deadline_ms(self, self.role)
+        if isinstance(self.role, Follower) and self.role.retry_ms > self.now_ms:
+            return min(self.role.deadline_ms, self.role.retry_ms)
         return self.role.deadline_ms
 
     # inputs

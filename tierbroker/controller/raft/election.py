@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tierbroker.controller.raft import replication
 from tierbroker.controller.raft.messages import (
     BeginQuorumEpochRequest,
     EndQuorumEpochRequest,
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
 
 def on_deadline(core: RaftCore) -> None:
     """The role's deadline passed: stand for election, if this replica has a vote."""
-    if core.is_voter:
-        become_prospective(core)
-    else:
-        # An observer keeps looking for a leader (`maybe_fetch` asks a voter).
+    if not core.is_voter:
         become_unattached(core, core.epoch)
+        replication.ask_for_leader(core)
+    elif isinstance(core.role, Prospective) and len(core.voters.ids) > 1:
+        _lose_pre_vote(core)
+    else:
+        become_prospective(core)
 
 
 def become_prospective(core: RaftCore) -> None:
@@ -58,6 +61,14 @@ def become_candidate(core: RaftCore) -> None:
         core.become_leader(role.granted)
         return
     _request_votes(core, pre_vote=False)
+
+
+def _lose_pre_vote(core: RaftCore) -> None:
+    """No majority would elect this replica: back to the leader it doubted, if it knew one."""
+    if core.leader_id == NO_NODE:
+        become_unattached(core, core.epoch)
+    else:
+        become_follower(core, core.epoch, core.leader_id)
 
 
 def become_unattached(core: RaftCore, epoch: int) -> None:
@@ -134,8 +145,11 @@ def _grants_vote(core: RaftCore, request: VoteRequest) -> bool:
 
 
 def _grants_pre_vote(core: RaftCore, request: VoteRequest) -> bool:
-    # A follower that hears from its leader keeps a disturbed replica from forcing an election.
-    if isinstance(core.role, Leader | Follower):
+    # Who hears from the leader keeps a disturbed replica from forcing an election. A follower
+    # that came back from a lost pre-vote and has not heard since does not, or two of them that
+    # doubt the same dead leader in turns would refuse each other for ever.
+    role = core.role
+    if isinstance(role, Leader) or (isinstance(role, Follower) and role.has_fetched):
         return False
     return _not_behind(core, request.log_end)
 
@@ -164,8 +178,10 @@ def on_vote_response(core: RaftCore, peer: int, response: VoteResponse) -> None:
         return
     assert isinstance(role, Prospective | Candidate)
     if not response.granted:
-        # The deadline, random as it is, is the back-off.
         role.rejected.add(peer)
+        if isinstance(role, Prospective) and is_majority(len(role.rejected), len(core.voters.ids)):
+            _lose_pre_vote(core)
+        # A candidate waits for its deadline: random as it is, it is the back-off.
         return
     role.granted.add(peer)
     if is_majority(len(role.granted), len(core.voters.ids)):

@@ -18,7 +18,7 @@ from tierbroker.controller.raft.messages import (
     RaftError,
 )
 from tierbroker.controller.raft.quorum import is_majority
-from tierbroker.controller.raft.roles import Follower, Leader, ParkedFetch, Progress, Unattached
+from tierbroker.controller.raft.roles import Follower, Leader, ParkedFetch, Progress
 from tierbroker.controller.raft.types import NO_NODE, Entry, OffsetAndEpoch
 from tierbroker.records.batch import crc_valid, walk
 
@@ -130,13 +130,22 @@ def _quorum_lost_ms(core: RaftCore, leader: Leader) -> int:
 def maybe_fetch(core: RaftCore) -> None:
     """Ask the leader for more, unless an answer is due or an append is not flushed yet."""
     role = core.role
-    if not isinstance(role, Follower) or role.fetching:
+    if not isinstance(role, Follower) or role.fetching or core.now_ms < role.retry_ms:
         return
     if core.log.flushed_offset < core.log.end_offset:
         return  # the offset of a fetch acknowledges; it must not run ahead of the disk
     role.fetching = True
+    _fetch_from(core, core.leader_id)
+
+
+def ask_for_leader(core: RaftCore) -> None:
+    """A replica without a vote or a leader asks any voter: the answer names the leader."""
+    _fetch_from(core, core.rng.choice(sorted(core.voters.ids)))
+
+
+def _fetch_from(core: RaftCore, node: int) -> None:
     core.send(
-        core.leader_id,
+        node,
         FetchRequest(
             epoch=core.epoch,
             replica=core.local,
@@ -156,10 +165,12 @@ def on_fetch_response(core: RaftCore, peer: int, response: FetchResponse) -> Non
         return
     role.fetching = False
     if response.error is not None:
+        role.retry_ms = core.now_ms + core.config.retry_backoff_ms
         if response.leader_id == NO_NODE:
-            core.role = Unattached(core.now_ms + core.random_timeout_ms())
+            election.become_unattached(core, core.epoch)
         return
     role.deadline_ms = core.now_ms + core.config.fetch_timeout_ms
+    role.has_fetched = True
     if response.snapshot is not None:
         core.fetch_snapshot = response.snapshot
         role.fetching = True  # until the snapshot is there

@@ -21,6 +21,10 @@ class Follower:
 
     deadline_ms: int
     fetching: bool = False
+    retry_ms: int = 0
+    """No fetch before then: the last one was refused."""
+    has_fetched: bool = False
+    """The leader answered since this replica follows it."""
 
 
 @dataclass(slots=True)
