@@ -20,7 +20,10 @@ from tierbroker.broker.producer_ids import ProducerIds
 from tierbroker.broker.registry import SPECS
 from tierbroker.broker.services import BrokerServices
 from tierbroker.controller.driver import MetadataDriver
+from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.environment import Environment
+from tierbroker.controller.state.image import MetadataImage
+from tierbroker.controller.state.partitions import assign_directories
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.node.metadata import allocate_block, broker_registration, open_metadata
@@ -92,6 +95,11 @@ class Node:
     def flush_mode(self) -> str:
         """What an acks=all reply promises by default: fsync, replicated or none."""
         return str(self.settings.values["flush.mode"])
+
+    @property
+    def metadata(self) -> MetadataImage:
+        """The newest committed metadata."""
+        return self._controller.image
 
     async def start(self) -> None:
         """Bring everything up; returns once clients can connect.
@@ -179,7 +187,8 @@ class Node:
         )
         self._broker_epoch = await self._controller.submit(registration)
         self._partitions.load(self._controller.image)
-        self._controller.subscribe(self._partitions.apply)
+        self._controller.subscribe(self._follow)
+        self._report_directories()
         retention_ms = values["log.retention.check.interval.ms"]
         assert isinstance(retention_ms, int)
         upkeep = Upkeep(
@@ -228,6 +237,19 @@ class Node:
     def _request_producer_ids(self) -> Pending[range]:
         return allocate_block(self._controller, self._node_id, self._broker_epoch)
 
+    def _follow(self, changes: Changes, image: MetadataImage) -> None:
+        self._partitions.apply(changes, image)
+        # Later: the driver is in the middle of telling everybody about this change.
+        asyncio.get_running_loop().call_soon(self._report_directories)
+
+    def _report_directories(self) -> None:
+        """Tell the controller which of several log directories a new replica went to."""
+        placed = self._partitions.take_unreported()
+        if placed:
+            self._controller.submit(
+                lambda image: assign_directories(image, self._node_id, placed)
+            ).on_done(_warn_if_not_reported)
+
     # -- failures and end ----------------------------------------------------------------------
 
     def _on_failure(self, error: BaseException) -> None:
@@ -271,3 +293,9 @@ class Node:
         done: Pending[None] = Pending()
         self._executor.run(lambda: None, lambda _: done.resolve(None))
         await done
+
+
+def _warn_if_not_reported(reported: Pending[None]) -> None:
+    """The metadata then names no directory, or the old one, until the next start reports it."""
+    if reported.error is not None:
+        logger.warning("the placement of new replicas was not recorded: %s", reported.error)

@@ -24,6 +24,9 @@ from tierbroker.replication.partition import Appender, Partition
 
 logger = logging.getLogger(__name__)
 
+Placement = tuple[Uuid, int, Uuid]
+"""(topic id, partition, id of the log directory that holds the replica)."""
+
 
 class Partitions:
     """The replicas on this broker, by topic and partition. Loop thread only."""
@@ -43,6 +46,7 @@ class Partitions:
         self._flusher = flusher
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._image = MetadataImage()
+        self._unreported: list[Placement] = []
 
     def __len__(self) -> int:
         return len(self._partitions)
@@ -65,6 +69,11 @@ class Partitions:
         """The name of the topic with that id."""
         topic = self._image.topic_by_id(topic_id)
         return None if topic is None else topic.name
+
+    def take_unreported(self) -> list[Placement]:
+        """Replicas that lie in another directory than the metadata says, each told once."""
+        placements, self._unreported = self._unreported, []
+        return placements
 
     def load(self, image: MetadataImage) -> None:
         """Take up every partition that the image places here; their logs are open already."""
@@ -98,7 +107,16 @@ class Partitions:
             log = self._open(place, topic.topic_id)
             partition = Partition(place, topic.topic_id, log, self._appender, self._flusher)
             self._partitions[place] = partition
+            self._note_directory(partition, registered)
         self._follow(partition, registered)
+
+    def _note_directory(self, partition: Partition, registered: PartitionImage) -> None:
+        if partition.log is None:
+            return
+        held = self._logs.log_dir_of(partition.log).directory_id
+        if registered.directories[registered.replicas.index(self._broker_id)] != held:
+            index = partition.topic_partition.partition
+            self._unreported.append((partition.topic_id, index, held))
 
     def _open(self, place: TopicPartition, topic_id: Uuid) -> Log | None:
         texts = self._image.configs.topic(place.topic)
