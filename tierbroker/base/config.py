@@ -117,6 +117,46 @@ def one_of(*allowed: str) -> Callable[[ConfigValue], None]:
     return check
 
 
+class ConfigValues(Mapping[str, ConfigValue]):
+    """Parsed values by key name, with accessors for code that knows a key's type."""
+
+    def __init__(self, values: Mapping[str, ConfigValue]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> ConfigValue:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def integer(self, name: str) -> int:
+        """The value of an INT, SHORT or LONG key that has one."""
+        value = self._values[name]
+        assert isinstance(value, int), f"{name} is {value!r}, not a whole number"
+        return value
+
+    def flag(self, name: str) -> bool:
+        """The value of a BOOLEAN key that has one."""
+        value = self._values[name]
+        assert isinstance(value, bool), f"{name} is {value!r}, not true or false"
+        return value
+
+    def text(self, name: str) -> str | None:
+        """The value of a STRING key, None where it is not set."""
+        value = self._values[name]
+        assert value is None or isinstance(value, str), f"{name} is {value!r}, not text"
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The items of a LIST key, none where it is not set."""
+        value = self._values[name]
+        assert value is None or isinstance(value, tuple), f"{name} is {value!r}, not a list"
+        return value or ()
+
+
 class ConfigSchema:
     """All keys that a node knows, collected from the packages that declare them."""
 

@@ -31,7 +31,7 @@ def parse_uuid(text: str) -> Uuid:
 
 
 def random_uuid(rng: random.Random) -> Uuid:
-    """Draw a version 4 uuid whose text never starts with '-' (KAFKA-14190: tools take it for a flag)."""
+    """Draw a version 4 uuid whose text does not start with '-', which tools take for a flag."""
     while True:
         value = bytearray(rng.randbytes(16))
         value[6] = value[6] & 0x0F | 0x40

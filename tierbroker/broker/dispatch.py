@@ -9,7 +9,7 @@ import importlib
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tierbroker.base.errors import CloseConnection
 from tierbroker.base.parts import Part
@@ -20,9 +20,11 @@ from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.session import Session
 from tierbroker.wire import codecs
 from tierbroker.wire.api_keys import ApiKey
-from tierbroker.wire.codecs import Codec
 from tierbroker.wire.errors import DecodeError
 from tierbroker.wire.header import decode_request_header, encode_response_header
+
+if TYPE_CHECKING:
+    from tierbroker.wire.codecs import Codec
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +69,9 @@ class Dispatcher:
             raise
         except DecodeError as error:
             raise CloseConnection(f"malformed request: {error}") from error
-        except Exception as error:  # noqa: BLE001 - D-14: one request never stops the broker
+        except Exception as error:
             logger.exception("request of %s:%s failed", peer.client_host, peer.client_port)
+            # D-14: one request never stops the broker.
             raise CloseConnection("the request failed inside the broker") from error
 
     def preload(self, keys: Iterable[ApiKey]) -> None:
@@ -140,7 +143,7 @@ class Dispatcher:
                 response = await handling
             except (CloseConnection, AssertionError) as error:
                 answer.fail(error)
-            except Exception as error:  # noqa: BLE001 - D-14: one request never stops the broker
+            except Exception as error:
                 logger.exception("%s request failed", route.spec.key.name)
                 answer.fail(CloseConnection(f"the request failed inside the broker: {error}"))
             else:

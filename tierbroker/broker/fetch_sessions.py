@@ -168,7 +168,7 @@ class FetchSessionCache:
         FetchSessionTopicIdError.
         """
         epoch = request.session_epoch
-        if epoch == FINAL_EPOCH or epoch == INITIAL_EPOCH:
+        if epoch in (FINAL_EPOCH, INITIAL_EPOCH):
             self._sessions.pop(request.session_id, None)
             targets = _targets(request, version)
             session = self._create(targets, version) if epoch == INITIAL_EPOCH else None

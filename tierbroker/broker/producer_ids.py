@@ -9,7 +9,7 @@ BLOCK_SIZE = 1000
 
 
 class ProducerIds:
-    """The block in use and who waits for the next one. An id that was given is never given again."""
+    """The block in use and who waits for the next one. No id is given twice."""
 
     def __init__(self, request_block: Callable[[], Pending[range]]) -> None:
         self._request_block = request_block

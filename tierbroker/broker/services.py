@@ -4,11 +4,10 @@ Values and ports only. A handler reads the metadata image, asks partitions, and 
 to the controller; it knows nothing of sockets, files or loops.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tierbroker.base.clock import Clock
-from tierbroker.base.config import ConfigSchema, ConfigValue
+from tierbroker.base.config import ConfigSchema, ConfigValues
 from tierbroker.base.pending import Pending
 from tierbroker.broker.fetch_sessions import FetchSessionCache
 from tierbroker.broker.producer_ids import ProducerIds
@@ -35,7 +34,7 @@ class BrokerServices:
     schema: ConfigSchema
     layers: tuple[BrokerLayer, ...]
     """What was set for this broker, as text, the strongest first."""
-    values: Mapping[str, ConfigValue]
+    values: ConfigValues
     """Effective value of every broker key."""
     topic_configs: TopicConfigs
     clock: Clock

@@ -45,8 +45,8 @@ async def _run(settings: Settings, on_ready: Callable[[Node], None]) -> int:
     node.ready_ms = process_age_ms()
     _settle_garbage_collector()
     on_ready(node)
-    waiting = loop.create_task(stop_asked.wait())  # noqa: TID251 - ends with this function
-    failed = loop.create_task(node.wait_stopped())  # noqa: TID251 - ends with this function
+    waiting = loop.create_task(stop_asked.wait())
+    failed = loop.create_task(node.wait_stopped())
     await asyncio.wait((waiting, failed), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     failed.cancel()

@@ -51,11 +51,9 @@ def open_metadata(
 
     Raises DataDirError when the log cannot be used.
     """
-    node_id = settings.values["node.id"]
-    interval = settings.values["metadata.log.max.record.bytes.between.snapshots"]
-    assert isinstance(node_id, int) and isinstance(interval, int)
+    values = settings.values
     log_dir = next(iter(storage.dirs))
-    local = ReplicaKey(node_id, log_dir.directory_id)
+    local = ReplicaKey(values.integer("node.id"), log_dir.directory_id)
     voters = VoterSet((Voter(local),))
     bootstrap = bootstrap_records()
     try:
@@ -83,7 +81,12 @@ def open_metadata(
         clock=clock,
         rng=rng,
         bootstrap=bootstrap,
-        config=replace(ControllerConfig(), snapshot_interval_bytes=interval),
+        config=replace(
+            ControllerConfig(),
+            snapshot_interval_bytes=values.integer(
+                "metadata.log.max.record.bytes.between.snapshots"
+            ),
+        ),
         on_failure=on_failure,
     )
 
@@ -97,11 +100,8 @@ def broker_registration(
     rng: random.Random,
 ) -> Callable[[MetadataImage], Result[int]]:
     """The decision that registers this broker; its response is the broker epoch."""
-    node_id, rack = settings.values["node.id"], settings.values["broker.rack"]
-    assert isinstance(node_id, int)
-    assert rack is None or isinstance(rack, str)
     registration = Registration(
-        broker_id=node_id,
+        broker_id=settings.values.integer("node.id"),
         incarnation_id=random_uuid(rng),
         endpoints=tuple(
             Endpoint(
@@ -113,7 +113,7 @@ def broker_registration(
         ),
         features=tuple(SUPPORTED_FEATURES.items()),
         log_dirs=tuple(log_dir.directory_id for log_dir in dirs),
-        rack=rack,
+        rack=settings.values.text("broker.rack"),
         previous_epoch=previous_epoch,
         fenced=False,
     )

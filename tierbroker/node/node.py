@@ -7,6 +7,7 @@ and handed down; nothing below knows where it came from.
 import asyncio
 import logging
 import random
+from typing import TYPE_CHECKING
 
 from tierbroker.base.clock import Clock, SystemClock
 from tierbroker.base.errors import KafkaStorageError
@@ -19,7 +20,6 @@ from tierbroker.broker.fetch_sessions import FetchSessionCache
 from tierbroker.broker.producer_ids import ProducerIds
 from tierbroker.broker.registry import SPECS
 from tierbroker.broker.services import BrokerServices
-from tierbroker.controller.driver import MetadataDriver
 from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.environment import Environment
 from tierbroker.controller.state.image import MetadataImage
@@ -34,9 +34,12 @@ from tierbroker.replication.deadlines import Deadlines
 from tierbroker.replication.partition import Appender
 from tierbroker.replication.partitions import Partitions
 from tierbroker.server.config import parse_listeners, server_limits
-from tierbroker.server.limits import ListenerConfig
 from tierbroker.server.server import Server
 from tierbroker.wire.api_keys import ApiKey
+
+if TYPE_CHECKING:
+    from tierbroker.controller.driver import MetadataDriver
+    from tierbroker.server.limits import ListenerConfig
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +111,7 @@ class Node:
         """
         started = self._clock.monotonic()
         loop = asyncio.get_running_loop()
-        threads = self.settings.values["background.threads"]
-        assert isinstance(threads, int)
+        threads = self.settings.values.integer("background.threads")
         self._executor = ThreadExecutor(threads, loop.call_soon_threadsafe)
         try:
             self._storage = open_storage(
@@ -189,48 +191,45 @@ class Node:
         self._partitions.load(self._controller.image)
         self._controller.subscribe(self._follow)
         self._report_directories()
-        retention_ms = values["log.retention.check.interval.ms"]
-        assert isinstance(retention_ms, int)
         upkeep = Upkeep(
-            storage.logs, self._partitions, storage.flusher, self._clock, retention_ms / 1000
+            storage.logs,
+            self._partitions,
+            storage.flusher,
+            self._clock,
+            values.integer("log.retention.check.interval.ms") / 1000,
         )
         self._supervisor.start(upkeep.run(), name="upkeep")
         self._server.start()
 
     @property
     def _node_id(self) -> int:
-        node_id = self.settings.values["node.id"]
-        assert isinstance(node_id, int)
-        return node_id
+        return self.settings.values.integer("node.id")
 
     def _services(self, topic_configs: TopicConfigs) -> BrokerServices:
         values = self.settings.values
-        slots, fetch_max = (
-            values["max.incremental.fetch.session.cache.slots"],
-            values["fetch.max.bytes"],
-        )
-        partitions, factor = values["num.partitions"], values["default.replication.factor"]
-        assert isinstance(slots, int) and isinstance(fetch_max, int)
-        assert isinstance(partitions, int) and isinstance(factor, int)
         return BrokerServices(
             broker_id=self._node_id,
             cluster_id=self._storage.dirs.cluster_id,
             controller=self._controller,
             partitions=self._partitions,
             deadlines=self._deadlines,
-            fetch_sessions=FetchSessionCache(self._clock, self._rng, slots),
+            fetch_sessions=FetchSessionCache(
+                self._clock,
+                self._rng,
+                values.integer("max.incremental.fetch.session.cache.slots"),
+            ),
             producer_ids=ProducerIds(self._request_producer_ids),
             schema=SCHEMA,
             layers=self.settings.layers,
-            values=self.settings.values,
+            values=values,
             topic_configs=topic_configs,
             clock=self._clock,
-            fetch_max_bytes=fetch_max,
+            fetch_max_bytes=values.integer("fetch.max.bytes"),
             environment=Environment(
                 schema=SCHEMA,
                 rng=self._rng,
-                default_partitions=partitions,
-                default_replication_factor=factor,
+                default_partitions=values.integer("num.partitions"),
+                default_replication_factor=values.integer("default.replication.factor"),
             ),
         )
 

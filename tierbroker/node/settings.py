@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierbroker.base.config import ConfigSchema, ConfigValue, Scope
+from tierbroker.base.config import ConfigSchema, ConfigValues, Scope
 from tierbroker.base.errors import InvalidConfigError
 from tierbroker.broker.config import BROKER_KEYS as REQUEST_KEYS
 from tierbroker.hot.config_broker_keys import BROKER_KEYS as LOG_KEYS
@@ -30,7 +30,7 @@ class Settings:
     """What was set, as text, and the value in force of every broker key."""
 
     texts: Mapping[str, str]
-    values: Mapping[str, ConfigValue]
+    values: ConfigValues
 
     @property
     def layers(self) -> tuple[BrokerLayer, ...]:
@@ -52,7 +52,7 @@ class Settings:
         texts.update(flags)
         values = SCHEMA.defaults(Scope.BROKER)
         values.update(SCHEMA.parse(texts, Scope.BROKER))
-        return cls(texts, values)
+        return cls(texts, ConfigValues(values))
 
 
 def _read_environment(env: Mapping[str, str]) -> dict[str, str]:

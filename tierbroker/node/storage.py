@@ -1,11 +1,11 @@
 """The disk side of a node: file system, log directories, flusher and logs, bound together."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tierbroker.base.clock import Clock
-from tierbroker.base.config import ConfigValue
+from tierbroker.base.config import ConfigValues
 from tierbroker.base.executor import Executor
 from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import TopicPartition, Uuid
@@ -39,7 +39,7 @@ class Storage:
 
 
 def open_storage(
-    values: Mapping[str, ConfigValue],
+    values: ConfigValues,
     fs: FileSystem,
     executor: Executor,
     clock: Clock,
@@ -51,13 +51,13 @@ def open_storage(
 
     Raises DataDirError.
     """
-    paths = values["log.dirs"] or values["log.dir"]
-    cluster_id = values["cluster.id"]
-    node_id, reserve = values["node.id"], values["log.disk.reserve.bytes"]
-    assert isinstance(paths, tuple) and isinstance(node_id, int) and isinstance(reserve, int)
-    assert cluster_id is None or isinstance(cluster_id, str)
     dirs = LogDirs.open(
-        fs, paths, rng=rng, node_id=node_id, cluster_id=cluster_id, reserve_bytes=reserve
+        fs,
+        values.texts("log.dirs") or values.texts("log.dir"),
+        rng=rng,
+        node_id=values.integer("node.id"),
+        cluster_id=values.text("cluster.id"),
+        reserve_bytes=values.integer("log.disk.reserve.bytes"),
     )
     cache = FileCache(fs)
     logs = LogManager(

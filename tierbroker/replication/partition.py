@@ -127,7 +127,7 @@ class Partition:
         self._wake_waiters()
 
     def check_leader(self, current_leader_epoch: int = -1) -> None:
-        """Raise the error of a client that should go elsewhere or refresh its metadata (KIP-320)."""
+        """Raise the error of a client that should refresh its metadata (KIP-320)."""
         if not self.is_leader:
             raise NotLeaderOrFollowerError(f"not the leader of {self.topic_partition}")
         if current_leader_epoch >= 0 and current_leader_epoch != self.leader_epoch:

@@ -26,7 +26,7 @@ async def handle(request: DeleteTopicsRequest, context: RequestContext) -> Delet
     else:
         asked = [TopicRef(name) for name in request.topic_names]
     try:
-        if not broker.values["delete.topic.enable"]:
+        if not broker.values.flag("delete.topic.enable"):
             raise TopicDeletionDisabledError("delete.topic.enable is false")
         outcomes = await broker.controller.submit(lambda image: delete_topics(image, asked))
     except ApiError as error:

@@ -6,14 +6,18 @@ Absent: transactions. A transactional id is refused with TRANSACTIONAL_ID_AUTHOR
 which every client treats as fatal, so that none of them waits for a coordinator.
 """
 
+from typing import TYPE_CHECKING
+
 from tierbroker.base.errors import ApiError
-from tierbroker.base.pending import Pending
 from tierbroker.broker.api import RequestContext
 from tierbroker.wire.error_codes import ErrorCode, code_of
 from tierbroker.wire.messages.init_producer_id import (
     InitProducerIdRequest,
     InitProducerIdResponse,
 )
+
+if TYPE_CHECKING:
+    from tierbroker.base.pending import Pending
 
 
 async def handle(request: InitProducerIdRequest, context: RequestContext) -> InitProducerIdResponse:

@@ -6,9 +6,10 @@ offset not yet uploaded. Without a cold tier every offset is local: -4 answers t
 and -6 answer "none" (-1).
 """
 
+from typing import TYPE_CHECKING
+
 from tierbroker.base.errors import ApiError
 from tierbroker.broker.api import RequestContext
-from tierbroker.broker.services import BrokerServices
 from tierbroker.replication.partition import Partition
 from tierbroker.wire.error_codes import ErrorCode, code_of
 from tierbroker.wire.messages.list_offsets import (
@@ -18,6 +19,9 @@ from tierbroker.wire.messages.list_offsets import (
     ListOffsetsResponse,
     ListOffsetsTopicResponse,
 )
+
+if TYPE_CHECKING:
+    from tierbroker.broker.services import BrokerServices
 
 LATEST = -1
 EARLIEST = -2

@@ -34,9 +34,11 @@ def handle(
 ) -> MetadataResponse | Coroutine[Any, Any, MetadataResponse]:
     """Answer from the image, or create what is missing first."""
     missing = _missing_names(request, context)
-    if missing and request.allow_auto_topic_creation:
-        if context.broker.values["auto.create.topics.enable"]:
-            return _create_and_answer(request, context, missing)
+    allowed = request.allow_auto_topic_creation and context.broker.values.flag(
+        "auto.create.topics.enable"
+    )
+    if missing and allowed:
+        return _create_and_answer(request, context, missing)
     return _answer(request, context, {})
 
 

@@ -16,6 +16,7 @@ from tierbroker.base.errors import (
     CloseConnection,
     InvalidRecordError,
     InvalidRequiredAcksError,
+    MessageTooLargeError,
     NotEnoughReplicasError,
     TransactionalIdAuthorizationFailedError,
 )
@@ -26,8 +27,8 @@ from tierbroker.hot.config import LogConfig, TimestampType
 from tierbroker.hot.log import AppendResult
 from tierbroker.records import batch as batches
 from tierbroker.records.validate import validate_produce
-from tierbroker.serde.structs import Buffer
 from tierbroker.replication.partition import ACKS_ALL, Partition
+from tierbroker.serde.structs import Buffer
 from tierbroker.wire.error_codes import code_of
 from tierbroker.wire.messages.produce import BatchIndexAndErrorMessage
 from tierbroker.wire.produce import (
@@ -126,6 +127,11 @@ class ProduceCall:
             codec = config.compression_type
             batch = transcode(records, header, codec, config.compression_level(codec))
             header = batches.read_header(batch)
+            if header.size_bytes > config.max_message_bytes:
+                raise MessageTooLargeError(
+                    f"with compression.type={codec} the batch has {header.size_bytes} bytes, "
+                    f"max.message.bytes is {config.max_message_bytes}"
+                )
         if config.message_timestamp_type is TimestampType.LOG_APPEND_TIME:
             batches.rewrite_log_append_time(batch, 0, now_ms)
             header = batches.read_header(batch)
