@@ -98,7 +98,8 @@ class RaftCore:
         self._messages: list[Envelope] = []
         self._truncate_to: int | None = None
         self._reported_high_watermark = -1
-        self._correlation = 0
+        # Random, so that an answer to what this node asked before a restart fits nothing.
+        self._correlation = rng.randrange(1 << 30)
         self.role: Role = self._first_role()
 
     # what others may know
@@ -112,7 +113,9 @@ class RaftCore:
     def leader_id(self) -> int:
         """Who leads the epoch, as far as this replica knows; -1 for nobody."""
         # A replica that gave up is no leader to send anybody to, though its epoch had one.
-        return NO_NODE if isinstance(self.role, Resigned) else self.state.leader_id
+        if self.state.leader_id == self.local.id and not isinstance(self.role, Leader):
+            return NO_NODE
+        return self.state.leader_id
 
     @property
     def is_leader(self) -> bool:
@@ -161,7 +164,7 @@ class RaftCore:
         elif isinstance(message, FetchRequest):
             replication.on_fetch_request(self, envelope, message)
         else:
-            replication.on_fetch_response(self, envelope.peer, message)
+            replication.on_fetch_response(self, envelope, message)
         replication.maybe_fetch(self)
 
     def propose(self, records: Sequence[bytes]) -> int:
@@ -227,12 +230,13 @@ class RaftCore:
 
     # for election and replication
 
-    def send(self, peer: int, message: Message, correlation: int | None = None) -> None:
-        """Queue a message; a request gets a correlation of its own."""
+    def send(self, peer: int, message: Message, correlation: int | None = None) -> int:
+        """Queue a message; a request gets a correlation of its own, which is answered."""
         if correlation is None:
             self._correlation += 1
             correlation = self._correlation
         self._messages.append(Envelope(peer, message, correlation))
+        return correlation
 
     def set_state(self, state: QuorumState) -> None:
         """Change what must be remembered; it is saved with the next bundle."""

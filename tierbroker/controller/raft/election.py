@@ -179,8 +179,9 @@ def on_vote_response(core: RaftCore, peer: int, response: VoteResponse) -> None:
     assert isinstance(role, Prospective | Candidate)
     if not response.granted:
         role.rejected.add(peer)
-        if isinstance(role, Prospective) and is_majority(len(role.rejected), len(core.voters.ids)):
-            _lose_pre_vote(core)
+        refused = is_majority(len(role.rejected), len(core.voters.ids))
+        if isinstance(role, Prospective) and (refused or peer == core.leader_id):
+            _lose_pre_vote(core)  # the leader itself answers: it is there
         # A candidate waits for its deadline: random as it is, it is the back-off.
         return
     role.granted.add(peer)

@@ -130,12 +130,14 @@ def _quorum_lost_ms(core: RaftCore, leader: Leader) -> int:
 def maybe_fetch(core: RaftCore) -> None:
     """Ask the leader for more, unless an answer is due or an append is not flushed yet."""
     role = core.role
-    if not isinstance(role, Follower) or role.fetching or core.now_ms < role.retry_ms:
+    if not isinstance(role, Follower):
+        return
+    if core.now_ms < role.retry_ms:
         return
     if core.log.flushed_offset < core.log.end_offset:
         return  # the offset of a fetch acknowledges; it must not run ahead of the disk
-    role.fetching = True
-    _fetch_from(core, core.leader_id)
+    role.fetch_correlation = _fetch_from(core, core.leader_id)
+    role.retry_ms = core.now_ms + core.config.request_timeout_ms
 
 
 def ask_for_leader(core: RaftCore) -> None:
@@ -143,8 +145,8 @@ def ask_for_leader(core: RaftCore) -> None:
     _fetch_from(core, core.rng.choice(sorted(core.voters.ids)))
 
 
-def _fetch_from(core: RaftCore, node: int) -> None:
-    core.send(
+def _fetch_from(core: RaftCore, node: int) -> int:
+    return core.send(
         node,
         FetchRequest(
             epoch=core.epoch,
@@ -156,14 +158,19 @@ def _fetch_from(core: RaftCore, node: int) -> None:
     )
 
 
-def on_fetch_response(core: RaftCore, peer: int, response: FetchResponse) -> None:
+def on_fetch_response(core: RaftCore, envelope: Envelope, response: FetchResponse) -> None:
     """The leader's answer: entries, a parting, a snapshot to load, or better knowledge."""
     if election.learn(core, response.epoch, response.leader_id):
         return
     role = core.role
-    if not isinstance(role, Follower) or response.epoch != core.epoch or peer != core.leader_id:
+    if not isinstance(role, Follower) or response.epoch != core.epoch:
         return
-    role.fetching = False
+    if envelope.peer != core.leader_id or envelope.correlation != role.fetch_correlation:
+        # An answer that comes late may name a parting that is mended: acting on it would drop
+        # entries that this replica has acknowledged since.
+        return
+    role.fetch_correlation = None
+    role.retry_ms = core.now_ms
     if response.error is not None:
         role.retry_ms = core.now_ms + core.config.retry_backoff_ms
         if response.leader_id == NO_NODE:
@@ -173,7 +180,7 @@ def on_fetch_response(core: RaftCore, peer: int, response: FetchResponse) -> Non
     role.has_fetched = True
     if response.snapshot is not None:
         core.fetch_snapshot = response.snapshot
-        role.fetching = True  # until the snapshot is there
+        role.retry_ms = core.now_ms + core.config.fetch_timeout_ms
     elif response.diverging is not None:
         core.truncate(_common_end(core, response.diverging))
     else:

@@ -20,9 +20,10 @@ class Follower:
     """It fetches from the leader; without an answer until the deadline it doubts the leader."""
 
     deadline_ms: int
-    fetching: bool = False
+    fetch_correlation: int | None = None
+    """Of the fetch whose answer is due; any other answer is an old one and means nothing now."""
     retry_ms: int = 0
-    """No fetch before then: the last one was refused."""
+    """When to fetch (again): the last fetch was refused, or its answer is due by then."""
     has_fetched: bool = False
     """The leader answered since this replica follows it."""
 
