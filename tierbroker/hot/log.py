@@ -143,6 +143,12 @@ class Log:
                 self._on_offline(self, error)
         return self._offline_error()
 
+    def _refusal(self, error: OSError) -> KafkaStorageError:
+        """A full disk is an error of the moment, any other takes the log offline."""
+        if error.errno in NO_ROOM:
+            return KafkaStorageError(f"{self.topic_partition}: no space left in {self.dir}")
+        return self.go_offline(error)
+
     def _offline_error(self) -> KafkaStorageError:
         return KafkaStorageError(f"the log of {self.topic_partition} is offline")
 
@@ -169,19 +175,21 @@ class Log:
             if active.size_bytes == 0:
                 self.segments.restart(base_offset, self._config.index_interval_bytes)
             else:
-                self.snapshots.write(self.log_end_offset, self.producer_state.entries())
+                self._write_snapshot()
                 if self._config.preallocate:
                     self.fs.ftruncate(active.fd, active.size_bytes)
                 self.segments.roll(base_offset, self._config.index_interval_bytes)
                 self._ledger.add_files(active.handles())
             self.preallocate()
         except OSError as error:
-            if error.errno in NO_ROOM:
-                return KafkaStorageError(f"{self.topic_partition}: no space left in {self.dir}")
-            return self.go_offline(error)
+            return self._refusal(error)
         self._ledger.add_directory(self.dir)
         self.rolling.plan(self._config, self.segments.active)
         return None
+
+    def _write_snapshot(self) -> None:
+        path = self.snapshots.write(self.log_end_offset, self.producer_state.entries())
+        self.expect_flush(self.dir, path)
 
     def preallocate(self) -> None:
         """Reserve blocks beyond the end of the active file, never changing its size."""
@@ -384,12 +392,12 @@ class Log:
         active = self.segments.active
         try:
             active.write_last_entries()
-            self.snapshots.write(self.log_end_offset, self.producer_state.entries())
+            self._write_snapshot()
             if self._config.preallocate:
                 self.fs.ftruncate(active.fd, active.size_bytes)
             active.acquire_indexes()
         except OSError as error:
-            raise self.go_offline(error) from error
+            raise self._refusal(error) from error
         self._ledger.add_files(active.handles()[1:])
 
     def delete(self) -> None:

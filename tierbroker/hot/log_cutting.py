@@ -34,6 +34,7 @@ def truncate_to(log: "Log", offset: int) -> bool:
         rebuild_producers(log.producer_state, segments, log.snapshots, end_offset)
     except OSError as error:
         raise log.go_offline(error) from error
+    log.log_start_offset = min(log.log_start_offset, end_offset)
     log.note_cut(end_offset)
     return True
 

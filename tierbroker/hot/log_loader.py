@@ -125,6 +125,9 @@ class _Loader:
         self._clock = clock
         self._opened: list[ActiveSegment] = []
         self._rescanned_from: int | None = None
+        self._has_markers = False
+        self._has_holes = False
+        self._expected = 0
         self._lineage: tuple[EpochEntry, ...] = ()
         self.unflushed_files: list[str] = []
         """What was written while opening and needs a flush."""
@@ -204,7 +207,7 @@ class _Loader:
             if slot >= first_doubtful:
                 # After a clean stop every byte was durable: any fault is damage.
                 active, torn = self._recover(slot, MAX_OFFSET if clean else recovery_point)
-                if torn:
+                if torn or self._ends_early(slot, recovery_point):
                     self._remove_later(slot)
                     break
                 if slot < len(self._bases) - 1:
@@ -300,6 +303,7 @@ class _Loader:
         if self._rescanned_from is None:
             self._rescanned_from = base_offset
             self._lineage = epoch_lineage.truncated_from_end(self._lineage, base_offset + 1)
+        self._expected = base_offset
         active = self._active(base_offset)
         later = [offset_file_name(base, LOG_SUFFIX) for base in self._bases[slot + 1 :]]
         judgement = recover_segment(
@@ -308,10 +312,53 @@ class _Loader:
             next_offset=base_offset,
             recovery_point=recovery_point,
             later_logs=[f"{self._directory}/{name}" for name in later],
-            each=self._note_epoch,
+            each=self._note,
         )
         self.end_offset = judgement.next_offset
         return active, judgement.torn
+
+    def _ends_early(self, slot: int, recovery_point: int) -> bool:
+        """Whether the segment stops short of the next one, its last batches never written.
+
+        Compaction leaves such gaps too: where the log shows traces of it, a gap is none. A segment
+        without bytes is no loss in any case.
+        """
+        if slot + 1 >= len(self._bases) or self._bases[slot + 1] == self.end_offset:
+            return False
+        path = f"{self._directory}/{offset_file_name(self._bases[slot + 1], LOG_SUFFIX)}"
+        if self._bases[slot + 1] < self.end_offset:
+            raise CorruptLogError(
+                path,
+                0,
+                f"the segment begins below offset {self.end_offset}, where the one before it "
+                f"ends. Restore the file from a replica or a backup",
+            )
+        if (self._config.compacted or self._has_holes) and self._fs.stat_size(path):
+            return False
+        if self.end_offset < recovery_point:
+            raise CorruptLogError(
+                path,
+                0,
+                f"offsets {self.end_offset} to {self._bases[slot + 1] - 1} before it are missing, "
+                f"though they were durable. Restore them from a replica or a backup",
+            )
+        logger.warning(
+            "%s: offsets %d to %d were lost in a crash before they were durable; "
+            "the log ends at offset %d",
+            self._name,
+            self.end_offset,
+            self._bases[slot + 1] - 1,
+            self.end_offset,
+        )
+        return True
+
+    def _note(self, header: BatchHeader) -> None:
+        if header.record_count <= header.last_offset_delta or header.base_offset > self._expected:
+            self._has_holes = True
+        self._expected = header.next_offset
+        if header.control and header.producer_id >= 0:
+            self._has_markers = True
+        self._note_epoch(header)
 
     def _note_epoch(self, header: BatchHeader) -> None:
         epoch = header.partition_leader_epoch
@@ -366,19 +413,24 @@ class _Loader:
     def load_producers(self, producers: ProducerState) -> None:
         """Producer state from the newest snapshot and the batches after it."""
         self.snapshots.remove_above(self.end_offset)
-        doubtful = self._rescanned_from
-        if doubtful is not None:
-            # What was learnt from unflushed batches is learnt again, aborted transactions too.
-            self.snapshots.remove_above(doubtful)
-            for segment in self.segments:
-                path = segment.path(TXN_INDEX_SUFFIX)
-                if segment.base_offset >= doubtful and self._fs.exists(path):
-                    self._fs.unlink(path)
-        aborted = rebuild_producers(producers, self.segments, self.snapshots, self.end_offset)
-        if doubtful is not None:
-            for segment, txn in aborted:
-                if segment.base_offset >= doubtful:
-                    append_aborted(self._fs, segment, [txn])
+        rebuild_producers(producers, self.segments, self.snapshots, self.end_offset)
+        if self._rescanned_from is not None:
+            self._rebuild_txn_indexes(self._rescanned_from)
+
+    def _rebuild_txn_indexes(self, first_offset: int) -> None:
+        """Find the aborted transactions of rescanned segments again."""
+        for segment in self.segments:
+            path = segment.path(TXN_INDEX_SUFFIX)
+            if segment.base_offset >= first_offset and self._fs.exists(path):
+                self._fs.unlink(path)
+        if not self._has_markers:
+            return
+        scratch = ProducerState()
+        for segment, txn in rebuild_producers(
+            scratch, self.segments, self.snapshots, self.end_offset, first_offset
+        ):
+            if segment.base_offset >= first_offset:
+                append_aborted(self._fs, segment, [txn])
 
     def make_durable(self) -> None:
         """Sync what a crash of the process left in the page cache: readers will rely on it.

@@ -16,12 +16,16 @@ def rebuild_producers(
     segments: SegmentList,
     snapshots: ProducerSnapshots,
     end_offset: int,
+    replay_from: int | None = None,
 ) -> list[tuple[ReadableSegment, AbortedTxn]]:
     """Bring `state` to `end_offset`; answers the aborted transactions met on the way.
 
+    All batches from `replay_from` on are read, if it is given, whatever snapshots say of them.
     Raises OSError, and MalformedHeader where the log is damaged.
     """
-    snapshot = snapshots.newest_valid(end_offset)
+    snapshot = snapshots.newest_valid(
+        end_offset if replay_from is None else min(replay_from, end_offset)
+    )
     if snapshot is None:
         start = segments.first.base_offset
         state.clear(start)

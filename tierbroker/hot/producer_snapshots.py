@@ -30,8 +30,11 @@ class ProducerSnapshots:
         parsed = [parse_offset_file(name) for name in names]
         self.offsets = sorted(f.offset for f in parsed if f and f.suffix == SNAPSHOT_SUFFIX)
 
-    def write(self, offset: int, entries: list[ProducerEntry]) -> None:
-        """Take a snapshot at `offset` and let go of old ones; raises OSError."""
+    def write(self, offset: int, entries: list[ProducerEntry]) -> str:
+        """Take a snapshot at `offset` and let go of old ones; answers its path.
+
+        The next flush must cover it: batches it stands for may be deleted. Raises OSError.
+        """
         path = self._path(offset)
         temporary = path + TEMPORARY_SUFFIX
         fd = self._fs.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
@@ -44,6 +47,7 @@ class ProducerSnapshots:
             self.offsets = sorted((*self.offsets, offset))
         while len(self.offsets) > KEPT_SNAPSHOTS:
             self._remove(self.offsets[0])
+        return path
 
     def newest_valid(self, at_most: int) -> tuple[int, list[ProducerEntry]] | None:
         """(offset, content) of the newest readable snapshot up to `at_most`, None without one.
