@@ -1,0 +1,96 @@
+"""Rows 1 and 2: what a Produce request costs the broker."""
+
+import time
+from collections.abc import Mapping
+
+from bench.process_cost import cpu_seconds
+from bench.row import Figure
+from bench.stock_client import ProducerLoad, create_topic, delete_topic
+from bench.system import Durability, System
+
+GIB = 1 << 30
+
+
+class ProduceBatches:
+    """Row 1: records of 1 KiB in batches of 16 KiB, acks=all.
+
+    Resource: the broker's one busy core. Physical limit: receive, CRC and append of 16 KiB, the
+    three things that cannot be left out (`python -m bench floor` measures them).
+    """
+
+    number = 1
+    title = "produce, 1 KiB records, 16 KiB batches"
+    figures = (
+        Figure("broker CPU per GiB", "CPU-s/GiB", 3.2),
+        Figure("broker CPU per request", "µs"),
+        Figure("client's rate", "MiB/s"),
+    )
+    repetitions = 5
+    durability = Durability.REPLICATED
+
+    _RECORD = b"\x42" * 1024
+    _BATCH_RECORDS = 15
+    _COUNT = 200_000
+
+    def prepare(self, system: System) -> None:
+        """Load everything once."""
+        self._send(system, 20_000)
+
+    def measure(self, system: System) -> Mapping[str, float]:
+        cpu, requests, seconds = self._send(system, self._COUNT)
+        size = self._COUNT * len(self._RECORD)
+        return {
+            "broker CPU per GiB": cpu / size * GIB,
+            "broker CPU per request": cpu / requests * 1e6,
+            "client's rate": size / seconds / (1 << 20),
+        }
+
+    def _send(self, system: System, count: int) -> tuple[float, int, float]:
+        return produce(system, self._RECORD, self._BATCH_RECORDS, count)
+
+
+class ProduceSmall:
+    """Row 2: two records of 100 bytes a batch: chatty applications.
+
+    Resource: the broker's one busy core. Physical limit: the system calls: one recv, one append
+    and one send are about 10 µs together; pipelined requests share recv and send.
+    """
+
+    number = 2
+    title = "produce, 2 records a batch"
+    figures = (Figure("broker CPU per request", "µs", 38.0), Figure("client's rate", "requests/s"))
+    repetitions = 5
+    durability = Durability.REPLICATED
+
+    _RECORD = b"\x42" * 100
+    _COUNT = 60_000
+
+    def prepare(self, system: System) -> None:
+        """Load everything once."""
+        produce(system, self._RECORD, 2, 10_000)
+
+    def measure(self, system: System) -> Mapping[str, float]:
+        cpu, requests, seconds = produce(system, self._RECORD, 2, self._COUNT)
+        return {
+            "broker CPU per request": cpu / requests * 1e6,
+            "client's rate": requests / seconds,
+        }
+
+
+def produce(
+    system: System, record: bytes, batch_records: int, count: int
+) -> tuple[float, int, float]:
+    """(broker CPU seconds, Produce requests, seconds) for `count` records to a fresh topic."""
+    topic = f"produce-{time.monotonic_ns()}"
+    create_topic(system.bootstrap, topic)
+    load = ProducerLoad(system.bootstrap, batch_records)
+    load.send(topic, record, batch_records)  # connected, and all is known about the topic
+    requests = load.requests()
+    cpu = cpu_seconds(system.pid)
+    started = time.perf_counter()
+    load.send(topic, record, count)
+    seconds = time.perf_counter() - started
+    cpu = cpu_seconds(system.pid) - cpu
+    requests = load.requests() - requests
+    delete_topic(system.bootstrap, topic)
+    return cpu, requests, seconds

@@ -1,0 +1,101 @@
+"""Load from confluent-kafka (librdkafka): what most brokers are spoken to by."""
+
+import json
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+TIMEOUT_S = 60.0
+
+
+def create_topic(bootstrap: str, name: str, partitions: int = 1) -> None:
+    """Make a topic and wait until it is there."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    made = admin.create_topics([NewTopic(name, partitions, 1)], operation_timeout=TIMEOUT_S)
+    made[name].result(TIMEOUT_S)
+
+
+def delete_topic(bootstrap: str, name: str) -> None:
+    """Delete a topic."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin.delete_topics([name], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
+
+
+class ProducerLoad:
+    """A producer with everything that makes batches even: no compression, acks=all."""
+
+    def __init__(self, bootstrap: str, batch_records: int, **settings: Any) -> None:
+        self._produce_requests = 0
+        self._errors: list[KafkaError] = []
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "acks": "all",
+                "log_level": 0,
+                "linger.ms": 1000,
+                "batch.num.messages": batch_records,
+                "queue.buffering.max.messages": 200_000,
+                "statistics.interval.ms": 50,
+                "stats_cb": self._on_statistics,
+                **settings,
+            }
+        )
+
+    def send(self, topic: str, value: bytes, count: int, partitions: int = 1) -> None:
+        """Send `count` records, round robin over the partitions, and wait for all answers."""
+        producer = self._producer
+        for number in range(count):
+            partition = number % partitions
+            try:
+                producer.produce(topic, value, partition=partition, on_delivery=self._delivered)
+            except BufferError:
+                producer.poll(0.05)
+                producer.produce(topic, value, partition=partition, on_delivery=self._delivered)
+        left = producer.flush(TIMEOUT_S)
+        if left or self._errors:
+            raise RuntimeError(f"{left} records not delivered, errors: {self._errors[:3]}")
+
+    def requests(self) -> int:
+        """Produce requests sent so far, as the client counts them."""
+        self._producer.poll(0.2)  # the next statistics
+        return self._produce_requests
+
+    def _delivered(self, error: KafkaError | None, message: object) -> None:
+        if error is not None:
+            self._errors.append(error)
+
+    def _on_statistics(self, text: str) -> None:
+        brokers = json.loads(text)["brokers"].values()
+        self._produce_requests = sum(broker["req"].get("Produce", 0) for broker in brokers)
+
+
+def consume(bootstrap: str, topic: str, count: int) -> int:
+    """Read `count` records of partition 0 from the start with a new consumer; bytes of values."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "bench",
+            "enable.auto.commit": False,
+            "check.crcs": False,
+            "log_level": 0,
+        }
+    )
+    size = 0
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        while count > 0:
+            messages = consumer.consume(min(count, 10_000), timeout=TIMEOUT_S)
+            if not messages:
+                raise RuntimeError(f"{count} records did not come in {TIMEOUT_S} s")
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    size += len(message.value())
+                    count -= 1
+                elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+                    # The client looks for the coordinator of its group although it needs none.
+                    raise RuntimeError(str(error))
+    finally:
+        consumer.close()
+    return size

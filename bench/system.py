@@ -1,0 +1,112 @@
+"""What is measured: a broker process, started, measured from outside and stopped.
+
+A row of the table knows only the `System` protocol, so that another broker can be put beside
+this one and every repetition be taken from each in turn.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+
+
+class Durability(Enum):
+    """What an acks=all answer promises."""
+
+    REPLICATED = "replicated"
+    """In the memory of the in-sync replicas: Kafka's own rule."""
+    FSYNC = "fsync"
+    """On disk; for Kafka `flush.messages=1`."""
+
+
+class System(Protocol):
+    """One broker that can be measured."""
+
+    name: str
+    bootstrap: str
+    """ "host:port", while it runs."""
+    pid: int
+    """The process whose CPU time and memory count, while it runs."""
+
+    def start(self, durability: Durability) -> None:
+        """Start on an empty data directory; returns once clients can connect."""
+
+    def spawn(self, port: int) -> None:
+        """Begin to start on an empty data directory and a given port, with the settings that a
+        user gets; returns at once. `pid` and `bootstrap` are set, but nobody listens yet."""
+
+    def stop(self) -> None:
+        """Stop, and remove the data."""
+
+
+class Tierbroker:
+    """The installed command `tierbroker dev`; with `launcher`, started through that script."""
+
+    name = "tierbroker"
+
+    def __init__(self, launcher: tuple[str, ...] = ()) -> None:
+        self._command = launcher or (str(Path(sys.executable).parent / "tierbroker"),)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directory: Path | None = None
+        self.bootstrap = ""
+        self.pid = -1
+
+    def start(self, durability: Durability) -> None:
+        """Start and wait for the ready file."""
+        directory = self._new_directory()
+        ready = directory / "ready.json"
+        self._run(
+            "--port", "0", "--ready-file", str(ready), "--set", f"flush.mode={durability.value}"
+        )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not ready.exists():
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} did not start: see {directory / 'log'}")
+            time.sleep(0.01)
+        self.bootstrap = json.loads(ready.read_text())["bootstrap"]
+
+    def spawn(self, port: int) -> None:
+        """Start and do not wait."""
+        self._new_directory()
+        self.bootstrap = f"127.0.0.1:{port}"
+        self._run("--port", str(port))
+
+    def stop(self) -> None:
+        """SIGTERM, then wait."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(STOP_TIMEOUT_S)
+            self._process = None
+        if self._directory is not None:
+            shutil.rmtree(self._directory)
+            self._directory = None
+
+    def _new_directory(self) -> Path:
+        self._directory = Path(tempfile.mkdtemp(prefix="bench-", dir=data_root()))
+        return self._directory
+
+    def _run(self, *arguments: str) -> None:
+        assert self._directory is not None
+        with (self._directory / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*self._command, "dev", "--data", str(self._directory / "data"), *arguments],
+                stdout=log,
+                stderr=log,
+            )
+        self.pid = self._process.pid
+
+
+def data_root() -> str:
+    """Where brokers keep their data: on a disk, not in memory."""
+    return os.environ.get("BENCH_DIR", "/var/tmp")

@@ -1,0 +1,138 @@
+"""A raw Kafka connection that costs next to nothing: requests are packed before they are timed.
+
+Client libraries add threads, timers and tens of microseconds of their own; where a broker's
+answer time is what counts, they would be what is measured.
+"""
+
+import socket
+import time
+from struct import Struct
+from typing import Any
+
+from tierbroker.records.builder import build_batch
+from tierbroker.records.record import Record
+from tierbroker.wire.header import decode_response_header
+from tierbroker.wire.messages import fetch, metadata, produce
+
+PRODUCE_VERSION = 9
+FETCH_VERSION = 12
+METADATA_VERSION = 9
+CLIENT_ID = b"bench"
+
+_HEADER = Struct(">ihhih5sB")
+_SIZE = Struct(">i")
+
+
+class WireClient:
+    """One blocking connection."""
+
+    def __init__(self, bootstrap: str) -> None:
+        host, _, port = bootstrap.rpartition(":")
+        self.socket = socket.create_connection((host, int(port)))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._buffer = bytearray(1 << 20)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def call(self, request: bytes) -> bytes:
+        """Send a packed request and return its whole answer, size not included."""
+        self.socket.sendall(request)
+        return self.receive()
+
+    def receive(self) -> bytes:
+        """The next answer. A caller has one request under way on this connection at a time."""
+        buffer = self._buffer
+        have = 0
+        while have < _SIZE.size:
+            have += self._receive_into(memoryview(buffer)[have:])
+        size = _SIZE.unpack_from(buffer)[0] + _SIZE.size
+        assert size <= len(buffer)
+        while have < size:
+            have += self._receive_into(memoryview(buffer)[have:])
+        assert have == size
+        return bytes(buffer[_SIZE.size : size])
+
+    def _receive_into(self, view: memoryview) -> int:
+        count = self.socket.recv_into(view)
+        if not count:
+            raise ConnectionError("the broker closed the connection")
+        return count
+
+
+def produce_request(
+    topic: str, value: bytes, *, partition: int = 0, acks: int = -1, records: int = 1
+) -> bytes:
+    """A packed Produce request with one batch."""
+    batch = build_batch([Record(n, _now_ms(), None, value, ()) for n in range(records)])
+    data = produce.PartitionProduceData(index=partition, records=memoryview(batch))
+    request = produce.ProduceRequest(
+        acks=acks,
+        timeout_ms=30_000,
+        topic_data=[produce.TopicProduceData(name=topic, partition_data=[data])],
+    )
+    return _packed(produce, request, PRODUCE_VERSION)
+
+
+def fetch_request(topic: str, offset: int, *, max_wait_ms: int = 10_000) -> bytes:
+    """A packed Fetch request for partition 0, without a session."""
+    partition = fetch.FetchPartition(
+        partition=0, fetch_offset=offset, partition_max_bytes=1 << 20, current_leader_epoch=-1
+    )
+    request = fetch.FetchRequest(
+        max_wait_ms=max_wait_ms,
+        min_bytes=1,
+        max_bytes=1 << 20,
+        topics=[fetch.FetchTopic(topic=topic, partitions=[partition])],
+    )
+    return _packed(fetch, request, FETCH_VERSION)
+
+
+def produced_offset(answer: bytes) -> int:
+    """The base offset in the answer to a Produce request; raises RuntimeError if it was refused."""
+    response = _decoded(produce, answer, PRODUCE_VERSION)
+    item = response.responses[0].partition_responses[0]
+    if item.error_code:
+        raise RuntimeError(f"produce was refused: error {item.error_code} {item.error_message}")
+    return int(item.base_offset)
+
+
+def fetched_bytes(answer: bytes) -> int:
+    """Bytes of records in the answer to a Fetch request; raises RuntimeError for an error."""
+    response = _decoded(fetch, answer, FETCH_VERSION)
+    item = response.responses[0].partitions[0]
+    if response.error_code or item.error_code:
+        raise RuntimeError(f"fetch failed: error {response.error_code or item.error_code}")
+    return len(item.records or b"")
+
+
+def create_by_metadata(client: WireClient, topic: str, timeout_s: float = 30.0) -> None:
+    """Ask for a topic's metadata, as a producer does, until it has been made and has a leader."""
+    asked = metadata.MetadataRequestTopic(name=topic)
+    packed = _packed(metadata, metadata.MetadataRequest(topics=[asked]), METADATA_VERSION)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        response = _decoded(metadata, client.call(packed), METADATA_VERSION)
+        partitions = response.topics[0].partitions
+        if not response.topics[0].error_code and partitions and partitions[0].leader_id >= 0:
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"topic {topic} is not there after {timeout_s} s")
+        time.sleep(0.001)
+
+
+def _packed(module: Any, request: Any, version: int) -> bytes:
+    assert version >= module.FLEXIBLE_FROM
+    body = bytes(module.encode_request(request, version))
+    size = _HEADER.size - _SIZE.size + len(body)
+    header = _HEADER.pack(size, module.API_KEY, version, 1, len(CLIENT_ID), CLIENT_ID, 0)
+    return header + body
+
+
+def _decoded(module: Any, answer: bytes, version: int) -> Any:
+    _, position = decode_response_header(module.API_KEY, version, answer)
+    return module.decode_response(answer, position, version)[0]
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
