@@ -30,9 +30,9 @@ from tierbroker.controller.raft.log_view import LOG_BEGIN, LogView
 from tierbroker.controller.raft.messages import Envelope, FetchResponse
 from tierbroker.controller.raft.ports import RaftStorage, Transport
 from tierbroker.controller.raft.roles import Leader
-from tierbroker.controller.raft.types import OffsetAndEpoch, ReplicaKey, VoterSet
+from tierbroker.controller.raft.types import ReplicaKey, VoterSet
 from tierbroker.controller.records.abort_transaction_record import AbortTransactionRecord
-from tierbroker.controller.snapshotter import SnapshotJob, image_batches, snapshot_id
+from tierbroker.controller.snapshot_keeper import SnapshotKeeper
 from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.codec import decode_record, encode_records
 from tierbroker.controller.state.delta import MetadataDelta
@@ -84,7 +84,6 @@ class MetadataDriver:
         self._default_voters = default_voters
         self._storage = storage
         self._transport = transport
-        self._executor = executor
         self._clock = clock
         self._rng = rng
         self._bootstrap = tuple(bootstrap)
@@ -102,11 +101,10 @@ class MetadataDriver:
         self._pumping = False
         self._flushing = False
         self._flush_generation = 0
-        self._snapshot_job: SnapshotJob | None = None
-        self._since_snapshot_bytes = 0
-        self._since_snapshot_records = 0
         self._last_timestamp_ms = 0
-        self.failed_snapshots = 0
+        self.snapshots = SnapshotKeeper(
+            storage, executor, clock, self._config, idle_again=self._maybe_stop
+        )
 
     # what others may know
 
@@ -160,8 +158,7 @@ class MetadataDriver:
             rng=self._rng,
             now_ms=self._now_ms(),
         )
-        self._since_snapshot_bytes = survey.bytes_after
-        self._since_snapshot_records = storage.log_end_offset - covered.offset
+        self.snapshots.note_log(survey.bytes_after, storage.log_end_offset - covered.offset)
         self._core.latest_snapshot = loaded.snapshot
         self.image = loaded.image
         self._replayer = Replayer(self.image)
@@ -199,8 +196,7 @@ class MetadataDriver:
         """Refuse new decisions, finish those under way, resign and close the storage."""
         if self._stopped is None:
             self._stopped = Pending()
-            if self._snapshot_job is not None:
-                self._snapshot_job.abandon()
+            self.snapshots.abandon()
             self._maybe_stop()
         return self._stopped
 
@@ -305,8 +301,9 @@ class MetadataDriver:
         except (OSError, KafkaStorageError) as error:
             self._append_refused(error)
             return
-        self._since_snapshot_bytes += sum(len(batch) for batch in batches)
-        self._since_snapshot_records += sum(entry.count for entry in ready.entries)
+        self.snapshots.note_log(
+            sum(len(batch) for batch in batches), sum(entry.count for entry in ready.entries)
+        )
 
     def _append_refused(self, error: OSError | KafkaStorageError) -> None:
         """The disk is full, say: nothing was written, the decisions fail, the log goes on."""
@@ -367,7 +364,8 @@ class MetadataDriver:
         else:
             self._apply_log(high_watermark)
             self._maybe_activate()
-        self._maybe_snapshot()
+        if self._stopped is None and self._failure is None:
+            self.snapshots.maybe_start(self.image, self.core, self._last_timestamp_ms)
 
     def _commit(self, entry: _InFlight) -> None:
         if entry.last_offset >= self._applied_offset:
@@ -444,8 +442,7 @@ class MetadataDriver:
         """The storage is not to be trusted any more: stop accepting, tell everybody."""
         self._failure = KafkaStorageError(f"The metadata log is offline: {error}")
         self._speculative = None
-        if self._snapshot_job is not None:
-            self._snapshot_job.abandon()
+        self.snapshots.abandon()
         self._fail_in_flight(self._failure)
         if not self._started.done:
             self._started.fail(self._failure)
@@ -461,7 +458,7 @@ class MetadataDriver:
 
     def _maybe_stop(self) -> None:
         stopped = self._stopped
-        busy = self._in_flight or self._flushing or self._snapshot_job is not None
+        busy = self._in_flight or self._flushing or self.snapshots.busy
         if stopped is None or stopped.done or busy:
             return
         if self._core is not None and self._failure is None:
@@ -471,50 +468,6 @@ class MetadataDriver:
         self._speculative = None
         self._storage.close()
         stopped.resolve(None)
-
-    # snapshots
-
-    def _maybe_snapshot(self) -> None:
-        config = self._config
-        if (
-            self._snapshot_job is not None
-            or self._stopped is not None
-            or self._failure is not None
-            or (
-                self._since_snapshot_bytes < config.snapshot_interval_bytes
-                and self._since_snapshot_records < config.snapshot_interval_records
-            )
-        ):
-            return
-        snapshot = snapshot_id(self.image)
-        self._since_snapshot_bytes = 0
-        self._since_snapshot_records = 0
-        batches = image_batches(
-            self.image,
-            voter_set=self.core.voters,
-            last_contained_ms=self._last_timestamp_ms,
-            timestamp_ms=self._clock.now_ms(),
-            batch_records=config.snapshot_batch_records,
-        )
-        writer = self._storage.create_snapshot(snapshot)
-        self._snapshot_job = SnapshotJob(
-            batches, writer, self._executor, lambda error: self._snapshot_ended(snapshot, error)
-        )
-        self._snapshot_job.start()
-
-    def _snapshot_ended(self, snapshot: OffsetAndEpoch, error: BaseException | None) -> None:
-        job, self._snapshot_job = self._snapshot_job, None
-        if error is not None:
-            # The log still has everything; the next interval tries again.
-            self.failed_snapshots += 1
-        elif job is not None and not job.abandoned:
-            previous = self.core.latest_snapshot
-            self.core.latest_snapshot = snapshot
-            if previous is not None and previous.offset > self.core.log.start.offset:
-                # One snapshot back, so that a follower that lags a little needs no snapshot.
-                self._storage.delete_before(previous)
-                self.core.log.advance_start(previous)
-        self._maybe_stop()
 
     def _now_ms(self) -> int:
         return int(self._clock.monotonic() * 1000)

@@ -299,7 +299,7 @@ def test_a_failed_snapshot_is_tried_again() -> None:
     storage.fail_next("snapshot", OSError(28, "No space left on device"))
     for number in range(20):
         driver.submit(create(f"t{number}")).result()
-    assert driver.failed_snapshots == 1
+    assert driver.snapshots.failures == 1
     assert storage.abandoned == 1
     assert storage.finished
 
