@@ -196,6 +196,25 @@ def test_serve_reads_its_file(tmp_path: pathlib.Path) -> None:
     assert running.bootstrap in out
 
 
+def test_an_advertised_address_that_leads_nowhere_is_named(tmp_path: pathlib.Path) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = str(reserved.getsockname()[1])
+    nowhere = "advertised.listeners=PLAINTEXT://127.0.0.1:1"
+    with broker(tmp_path, "--port", port, "--ephemeral", "--set", nowhere):
+        for command in ("produce t x", "consume t --from start --exit", "topic show t"):
+            done = subprocess.run(
+                [*TIERBROKER, *command.split(), "-b", f"127.0.0.1:{port}"],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=DEADLINE_S,
+            )
+            assert done.returncode == 3, done
+            assert "127.0.0.1:1/" in done.stderr
+            assert "advertises" in done.stderr
+
+
 def failing(tmp_path: pathlib.Path, *arguments: str) -> str:
     done = subprocess.run(
         [*TIERBROKER, *arguments],

@@ -50,8 +50,10 @@ async def test_in_the_loop_of_the_caller() -> None:
         consumer = AIOKafkaConsumer(**broker.config("aiokafka"), auto_offset_reset="earliest")
         await consumer.start()
         consumer.assign([aiokafka.TopicPartition("t", 0)])
-        read = await asyncio.wait_for(consumer.getone(), 20)
-        await consumer.stop()
+        try:
+            read = await asyncio.wait_for(consumer.getone(), 20)
+        finally:
+            await consumer.stop()
         assert (sent.offset, read.value) == (0, b"v")
 
 

@@ -56,6 +56,10 @@ def read(options: ConsumeOptions) -> int:
     try:
         return _Reading(options, watch, consumer).run()
     except KafkaException as error:
+        if error.args[0].code() == KafkaError._DESTROY_BROKER:
+            # The address that was given went away in favour of the one that is advertised.
+            consumer.poll(0)
+            fail_stalled(options.bootstrap, watch, 0)
         fail_request(error, options.bootstrap, "read")
     finally:
         consumer.close()

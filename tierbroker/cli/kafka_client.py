@@ -7,7 +7,7 @@ they run, because the library takes tens of milliseconds to load.
 
 import socket
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, TopicMetadata  # type: ignore[attr-defined]
@@ -16,14 +16,20 @@ from tierbroker.base.clock import SystemClock
 from tierbroker.cli.bootstrap import Address, Bootstrap
 from tierbroker.cli.exits import CommandFailedError, UnreachableError
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 CONNECT_TIMEOUT_S = 3.0
 """For one TCP connection to one address."""
 
 ANSWER_TIMEOUT_S = 5.0
 """For the first answer of a broker that took the connection."""
 
-STALL_TIMEOUT_S = 30.0
+STALL_TIMEOUT_S = 15.0
 """Without any progress for so long, a transfer that has begun is given up."""
+
+POLL_S = 0.2
+"""Between two looks at the connections while waiting for an answer."""
 
 clock = SystemClock()
 
@@ -73,16 +79,42 @@ def open_consumer(
     return Consumer(_config(bootstrap, watch, {**base, **settings}))
 
 
-def open_admin(bootstrap: Bootstrap) -> AdminClient:
-    """An admin client for a cluster that answers; raises UnreachableError."""
-    # Without the setting, asking for the metadata of a topic would make it.
-    settings = {"allow.auto.create.topics": False}
-    admin = AdminClient(_config(bootstrap, ConnectionWatch(), settings))
-    try:
-        admin.list_topics("tierbroker-cli-probe", timeout=ANSWER_TIMEOUT_S)
-    except KafkaException as error:
-        fail_request(error, bootstrap, "metadata")
-    return admin
+class AdminSession:
+    """An admin client, and how to wait for its answers."""
+
+    def __init__(self, bootstrap: Bootstrap) -> None:
+        """Connect to a cluster that answers; raises UnreachableError."""
+        self.bootstrap = bootstrap
+        self._watch = ConnectionWatch()
+        # Without the setting, asking for the metadata of a topic would make it.
+        settings = {"allow.auto.create.topics": False}
+        self.client = AdminClient(_config(bootstrap, self._watch, settings))
+        try:
+            self.client.list_topics("tierbroker-cli-probe", timeout=ANSWER_TIMEOUT_S)
+        except KafkaException as error:
+            fail_request(error, bootstrap, "metadata")
+        self._watch.clear()
+
+    def result(self, future: "Future[Any]", what: str) -> Any:
+        """The outcome of a request.
+
+        Raises KafkaException with the broker's error, UnreachableError when connections fail,
+        CommandFailedError when no answer comes.
+        """
+        started = clock.monotonic()
+        while True:
+            try:
+                return future.result(POLL_S)
+            except TimeoutError:
+                self.client.poll(0)
+                waited_s = clock.monotonic() - started
+                if self._watch.last_error and waited_s > ANSWER_TIMEOUT_S:
+                    fail_stalled(self.bootstrap, self._watch, waited_s)
+                if waited_s > STALL_TIMEOUT_S:
+                    raise CommandFailedError(
+                        f"{self.bootstrap} did not answer the {what} request within "
+                        f"{STALL_TIMEOUT_S:g} s."
+                    ) from None
 
 
 def _config(
@@ -142,9 +174,10 @@ def fail_request(error: KafkaException, bootstrap: Bootstrap, what: str) -> NoRe
 
 def fail_stalled(bootstrap: Bootstrap, watch: ConnectionWatch, waited_s: float) -> NoReturn:
     """Nothing moved for `waited_s`: raises UnreachableError with the last thing that was heard."""
+    waited = f" for {waited_s:.0f} s" if waited_s >= 1 else ""
     heard = f"; the last error was: {watch.last_error}" if watch.last_error else ""
     raise UnreachableError(
-        f"The broker at {bootstrap} answered, but then nothing moved for {waited_s:.0f} s"
+        f"The broker at {bootstrap} answered, but then nothing moved{waited}"
         f"{heard}.\n"
         "If another address than yours is named there, it is the one that the broker advertises: "
         "it must be reachable from here."

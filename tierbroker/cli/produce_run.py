@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from tierbroker.cli.exits import ExitCode
 from tierbroker.cli.kafka_client import (
     ANSWER_TIMEOUT_S,
+    POLL_S,
     STALL_TIMEOUT_S,
     ConnectionWatch,
     clock,
@@ -91,12 +92,13 @@ def _known(offset: int) -> int | None:
 def send(options: ProduceOptions, records: Iterable[Pair]) -> int:
     """Send the records and print the summary; returns the exit code.
 
-    Raises UnreachableError if nothing could be delivered for want of a connection.
+    Raises UnreachableError if the connection is lost for longer than a restart takes.
     """
     watch, tally = ConnectionWatch(), DeliveryTally()
+    guard = StallGuard(watch, tally)
     producer = open_producer(options.bootstrap, watch, producer_settings(options))
     topic_metadata(producer, options.bootstrap, options.topic)  # reachable, and the name is legal
-    watch.clear()
+    guard.begin()
     interrupted = False
     source = records if isinstance(records, LineInput) else None
     total = None if source is None else source.total_bytes
@@ -106,13 +108,20 @@ def send(options: ProduceOptions, records: Iterable[Pair]) -> int:
             bar.update(source.read_bytes if source is not None else 0, tally.delivered)
 
         try:
-            _enqueue(producer, options, records, tally, watch, show_progress)
-            _drain(producer, options, tally, watch, show_progress)
+            _enqueue(producer, options, records, tally, guard, show_progress)
+            _drain(producer, guard, show_progress)
         except KeyboardInterrupt:
             interrupted = True
             with contextlib.suppress(KeyboardInterrupt):
                 producer.flush(INTERRUPT_FLUSH_S)
+        except StalledError:
+            producer.purge()
+            producer.flush(POLL_S)
     print_rows(COLUMNS, tally.rows(options.topic), as_json=options.as_json)
+    if guard.stalled:
+        if tally.delivered:
+            click.echo(f"{tally.delivered:,} records had reached {options.topic}.", err=True)
+        fail_stalled(options.bootstrap, watch, guard.idle_s)
     if tally.failed:
         _print_failures(options.topic, tally)
         return ExitCode.FAILED
@@ -127,7 +136,8 @@ def producer_settings(options: ProduceOptions) -> dict[str, object]:
         "linger.ms": 5 if options.bulk else 0,
         # The broker's limit counts, not the library's smaller one; batches stay at 1 MB.
         "message.max.bytes": 100_000_000,
-        "message.timeout.ms": int(STALL_TIMEOUT_S * 1000),
+        # Later than the stall guard: without a connection the run ends, not record by record.
+        "message.timeout.ms": int(STALL_TIMEOUT_S * 2000),
         # How long a topic may be unknown before its records fail: the broker makes none by itself.
         "topic.metadata.propagation.max.ms": int(ANSWER_TIMEOUT_S * 1000),
     }
@@ -145,7 +155,7 @@ def _enqueue(
     options: ProduceOptions,
     records: Iterable[Pair],
     tally: DeliveryTally,
-    watch: ConnectionWatch,
+    guard: "StallGuard",
     show_progress: Callable[[], None],
 ) -> None:
     topic, on_delivery, produce = options.topic, tally.on_delivery, producer.produce
@@ -159,7 +169,7 @@ def _enqueue(
             try:
                 produce(topic, value, key, on_delivery=on_delivery, **extra)
             except BufferError:
-                _wait_for_room(producer, options, tally, watch)
+                _wait_for_room(producer, tally, guard)
             except KafkaException as error:
                 tally.refuse(error.args[0])
                 break
@@ -167,39 +177,56 @@ def _enqueue(
                 break
         if number % POLL_EVERY_RECORDS == 0:
             producer.poll(0)
+            guard.check()
             show_progress()
 
 
-def _wait_for_room(
-    producer: Producer, options: ProduceOptions, tally: DeliveryTally, watch: ConnectionWatch
-) -> None:
-    started, settled = clock.monotonic(), tally.settled
+def _wait_for_room(producer: Producer, tally: DeliveryTally, guard: "StallGuard") -> None:
+    settled = tally.settled
     while tally.settled == settled:
-        producer.poll(0.1)
-        _check_stall(options, tally, watch, clock.monotonic() - started)
+        producer.poll(POLL_S)
+        guard.check()
 
 
-def _drain(
-    producer: Producer,
-    options: ProduceOptions,
-    tally: DeliveryTally,
-    watch: ConnectionWatch,
-    show_progress: Callable[[], None],
-) -> None:
-    moved_at, settled = clock.monotonic(), tally.settled
-    while producer.flush(0.2):
+def _drain(producer: Producer, guard: "StallGuard", show_progress: Callable[[], None]) -> None:
+    while producer.flush(POLL_S):
+        guard.check()
         show_progress()
-        if tally.settled != settled:
-            moved_at, settled = clock.monotonic(), tally.settled
-        _check_stall(options, tally, watch, clock.monotonic() - moved_at)
 
 
-def _check_stall(
-    options: ProduceOptions, tally: DeliveryTally, watch: ConnectionWatch, waited_s: float
-) -> None:
-    """Nothing was delivered yet and connections fail: waiting longer would not help."""
-    if watch.last_error and tally.delivered == 0 and waited_s > ANSWER_TIMEOUT_S:
-        fail_stalled(options.bootstrap, watch, waited_s)
+class StalledError(Exception):
+    """Connections fail and nothing is delivered any more: waiting longer would not help."""
+
+
+class StallGuard:
+    """Watches that records are delivered while connections fail."""
+
+    def __init__(self, watch: ConnectionWatch, tally: DeliveryTally) -> None:
+        self.stalled = False
+        self._watch = watch
+        self._tally = tally
+        self._delivered = 0
+        self._moved_at = clock.monotonic()
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last sign of life."""
+        return clock.monotonic() - self._moved_at
+
+    def begin(self) -> None:
+        """The broker has answered."""
+        self._watch.clear()
+        self._moved_at = clock.monotonic()
+
+    def check(self) -> None:
+        """Raises StalledError after a few seconds without any delivery, more if there were some."""
+        if self._watch.last_error is None or self._tally.delivered != self._delivered:
+            self._delivered = self._tally.delivered
+            self.begin()
+            return
+        if self.idle_s > (STALL_TIMEOUT_S if self._delivered else ANSWER_TIMEOUT_S):
+            self.stalled = True
+            raise StalledError
 
 
 def _print_failures(topic: str, tally: DeliveryTally) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports silently
-    AdminClient,
     ConfigEntry,
     ConfigResource,
     ConfigSource,
@@ -22,10 +21,10 @@ from tierbroker.cli.exits import CommandFailedError
 from tierbroker.cli.kafka_client import (
     ANSWER_TIMEOUT_S,
     STALL_TIMEOUT_S,
+    AdminSession,
     clock,
     fail_request,
     fail_unknown_topic,
-    open_admin,
     topic_metadata,
 )
 from tierbroker.cli.output import Column, print_json, print_rows
@@ -56,9 +55,9 @@ PartitionRow = tuple[int, int | None, list[int], list[int], int | None, int | No
 
 def list_topics(bootstrap: Bootstrap, *, show_internal: bool, as_json: bool) -> None:
     """Print a row for every topic; raises UnreachableError."""
-    admin = open_admin(bootstrap)
+    session = AdminSession(bootstrap)
     try:
-        topics = admin.list_topics(timeout=ANSWER_TIMEOUT_S).topics
+        topics = session.client.list_topics(timeout=ANSWER_TIMEOUT_S).topics
     except KafkaException as error:
         fail_request(error, bootstrap, "metadata")
     rows = [
@@ -86,15 +85,15 @@ def create_topic(
 
     Raises UnreachableError, or CommandFailedError with the broker's reason.
     """
-    admin = open_admin(bootstrap)
+    session = AdminSession(bootstrap)
     request = NewTopic(
         name,
         num_partitions=partitions or -1,
         replication_factor=replicas or -1,
         config=dict(configs),
     )
-    _result(admin.create_topics([request])[name], bootstrap, name, "create")
-    metadata = _await_visibility(admin, bootstrap, name, visible=True)
+    _result(session.client.create_topics([request])[name], session, name, "create")
+    metadata = _await_visibility(session, name, visible=True)
     if metadata is None:
         raise CommandFailedError(
             f"{bootstrap} made the topic {name!r} but does not show it within "
@@ -104,13 +103,11 @@ def create_topic(
     print_rows(TOPIC_COLUMNS, [row], as_json=as_json)
 
 
-def _await_visibility(
-    admin: AdminClient, bootstrap: Bootstrap, name: str, *, visible: bool
-) -> TopicMetadata | None:
+def _await_visibility(session: AdminSession, name: str, *, visible: bool) -> TopicMetadata | None:
     """The topic's metadata when it has appeared or gone, or as it is when time is up."""
     deadline = clock.monotonic() + ANSWER_TIMEOUT_S
     while True:
-        metadata = topic_metadata(admin, bootstrap, name)
+        metadata = topic_metadata(session.client, session.bootstrap, name)
         if (metadata is not None) is visible or clock.monotonic() > deadline:
             return metadata
 
@@ -120,15 +117,15 @@ def remove_topic(bootstrap: Bootstrap, name: str, *, ask: bool, as_json: bool) -
 
     Raises click.Abort when the answer is no, UnreachableError, CommandFailedError.
     """
-    admin = open_admin(bootstrap)
+    session = AdminSession(bootstrap)
     if ask:
-        rows = _partition_rows(admin, bootstrap, name, _describe(admin, bootstrap, name))
+        rows = _partition_rows(session, name, _describe(session, name))
         records = sum((latest or 0) - (earliest or 0) for *_, earliest, latest in rows)
         click.confirm(
             f"Remove {name} with {len(rows)} partitions and about {records:,} records?", abort=True
         )
-    _result(admin.delete_topics([name])[name], bootstrap, name, "delete")
-    if _await_visibility(admin, bootstrap, name, visible=False) is not None:
+    _result(session.client.delete_topics([name])[name], session, name, "delete")
+    if _await_visibility(session, name, visible=False) is not None:
         raise CommandFailedError(
             f"{bootstrap} took the request to remove {name!r} but still shows it."
         )
@@ -138,11 +135,13 @@ def remove_topic(bootstrap: Bootstrap, name: str, *, ask: bool, as_json: bool) -
 
 def show_topic(bootstrap: Bootstrap, name: str, *, as_json: bool) -> None:
     """Print partitions, offsets and settings; raises UnreachableError and CommandFailedError."""
-    admin = open_admin(bootstrap)
-    description = _describe(admin, bootstrap, name)
-    rows = _partition_rows(admin, bootstrap, name, description)
+    session = AdminSession(bootstrap)
+    description = _describe(session, name)
+    rows = _partition_rows(session, name, description)
     resource = ConfigResource(ResourceType.TOPIC, name)
-    entries = _result(admin.describe_configs([resource])[resource], bootstrap, name, "describe")
+    entries = _result(
+        session.client.describe_configs([resource])[resource], session, name, "describe"
+    )
     configs = _changed_configs(entries.values())
     if as_json:
         print_json(
@@ -168,18 +167,18 @@ def show_topic(bootstrap: Bootstrap, name: str, *, as_json: bool) -> None:
         print_rows(CONFIG_COLUMNS, configs, as_json=False, prefix="config")
 
 
-def _describe(admin: AdminClient, bootstrap: Bootstrap, name: str) -> TopicDescription:
-    future = admin.describe_topics(TopicCollection([name]))[name]
-    description: TopicDescription = _result(future, bootstrap, name, "describe")
+def _describe(session: AdminSession, name: str) -> TopicDescription:
+    future = session.client.describe_topics(TopicCollection([name]))[name]
+    description: TopicDescription = _result(future, session, name, "describe")
     return description
 
 
 def _partition_rows(
-    admin: AdminClient, bootstrap: Bootstrap, name: str, description: TopicDescription
+    session: AdminSession, name: str, description: TopicDescription
 ) -> list[PartitionRow]:
     led = [found.id for found in description.partitions if found.leader is not None]
-    earliest = _offsets(admin, bootstrap, name, led, EARLIEST)
-    latest = _offsets(admin, bootstrap, name, led, LATEST)
+    earliest = _offsets(session, name, led, EARLIEST)
+    latest = _offsets(session, name, led, LATEST)
     return [
         (
             found.id,
@@ -194,15 +193,15 @@ def _partition_rows(
 
 
 def _offsets(
-    admin: AdminClient, bootstrap: Bootstrap, name: str, numbers: list[int], spec: OffsetSpec
+    session: AdminSession, name: str, numbers: list[int], spec: OffsetSpec
 ) -> dict[int, int]:
     """Offsets of the partitions that have a leader."""
     if not numbers:
         return {}
     request = {TopicPartition(name, number): spec for number in numbers}
-    futures = admin.list_offsets(request, request_timeout=STALL_TIMEOUT_S)
+    futures = session.client.list_offsets(request, request_timeout=STALL_TIMEOUT_S)
     return {
-        wanted.partition: _result(future, bootstrap, name, "offsets").offset
+        wanted.partition: _result(future, session, name, "offsets").offset
         for wanted, future in futures.items()
     }
 
@@ -240,16 +239,12 @@ _SOURCES = {
 }
 
 
-def _result(future: "Future[Any]", bootstrap: Bootstrap, name: str, what: str) -> Any:
+def _result(future: "Future[Any]", session: AdminSession, name: str, what: str) -> Any:
     """The outcome of an admin request; raises what a person should read."""
     try:
-        return future.result(STALL_TIMEOUT_S)
+        return session.result(future, what)
     except KafkaException as error:
-        _fail(error, bootstrap, name, what)
-    except TimeoutError:
-        raise CommandFailedError(
-            f"{bootstrap} did not answer the {what} request within {STALL_TIMEOUT_S:g} s."
-        ) from None
+        _fail(error, session.bootstrap, name, what)
 
 
 def _fail(error: KafkaException, bootstrap: Bootstrap, name: str, what: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """The command as a whole: help, laziness, exit codes."""
 
+import resource
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from tierbroker.cli.lazy_group import LazyGroup
 from tierbroker.cli.main import COMMANDS, cli, run
 
 HEAVY = ("confluent_kafka", "rich", "asyncio", "uvloop", "tierbroker.node", "tierbroker.broker")
+HELP_BUDGET_S = 0.15
 TOPIC_COMMANDS = ("ls", "new", "show", "rm")
 ALL_COMMANDS = [
     *([name] for name in COMMANDS),
@@ -36,6 +38,19 @@ def test_help_loads_nothing_heavy(command: list[str]) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", [[], ["consume"], ["topic", "new"]], ids=" ".join)
+def test_help_is_instant(command: list[str]) -> None:
+    """In processor time, which a busy machine does not stretch as it does the clock on the wall."""
+    arguments = [sys.executable, "-m", "tierbroker", *command, "--help"]
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(arguments, stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < HELP_BUDGET_S
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
