@@ -18,6 +18,7 @@ from tierbroker.records.batch import (
     crc_valid,
     read_header,
 )
+from tierbroker.records.offset_index import MAX_RELATIVE_OFFSET
 
 _HEADER_WINDOW_BYTES = 32 * 1024
 _FIRST_HEADER_WINDOW_BYTES = 4 * 1024
@@ -82,20 +83,21 @@ def scan_headers(
 class BatchScan:
     """One judging pass over a segment: iterate, then look at `fault` and `valid_bytes`."""
 
-    def __init__(self, fs: FileSystem, fd: int, size_bytes: int, next_offset: int) -> None:
-        """`next_offset`: the smallest offset that the first batch may have."""
+    def __init__(self, fs: FileSystem, fd: int, size_bytes: int, base_offset: int) -> None:
+        """`base_offset` is the segment's: no batch is below it or 2^31 above."""
         self._fs = fs
         self._fd = fd
         self._size_bytes = size_bytes
-        self.next_offset = next_offset
+        self._offset_limit = base_offset + MAX_RELATIVE_OFFSET
+        self.next_offset = base_offset
         self.valid_bytes = 0
         self.fault: Fault | None = None
 
     @classmethod
-    def of_file(cls, fs: FileSystem, path: str) -> "BatchScan":
+    def of_file(cls, fs: FileSystem, path: str, base_offset: int) -> "BatchScan":
         """A scan of a file that is not open; to be closed. Raises OSError."""
         fd = fs.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return cls(fs, fd, fs.file_size(fd), 0)
+        return cls(fs, fd, fs.file_size(fd), base_offset)
 
     def close(self) -> None:
         """Close what `of_file` opened."""
@@ -111,7 +113,7 @@ class BatchScan:
             needed = HEADER_BYTES
             if len(window) - at >= HEADER_BYTES:
                 header = read_header(window, at)
-                reason = implausible(header, size - position, self.next_offset)
+                reason = implausible(header, size - position, self.next_offset, self._offset_limit)
                 if reason:
                     self.fault = Fault(position, reason, _too_long(header, size - position))
                     return
@@ -138,7 +140,7 @@ def _too_long(header: BatchHeader, bytes_left: int) -> bool:
     return header.magic == MAGIC_V2 and header.batch_length + SIZE_OVERHEAD > bytes_left
 
 
-def implausible(header: BatchHeader, bytes_left: int, next_offset: int) -> str:
+def implausible(header: BatchHeader, bytes_left: int, next_offset: int, offset_limit: int) -> str:
     """Why this cannot be the header of the next batch, "" when it can."""
     if header.magic != MAGIC_V2 or header.batch_length < MIN_BATCH_LENGTH:
         return f"batch length {header.batch_length}, magic {header.magic}"
@@ -146,18 +148,21 @@ def implausible(header: BatchHeader, bytes_left: int, next_offset: int) -> str:
         return f"a batch of {header.batch_length + SIZE_OVERHEAD} bytes, {bytes_left} are there"
     if header.base_offset < next_offset or header.last_offset_delta < 0:
         return f"base offset {header.base_offset}, at least {next_offset} was expected"
+    if header.base_offset + header.last_offset_delta > offset_limit:
+        return f"base offset {header.base_offset}, too far from the segment's"
     return ""
 
 
 def find_valid_batch(
-    fs: FileSystem, fd: int, position: int, end: int, min_offset: int
+    fs: FileSystem, fd: int, position: int, end: int, base_offset: int
 ) -> int | None:
-    """Byte position of the first valid batch at or above `min_offset` in [position, end).
+    """Byte position in [position, end) of the first valid batch of a segment at `base_offset`.
 
     Looks at every byte: a batch counts when header and CRC are right. Costs one pass of the
     region; None when there is none.
     """
     overlap = HEADER_BYTES - 1
+    limit = base_offset + MAX_RELATIVE_OFFSET
     while end - position >= HEADER_BYTES:
         window = fs.pread(fd, min(_BATCH_WINDOW_BYTES, end - position), position)
         if len(window) < HEADER_BYTES:
@@ -169,7 +174,7 @@ def find_valid_batch(
             if len(window) - at >= HEADER_BYTES:
                 header = read_header(window, at)
                 left = end - position - at
-                if not implausible(header, left, min_offset) and _whole(
+                if not implausible(header, left, base_offset, limit) and _whole(
                     fs, fd, position + at, header
                 ):
                     return position + at

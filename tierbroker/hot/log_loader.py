@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import CorruptMessageError
-from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid
 from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.batch_scan import MalformedHeader, scan_headers
@@ -35,13 +34,13 @@ from tierbroker.hot.producer_replay import rebuild_producers
 from tierbroker.hot.producer_snapshots import ProducerSnapshots
 from tierbroker.hot.producer_state import DEFAULT_EXPIRATION_MS, ProducerState
 from tierbroker.hot.segment import SealedSegment
-from tierbroker.hot.segment_list import SegmentList, read_indexes
-from tierbroker.hot.segment_recovery import recover_segment
+from tierbroker.hot.segment_list import SegmentList
+from tierbroker.hot.segment_recovery import RecoveryNotes, recover_segment
+from tierbroker.hot.trusted_segment import has_indexes, index_problem, load_trusted
 from tierbroker.hot.txn_index_file import append_aborted
-from tierbroker.records import epoch_lineage, offset_index, time_index
-from tierbroker.records.batch import BatchHeader
+from tierbroker.records import epoch_lineage
 from tierbroker.records.epoch_lineage import EpochEntry
-from tierbroker.records.errors import CorruptCheckpointError, CorruptIndexError
+from tierbroker.records.errors import CorruptCheckpointError
 
 logger = logging.getLogger(__name__)
 
@@ -118,17 +117,14 @@ class _Loader:
         clock: Clock,
     ) -> None:
         self._cache = cache
-        self._fs: FileSystem = cache.fs
+        self._fs = cache.fs
         self._directory = directory
         self._name = str(topic_partition)
         self._config = config
         self._clock = clock
         self._opened: list[ActiveSegment] = []
         self._rescanned_from: int | None = None
-        self._has_markers = False
-        self._has_holes = False
-        self._expected = 0
-        self._lineage: tuple[EpochEntry, ...] = ()
+        self._notes = RecoveryNotes()
         self.unflushed_files: list[str] = []
         """What was written while opening and needs a flush."""
         self.end_offset = 0
@@ -151,7 +147,7 @@ class _Loader:
     def load(self, clean: bool, recovery_point: int, log_start_offset: int) -> None:
         """Open all segments, find the log's end, settle start and epochs."""
         known = self._read_lineage()
-        self._lineage = known or ()
+        self._notes.lineage = known or ()
         if not self._bases:
             if recovery_point > log_start_offset and not clean:
                 raise CorruptLogError(
@@ -176,7 +172,7 @@ class _Loader:
         self._settle_epochs(known)
 
     def _start_empty(self, offset: int) -> None:
-        self._lineage = ()
+        self._notes.lineage = ()
         active = self._active(offset, create=True)
         self.segments = SegmentList(self._cache, self._clock, self._directory, [], active)
         self.end_offset = self.log_start_offset = offset
@@ -200,10 +196,14 @@ class _Loader:
         first_doubtful = self._first_doubtful(clean, recovery_point)
         for slot, base_offset in enumerate(self._bases):
             if slot == len(self._bases) - 1 and slot < first_doubtful:
+                complete = has_indexes(self._fs, self._directory, base_offset)
                 active = self._active(base_offset)
-                if not self._load_trusted(active):
+                end_offset = load_trusted(self._fs, active) if complete else None
+                if end_offset is None:
                     self._retire(active)
                     first_doubtful = slot
+                else:
+                    self.end_offset = end_offset
             if slot >= first_doubtful:
                 # After a clean stop every byte was durable: any fault is damage.
                 active, torn = self._recover(slot, MAX_OFFSET if clean else recovery_point)
@@ -230,40 +230,9 @@ class _Loader:
         below = [base_offset for base_offset in self._bases if base_offset <= recovery_point]
         return max(len(below) - 1, 0)
 
-    def _load_trusted(self, active: ActiveSegment) -> bool:
-        """Take the indexes of a cleanly closed segment over; False when anything is amiss."""
-        try:
-            index, times = read_indexes(self._fs, active)
-            size, active.size_bytes = active.size_bytes, 0
-            position = active.restore_indexes(index, times)
-            active.size_bytes = position
-            end_offset = active.base_offset
-            for at, header in scan_headers(self._fs, active.fd, position, size):
-                if at == position and index and not self._matches_entry(active, header):
-                    return False
-                active.note_batch(header.last_offset, header.size_bytes, header.max_timestamp)
-                end_offset = header.next_offset
-        except (CorruptIndexError, MalformedHeader) as error:
-            logger.warning("%s: %s; it is read in full", active.handle.path, error)
-            return False
-        if active.size_bytes != size:
-            logger.warning("%s has an incomplete batch; it is read in full", active.handle.path)
-            return False
-        active.first_timestamp = self._first_timestamp(active)
-        self.end_offset = end_offset
-        return True
-
-    def _matches_entry(self, active: ActiveSegment, header: BatchHeader) -> bool:
-        return header.last_offset == active.recent_floor + 1
-
-    def _first_timestamp(self, active: ActiveSegment) -> int:
-        for _, header in scan_headers(self._fs, active.fd, 0, active.size_bytes):
-            return header.max_timestamp
-        return -1
-
     def _sealed(self, base_offset: int, end_offset: int, recovery_point: int) -> SealedSegment:
         """A segment that is not in doubt; its indexes are rebuilt if they are missing or wrong."""
-        path = f"{self._directory}/{offset_file_name(base_offset, LOG_SUFFIX)}"
+        path = self._log_path(base_offset)
         size = self._fs.stat_size(path)
         segment = SealedSegment(self._cache, self._directory, base_offset, size)
         problem = index_problem(self._fs, segment, end_offset)
@@ -274,7 +243,6 @@ class _Loader:
         recover_segment(
             self._fs,
             active,
-            next_offset=base_offset,
             recovery_point=max(recovery_point, end_offset),
             later_logs=[],
             each=lambda header: None,
@@ -302,17 +270,18 @@ class _Loader:
         base_offset = self._bases[slot]
         if self._rescanned_from is None:
             self._rescanned_from = base_offset
-            self._lineage = epoch_lineage.truncated_from_end(self._lineage, base_offset + 1)
-        self._expected = base_offset
+            self._notes.lineage = epoch_lineage.truncated_from_end(
+                self._notes.lineage, base_offset + 1
+            )
+        self._notes.expected = base_offset
         active = self._active(base_offset)
-        later = [offset_file_name(base, LOG_SUFFIX) for base in self._bases[slot + 1 :]]
+        later = [(base, self._log_path(base)) for base in self._bases[slot + 1 :]]
         judgement = recover_segment(
             self._fs,
             active,
-            next_offset=base_offset,
             recovery_point=recovery_point,
-            later_logs=[f"{self._directory}/{name}" for name in later],
-            each=self._note,
+            later_logs=later,
+            each=self._notes.note,
         )
         self.end_offset = judgement.next_offset
         return active, judgement.torn
@@ -325,7 +294,7 @@ class _Loader:
         """
         if slot + 1 >= len(self._bases) or self._bases[slot + 1] == self.end_offset:
             return False
-        path = f"{self._directory}/{offset_file_name(self._bases[slot + 1], LOG_SUFFIX)}"
+        path = self._log_path(self._bases[slot + 1])
         if self._bases[slot + 1] < self.end_offset:
             raise CorruptLogError(
                 path,
@@ -333,7 +302,7 @@ class _Loader:
                 f"the segment begins below offset {self.end_offset}, where the one before it "
                 f"ends. Restore the file from a replica or a backup",
             )
-        if (self._config.compacted or self._has_holes) and self._fs.stat_size(path):
+        if (self._config.compacted or self._notes.has_holes) and self._fs.stat_size(path):
             return False
         if self.end_offset < recovery_point:
             raise CorruptLogError(
@@ -352,18 +321,8 @@ class _Loader:
         )
         return True
 
-    def _note(self, header: BatchHeader) -> None:
-        if header.record_count <= header.last_offset_delta or header.base_offset > self._expected:
-            self._has_holes = True
-        self._expected = header.next_offset
-        if header.control and header.producer_id >= 0:
-            self._has_markers = True
-        self._note_epoch(header)
-
-    def _note_epoch(self, header: BatchHeader) -> None:
-        epoch = header.partition_leader_epoch
-        if epoch >= 0 and (not self._lineage or epoch > self._lineage[-1].epoch):
-            self._lineage = epoch_lineage.assigned(self._lineage, epoch, header.base_offset)
+    def _log_path(self, base_offset: int) -> str:
+        return f"{self._directory}/{offset_file_name(base_offset, LOG_SUFFIX)}"
 
     def _remove_later(self, slot: int) -> None:
         """The log ends in this segment: what follows was never durable."""
@@ -386,15 +345,15 @@ class _Loader:
 
     def _settle_epochs(self, known: tuple[EpochEntry, ...] | None) -> None:
         if (known is None or self._lags_behind()) and self.end_offset > self.log_start_offset:
-            self._lineage = ()
+            self._notes.lineage = ()
             for segment in self.segments:
                 fd = segment.handle.acquire()
                 try:
                     for _, header in scan_headers(self._fs, fd, 0, segment.size_bytes):
-                        self._note_epoch(header)
+                        self._notes.note_epoch(header)
                 finally:
                     segment.handle.release()
-        lineage = epoch_lineage.truncated_from_end(self._lineage, self.end_offset + 1)
+        lineage = epoch_lineage.truncated_from_end(self._notes.lineage, self.end_offset + 1)
         lineage = epoch_lineage.truncated_from_start(lineage, self.log_start_offset)
         self.epochs = LeaderEpochs(self._fs, self._directory, known or ())
         self.epochs.replace(lineage)
@@ -406,7 +365,7 @@ class _Loader:
         if last is None:
             return False
         for _, header in scan_headers(self._fs, active.fd, last[0], active.size_bytes):
-            latest = self._lineage[-1].epoch if self._lineage else -1
+            latest = self._notes.lineage[-1].epoch if self._notes.lineage else -1
             return header.partition_leader_epoch > latest
         return False
 
@@ -423,7 +382,7 @@ class _Loader:
             path = segment.path(TXN_INDEX_SUFFIX)
             if segment.base_offset >= first_offset and self._fs.exists(path):
                 self._fs.unlink(path)
-        if not self._has_markers:
+        if not self._notes.has_markers:
             return
         scratch = ProducerState()
         for segment, txn in rebuild_producers(
@@ -457,35 +416,3 @@ class _Loader:
             return ZERO_UUID
         self.unflushed_files.append(write_topic_id(self._fs, self._directory, topic_id))
         return topic_id
-
-
-def index_problem(fs: FileSystem, segment: SealedSegment, end_offset: int) -> str:
-    """What is wrong with the index files of a sealed segment as far as their ends tell, or ""."""
-    for suffix, entry_bytes in (
-        (INDEX_SUFFIX, offset_index.ENTRY_BYTES),
-        (TIME_INDEX_SUFFIX, time_index.ENTRY_BYTES),
-    ):
-        path = segment.path(suffix)
-        if not fs.exists(path):
-            return f"{suffix} is missing"
-        size = fs.stat_size(path)
-        if size % entry_bytes:
-            return f"{suffix} of {size} bytes is cut within an entry"
-        if not size:
-            continue
-        fd = fs.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            last = fs.pread(fd, entry_bytes, size - entry_bytes)
-        finally:
-            fs.close(fd)
-        if suffix == INDEX_SUFFIX:
-            offset, position = offset_index.entry(last, segment.base_offset, 0)
-            if not 0 < position < segment.size_bytes:
-                return f"the last position of {suffix} is {position}"
-        else:
-            timestamp_ms, offset = time_index.entry(last, segment.base_offset, 0)
-            if timestamp_ms < 0:
-                return f"the last time of {suffix} is {timestamp_ms}"
-        if not segment.base_offset <= offset < end_offset:
-            return f"the last offset of {suffix} is {offset}"
-    return ""

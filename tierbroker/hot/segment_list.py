@@ -7,12 +7,10 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from tierbroker.base.clock import Clock
-from tierbroker.base.fs import FileSystem
 from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.file_cache import FileCache
-from tierbroker.hot.file_names import DELETED_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX
+from tierbroker.hot.file_names import DELETED_SUFFIX
 from tierbroker.hot.segment import ReadableSegment, SealedSegment, scan_segment, segment_files
-from tierbroker.records import offset_index, time_index
 
 
 class SegmentList:
@@ -31,7 +29,7 @@ class SegmentList:
         self.sealed = sealed
         self.active = active
         self._clock = clock
-        self._fs: FileSystem = cache.fs
+        self._fs = cache.fs
         self._bases = [segment.base_offset for segment in sealed]
         self._deleted: list[tuple[int, str]] = []
 
@@ -185,12 +183,3 @@ class SegmentList:
         self.active.retire()
         for segment in self.sealed:
             segment.retire()
-
-
-def read_indexes(fs: FileSystem, active: ActiveSegment) -> tuple[bytes, bytes]:
-    """Offset and time index of an opened segment; CorruptIndexError when they break a rule."""
-    index = fs.read_file(active.path(INDEX_SUFFIX))
-    times = fs.read_file(active.path(TIME_INDEX_SUFFIX))
-    offset_index.check(index, active.base_offset, active.size_bytes)
-    time_index.check(times, active.base_offset)
-    return index, times

@@ -14,7 +14,11 @@ from tierbroker.base.fs import FileSystem
 from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.batch_scan import BatchScan, Fault, find_valid_batch
 from tierbroker.hot.errors import CorruptLogError
+from tierbroker.records import epoch_lineage
 from tierbroker.records.batch import BatchHeader
+from tierbroker.records.epoch_lineage import EpochEntry
+
+Lineage = tuple[EpochEntry, ...]
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +34,42 @@ class Judgement(NamedTuple):
     torn: bool
 
 
+class RecoveryNotes:
+    """What a recovery learns of the log while it reads batches."""
+
+    __slots__ = ("expected", "has_holes", "has_markers", "lineage")
+
+    def __init__(self) -> None:
+        self.lineage: Lineage = ()
+        self.has_markers = False
+        """Transactions ended in what was read."""
+        self.has_holes = False
+        """Offsets are missing, as compaction leaves it."""
+        self.expected = 0
+        """The offset that follows the last batch."""
+
+    def note(self, header: BatchHeader) -> None:
+        """Take a batch into account."""
+        if header.control and header.producer_id >= 0:
+            self.has_markers = True
+        if header.record_count <= header.last_offset_delta or header.base_offset > self.expected:
+            self.has_holes = True
+        self.expected = header.next_offset
+        self.note_epoch(header)
+
+    def note_epoch(self, header: BatchHeader) -> None:
+        """Take its leader epoch into account."""
+        epoch = header.partition_leader_epoch
+        if epoch >= 0 and (not self.lineage or epoch > self.lineage[-1].epoch):
+            self.lineage = epoch_lineage.assigned(self.lineage, epoch, header.base_offset)
+
+
 def recover_segment(
     fs: FileSystem,
     segment: ActiveSegment,
     *,
-    next_offset: int,
     recovery_point: int,
-    later_logs: list[str],
+    later_logs: list[tuple[int, str]],
     each: Callable[[BatchHeader], None],
 ) -> Judgement:
     """Read every batch of an opened segment, rebuild its indexes, cut a torn tail.
@@ -45,7 +78,7 @@ def recover_segment(
     Raises CorruptLogError for damage, and OSError.
     """
     size = segment.size_bytes
-    scan = BatchScan(fs, segment.fd, size, next_offset)
+    scan = BatchScan(fs, segment.fd, size, segment.base_offset)
     segment.clear_indexes()
     segment.size_bytes = 0
     for _, header, _ in scan:
@@ -74,7 +107,7 @@ def _check_torn(
     fault: Fault,
     size: int,
     recovery_point: int,
-    later_logs: list[str],
+    later_logs: list[tuple[int, str]],
 ) -> None:
     """Raise CorruptLogError unless the fault is a tail that was never durable."""
     path = segment.handle.path
@@ -98,8 +131,8 @@ def _check_torn(
         return
     cut_short = fault.cut_short or _holds_zeroed_page(fs, segment.fd, fault.position, size)
     if not cut_short:
-        for later in later_logs:
-            if _starts_validly(fs, later):
+        for base_offset, later in later_logs:
+            if _starts_validly(fs, later, base_offset):
                 raise CorruptLogError(
                     path,
                     fault.position,
@@ -108,8 +141,8 @@ def _check_torn(
                 )
 
 
-def _starts_validly(fs: FileSystem, path: str) -> bool:
-    scan = BatchScan.of_file(fs, path)
+def _starts_validly(fs: FileSystem, path: str, base_offset: int) -> bool:
+    scan = BatchScan.of_file(fs, path, base_offset)
     try:
         return any(True for _ in scan)
     finally:
