@@ -1,8 +1,10 @@
 """FindCoordinator (key 10), versions 0 to 6.
 
 v1 key types. v3 flexible. v4 several keys. v5 TRANSACTION_ABORTABLE. v6 share groups.
-Absent: groups and transactions. Every key is refused with the authorization error of its kind,
-which clients treat as fatal, so that none of them waits for a coordinator that will not come.
+Absent: groups and transactions. A transactional id is refused with its authorization error, which
+clients treat as fatal, so that none waits for a coordinator that will not come. A group is told
+that its coordinator is not available: librdkafka asks for one even when partitions are assigned
+by hand, and hands every other error to the application.
 """
 
 from tierbroker.broker.api import RequestContext
@@ -15,7 +17,7 @@ from tierbroker.wire.messages.find_coordinator import (
 
 _BATCH_FROM = 4
 _REFUSALS = {
-    0: (ErrorCode.GROUP_AUTHORIZATION_FAILED, "consumer groups are not available"),
+    0: (ErrorCode.COORDINATOR_NOT_AVAILABLE, "consumer groups are not available"),
     1: (ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactions are not available"),
 }
 _UNKNOWN_KIND = (ErrorCode.INVALID_REQUEST, "this kind of coordinator is not available")
