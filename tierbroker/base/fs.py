@@ -57,7 +57,6 @@ class FileSystem(Protocol):
 class OsFileSystem:
     """The real thing. Hot calls are the os functions themselves: no Python frame in between."""
 
-    open = staticmethod(os.open)
     close = staticmethod(os.close)
     pread = staticmethod(os.pread)
     pwrite = staticmethod(os.pwrite)
@@ -81,6 +80,10 @@ class OsFileSystem:
             ctypes.c_int64,
             ctypes.c_int64,
         )
+
+    def open(self, path: str, flags: int, mode: int = 0o644) -> int:
+        """Open a file; a new one can be written by its owner alone. os.open would say 0o777."""
+        return os.open(path, flags, mode)
 
     def syncfs(self, fd: int) -> None:
         """Make all of the file system that holds `fd` durable; the GIL is released meanwhile."""
