@@ -15,6 +15,7 @@ from tierbroker.base.errors import (
     ApiError,
     FencedLeaderEpochError,
     KafkaStorageError,
+    NotEnoughReplicasError,
     NotLeaderOrFollowerError,
     UnknownLeaderEpochError,
 )
@@ -72,6 +73,7 @@ class Partition:
         "is_leader",
         "leader_epoch",
         "log",
+        "replica_count",
         "topic_id",
         "topic_partition",
         "waiters",
@@ -91,6 +93,7 @@ class Partition:
         self.leader_epoch = -1
         self.is_leader = False
         self.in_sync_replicas = 1
+        self.replica_count = 1
         # What the log held when it was opened has been read back from the disk: it is durable.
         self.high_watermark = log.log_end_offset if log is not None else 0
         self.waiters: set[Waiter] = set()
@@ -108,6 +111,18 @@ class Partition:
     def log_start_offset(self) -> int:
         """The first offset that may be read."""
         return self.online_log().log_start_offset
+
+    def check_in_sync(self) -> None:
+        """Raise NotEnoughReplicasError when acks=all could not keep its promise.
+
+        Kafka caps min.insync.replicas at the number of replicas (Partition.effectiveMinIsr).
+        """
+        wanted = min(self.online_log().config.min_insync_replicas, self.replica_count)
+        if self.in_sync_replicas < wanted:
+            raise NotEnoughReplicasError(
+                f"{self.topic_partition} has {self.in_sync_replicas} in-sync replicas, "
+                f"min.insync.replicas asks for {wanted}"
+            )
 
     def online_log(self) -> Log:
         """The log; raises KafkaStorageError while its directory is offline."""

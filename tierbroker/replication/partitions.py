@@ -124,6 +124,7 @@ class Partitions:
 
     def _follow(self, partition: Partition, registered: PartitionImage) -> None:
         partition.in_sync_replicas = len(registered.isr)
+        partition.replica_count = len(registered.replicas)
         if registered.leader == self._broker_id:
             partition.become_leader(registered.leader_epoch)
         elif partition.is_leader:

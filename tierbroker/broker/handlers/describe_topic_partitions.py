@@ -25,10 +25,13 @@ def handle(
 ) -> DescribeTopicPartitionsResponse:
     """Describe the topics asked, from the cursor on."""
     image = context.broker.image
+    if _points_nowhere(request):
+        return _refused(request)
     names = {topic.name for topic in request.topics} or {topic.name for topic in image.topics}
     cursor = request.cursor
     response = DescribeTopicPartitionsResponse()
-    room = min(_MOST_PARTITIONS, request.response_partition_limit)
+    # One at least: with none at all a client would page for ever.
+    room = max(1, min(_MOST_PARTITIONS, request.response_partition_limit))
     for name in sorted(names):
         if cursor is not None and name < cursor.topic_name:
             continue
@@ -47,6 +50,26 @@ def handle(
             response.next_cursor = ResponseCursor(topic_name=name, partition_index=last)
             return response
     return response
+
+
+def _points_nowhere(request: DescribeTopicPartitionsRequest) -> bool:
+    """Whether the cursor is of no topic that is asked, or of no partition at all."""
+    cursor = request.cursor
+    if cursor is None:
+        return False
+    asked = [topic.name for topic in request.topics]
+    return cursor.partition_index < 0 or (bool(asked) and cursor.topic_name not in asked)
+
+
+def _refused(request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse:
+    return DescribeTopicPartitionsResponse(
+        topics=[
+            DescribeTopicPartitionsResponseTopic(
+                error_code=ErrorCode.INVALID_REQUEST, name=topic.name
+            )
+            for topic in request.topics
+        ]
+    )
 
 
 def _absent(name: str) -> DescribeTopicPartitionsResponseTopic:

@@ -159,6 +159,9 @@ class FetchReading:
             log = partition.online_log()
             if asked.last_fetched_epoch >= 0:
                 epoch, end_offset = log.end_offset_for_epoch(asked.last_fetched_epoch)
+                if end_offset < 0:
+                    # Nothing to diverge from: the reader has to find a place anew, as in Kafka.
+                    raise OffsetOutOfRangeError(f"no epoch {asked.last_fetched_epoch} is known")
                 if epoch < asked.last_fetched_epoch or end_offset < asked.fetch_offset:
                     data.diverging_epoch = EpochEndOffset(epoch, end_offset)
                     self._has_error = True

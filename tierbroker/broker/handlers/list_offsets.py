@@ -6,6 +6,7 @@ offset not yet uploaded. Without a cold tier every offset is local: -4 answers t
 and -6 answer "none" (-1).
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import ApiError
@@ -31,29 +32,35 @@ LATEST_TIERED = -5
 EARLIEST_PENDING_UPLOAD = -6
 
 _READ_COMMITTED = 1
+_EPOCH_SINCE = 4
 _SINCE = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING_UPLOAD: 11}
 
 
 def handle(request: ListOffsetsRequest, context: RequestContext) -> ListOffsetsResponse:
     """Answer one offset for each partition asked."""
-    seen: set[tuple[str, int]] = set()
+    times = Counter(
+        (topic.name, asked.partition_index)
+        for topic in request.topics
+        for asked in topic.partitions
+    )
     response = ListOffsetsResponse()
     for topic in request.topics:
         answers = ListOffsetsTopicResponse(name=topic.name)
         response.topics.append(answers)
         for asked in topic.partitions:
-            place = (topic.name, asked.partition_index)
             answer = ListOffsetsPartitionResponse(partition_index=asked.partition_index)
             answers.partitions.append(answer)
-            if place in seen:
+            if times[topic.name, asked.partition_index] > 1:
                 answer.error_code = ErrorCode.INVALID_REQUEST
+                answer.offset = answer.timestamp = answer.leader_epoch = -1
                 continue
-            seen.add(place)
             try:
                 _search(context, topic.name, asked, answer, request.isolation_level)
             except ApiError as error:
                 answer.error_code = code_of(error)
                 answer.offset = answer.timestamp = answer.leader_epoch = -1
+            if context.api_version < _EPOCH_SINCE:
+                answer.leader_epoch = -1
     return response
 
 

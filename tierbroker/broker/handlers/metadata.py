@@ -15,7 +15,7 @@ from tierbroker.base.errors import ApiError, TopicAlreadyExistsError
 from tierbroker.base.ids import ZERO_UUID, Uuid
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.operations import CLUSTER_OPERATIONS, NOT_REQUESTED, TOPIC_OPERATIONS
-from tierbroker.broker.topic_creation import create_automatically, is_internal
+from tierbroker.broker.topic_creation import create_automatically, is_internal, is_legal_name
 from tierbroker.controller.state.image import MetadataImage, TopicImage
 from tierbroker.wire.error_codes import ErrorCode, code_of
 from tierbroker.wire.messages.metadata import (
@@ -33,6 +33,8 @@ def handle(
     request: MetadataRequest, context: RequestContext
 ) -> MetadataResponse | Coroutine[Any, Any, MetadataResponse]:
     """Answer from the image, or create what is missing first."""
+    if _names_ids_too_early(request, context.api_version):
+        return _refused(request)
     missing = _missing_names(request, context)
     allowed = request.allow_auto_topic_creation and context.broker.values.flag(
         "auto.create.topics.enable"
@@ -86,7 +88,8 @@ def _answer(
         response.topics = [_topic(topic, operations, reachable) for topic in image.topics]
         return response
     for asked in request.topics or ():
-        topic = _find(image, asked.name, asked.topic_id, context.api_version)
+        name = asked.name
+        topic = image.topic_by_id(asked.topic_id) if name is None else image.topic(name)
         if topic is not None:
             response.topics.append(_topic(topic, operations, reachable))
         else:
@@ -94,12 +97,20 @@ def _answer(
     return response
 
 
-def _find(
-    image: MetadataImage, name: str | None, topic_id: Uuid, version: int
-) -> TopicImage | None:
-    if name is not None:
-        return image.topic(name)
-    return image.topic_by_id(topic_id) if version >= _BY_ID_SINCE else None
+def _names_ids_too_early(request: MetadataRequest, version: int) -> bool:
+    """Versions 10 and 11 have a field for ids that must not be used (KAFKA-12701)."""
+    return version < _BY_ID_SINCE and any(
+        asked.name is None or asked.topic_id != ZERO_UUID for asked in request.topics or ()
+    )
+
+
+def _refused(request: MetadataRequest) -> MetadataResponse:
+    return MetadataResponse(
+        topics=[
+            MetadataResponseTopic(error_code=ErrorCode.INVALID_REQUEST, name=asked.name or "")
+            for asked in request.topics or ()
+        ]
+    )
 
 
 def _absent(
@@ -108,7 +119,9 @@ def _absent(
     if name is None:
         error = ErrorCode.UNKNOWN_TOPIC_ID if topic_id != ZERO_UUID else ErrorCode.INVALID_REQUEST
         return MetadataResponseTopic(error_code=error, name=None, topic_id=topic_id)
-    error = failures.get(name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    legal = is_legal_name(name)
+    absent = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if legal else ErrorCode.INVALID_TOPIC_EXCEPTION
+    error = failures.get(name, absent)
     return MetadataResponseTopic(error_code=error, name=name, is_internal=is_internal(name))
 
 

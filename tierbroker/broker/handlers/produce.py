@@ -17,7 +17,6 @@ from tierbroker.base.errors import (
     InvalidRecordError,
     InvalidRequiredAcksError,
     MessageTooLargeError,
-    NotEnoughReplicasError,
     TransactionalIdAuthorizationFailedError,
 )
 from tierbroker.base.pending import Pending
@@ -88,11 +87,8 @@ class ProduceCall:
             partition.check_leader()
             log = partition.online_log()
             config = log.config
-            if self._acks == ACKS_ALL and partition.in_sync_replicas < config.min_insync_replicas:
-                raise NotEnoughReplicasError(
-                    f"{partition.in_sync_replicas} in-sync replicas, "
-                    f"min.insync.replicas is {config.min_insync_replicas}"
-                )
+            if self._acks == ACKS_ALL:
+                partition.check_in_sync()
             batch, header = self._validated(records, config)
         except ApiError as error:
             self._finish(item, partition, error)

@@ -1,0 +1,50 @@
+"""Raw connections and topics of their own for the tests that speak the protocol by hand."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.broker.wire_calls import create_topic, delete_topic
+from tests.broker.wire_client import WireClient
+from tierbroker.testing.target import BrokerTarget
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def client(kafka_broker: BrokerTarget) -> Iterator[WireClient]:
+    """A connection. After the test it must still answer, unless the test saw it closed; and the
+    broker must take a new one in any case.
+    """
+    with WireClient(kafka_broker.bootstrap) as connection:
+        yield connection
+        if not connection.closed_by_broker:
+            connection.ping()
+        with connection.another() as second:
+            second.ping()
+
+
+@pytest.fixture
+def make_topic(client: WireClient) -> Iterator[Callable[..., str]]:
+    """Makes topics that are ready for use: `make_topic(partitions=1, **{"key": "value"})`."""
+    made: list[str] = []
+
+    def make(partitions: int = 1, **configs: str) -> str:
+        name = f"wire-{os.getpid()}-{next(_numbers)}"
+        with client.another() as own:
+            create_topic(own, name, partitions, configs)
+        made.append(name)
+        return name
+
+    yield make
+    with client.another() as own:
+        for name in made:
+            delete_topic(own, name)
+
+
+@pytest.fixture
+def topic(make_topic: Callable[..., str]) -> str:
+    """A topic with one partition."""
+    return make_topic()
