@@ -17,7 +17,7 @@ def _refuse(self: socket.socket, address: object) -> NoReturn:
     )
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for verb in ("bind", "connect", "connect_ex"):
