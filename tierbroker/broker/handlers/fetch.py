@@ -63,6 +63,7 @@ class FetchReading:
         "_answers",
         "_broker",
         "_context",
+        "_ends_with_segment",
         "_fetch",
         "_has_error",
         "_limit_bytes",
@@ -89,6 +90,7 @@ class FetchReading:
         self._answers: list[PartitionData] = []
         self._size_bytes = 0
         self._has_error = False
+        self._ends_with_segment = False
         self.deadlines = broker.deadlines
         self.partitions: dict[Partition, int] = {}
         """The partitions that were found, with their places in the answer."""
@@ -96,7 +98,7 @@ class FetchReading:
     @property
     def is_complete(self) -> bool:
         """Whether the answer need not wait any longer."""
-        return self._has_error or self._size_bytes >= self._min_bytes
+        return self._has_error or self._ends_with_segment or self._size_bytes >= self._min_bytes
 
     def read_all(self) -> None:
         """Read every partition, in the order of the request, within the limits."""
@@ -152,8 +154,7 @@ class FetchReading:
         ]
 
     def _read(self, partition: Partition, asked: FetchPartition) -> PartitionData:
-        data = PartitionData()
-        data.partition_index = asked.partition
+        data = _without_records(asked)
         try:
             partition.check_leader(asked.current_leader_epoch)
             log = partition.online_log()
@@ -172,6 +173,10 @@ class FetchReading:
             if result.slice is not None:
                 data.records = result.slice
                 self._size_bytes += result.slice.length
+                # What comes later lands behind it, in another read (Kafka: DelayedFetch, case F).
+                active_base = log.segments.active.base_offset
+                if asked.fetch_offset < active_base <= partition.high_watermark:
+                    self._ends_with_segment = True
             _fill_offsets(data, partition)
         except ApiError as error:
             self._has_error = True
@@ -238,9 +243,16 @@ def _find(broker: BrokerServices, target: FetchTarget) -> Partition:
     return partition
 
 
-def _failure(asked: FetchPartition, error: ApiError) -> PartitionData:
+def _without_records(asked: FetchPartition) -> PartitionData:
+    """Empty records, as Kafka answers: librdkafka calls an answer with null malformed."""
     data = PartitionData()
     data.partition_index = asked.partition
+    data.records = b""
+    return data
+
+
+def _failure(asked: FetchPartition, error: ApiError) -> PartitionData:
+    data = _without_records(asked)
     data.error_code = code_of(error)
     data.high_watermark = data.last_stable_offset = data.log_start_offset = -1
     return data
