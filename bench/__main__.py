@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +17,7 @@ from bench.memory import Resident
 from bench.produce import ProduceBatches, ProduceSmall
 from bench.row import Result, Row, measure
 from bench.start import EmbeddedStart, StartToFirstAck
-from bench.system import Tierbroker
+from bench.system import System, Tierbroker
 
 ROWS: tuple[Row, ...] = (
     Floor(),
@@ -61,8 +62,12 @@ def as_json(result: Result) -> str:
 def as_table(results: Iterable[Result]) -> Table:
     """What a person reads."""
     table = Table(title="median of the repetitions; budgets are those of the design")
+    results = list(results)
+    several = len({result.system for result in results}) > 1
     table.add_column("row", justify="right")
     table.add_column("what")
+    if several:
+        table.add_column("system")
     table.add_column("figure")
     for name in ("median", "min", "max", "budget"):
         table.add_column(name, justify="right")
@@ -76,6 +81,7 @@ def as_table(results: Iterable[Result]) -> Table:
         table.add_row(
             ("floor" if result.row == 0 else str(result.row)) if new else "",
             result.title if new else "",
+            *([result.system] if several else []),
             result.figure.name,
             *(_number(value) for value in (result.median, *result.spread)),
             "" if budget is None else f"≤ {_number(budget)}",
@@ -95,14 +101,20 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", type=row_number, metavar="ROW", help="1 to 7, floor")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--repetitions", type=int, help="instead of each row's own number")
+    parser.add_argument(
+        "--against", type=Path, metavar="DIR", help="another source tree, measured in turn"
+    )
     options = parser.parse_args()
+    systems: list[System] = [Tierbroker()]
+    if options.against is not None:
+        systems.insert(0, Tierbroker(options.against))
     progress = Console(stderr=True)
     results: list[Result] = []
     for row in ROWS:
         if options.rows and row.number not in options.rows:
             continue
         with progress.status(f"measuring {row.title} …"):
-            measured = measure(row, [Tierbroker()], options.repetitions)
+            measured = measure(row, systems, options.repetitions)
         results += measured
         if options.json:
             print("\n".join(map(as_json, measured)), flush=True)

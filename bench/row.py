@@ -77,6 +77,6 @@ def measure(row: Row, systems: Iterable[System], repetitions: int | None = None)
             system.stop()
     return [
         Result(row.number, row.title, system.name, figure, tuple(values[system.name, figure.name]))
-        for system in systems
         for figure in row.figures
+        for system in systems
     ]

@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 TIMEOUT_S = 60.0
+QUEUE_RECORDS = 100_000
 
 
 def create_topic(bootstrap: str, name: str, partitions: int = 1) -> None:
@@ -35,7 +36,7 @@ class ProducerLoad:
                 "log_level": 0,
                 "linger.ms": 1000,
                 "batch.num.messages": batch_records,
-                "queue.buffering.max.messages": 200_000,
+                "queue.buffering.max.messages": QUEUE_RECORDS,
                 "statistics.interval.ms": 50,
                 "stats_cb": self._on_statistics,
                 **settings,
@@ -46,12 +47,11 @@ class ProducerLoad:
         """Send `count` records, round robin over the partitions, and wait for all answers."""
         producer = self._producer
         for number in range(count):
-            partition = number % partitions
-            try:
-                producer.produce(topic, value, partition=partition, on_delivery=self._delivered)
-            except BufferError:
-                producer.poll(0.05)
-                producer.produce(topic, value, partition=partition, on_delivery=self._delivered)
+            while len(producer) >= QUEUE_RECORDS:  # librdkafka counts what waits for its answer too
+                producer.poll(0.02)
+            producer.produce(
+                topic, value, partition=number % partitions, on_delivery=self._delivered
+            )
         left = producer.flush(TIMEOUT_S)
         if left or self._errors:
             raise RuntimeError(f"{left} records not delivered, errors: {self._errors[:3]}")

@@ -50,12 +50,18 @@ class System(Protocol):
 
 
 class Tierbroker:
-    """The installed command `tierbroker dev`; with `launcher`, started through that script."""
+    """The installed command `tierbroker dev`.
 
-    name = "tierbroker"
+    With `source`, the package in that directory instead: an earlier version, to be compared with.
+    With `launcher`, started through that program.
+    """
 
-    def __init__(self, launcher: tuple[str, ...] = ()) -> None:
+    def __init__(self, source: Path | None = None, launcher: tuple[str, ...] = ()) -> None:
+        self.name = "tierbroker" if source is None else source.name
         self._command = launcher or (str(Path(sys.executable).parent / "tierbroker"),)
+        self._environment = installed_environment()
+        if source is not None:
+            self._environment["PYTHONPATH"] = str(source.resolve())
         self._process: subprocess.Popen[bytes] | None = None
         self._directory: Path | None = None
         self.bootstrap = ""
@@ -103,6 +109,7 @@ class Tierbroker:
                 [*self._command, "dev", "--data", str(self._directory / "data"), *arguments],
                 stdout=log,
                 stderr=log,
+                env=self._environment,
             )
         self.pid = self._process.pid
 
@@ -110,3 +117,11 @@ class Tierbroker:
 def data_root() -> str:
     """Where brokers keep their data: on a disk, not in memory."""
     return os.environ.get("BENCH_DIR", "/var/tmp")
+
+
+def installed_environment() -> dict[str, str]:
+    """This environment, with compiled modules as pip leaves them, whatever this shell forbids."""
+    environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPYCACHEPREFIX"] = f"{data_root()}/bench-pycache"
+    return environment

@@ -54,7 +54,7 @@ class Sender:
         self.executor = executor
         self.sendfile = sendfile
         self.turn_bytes = turn_bytes
-        # The rest of a slice this short goes along: it is not worth a turn of its own.
+        # A rest this short, of a slice or of everything, goes along: no turn of its own for it.
         self.slack_bytes = turn_bytes // 16
 
 
@@ -108,9 +108,12 @@ class Output:
         if not self._has_slices and self.unsent_bytes <= JOIN_BYTES and not self._head_sent:
             return self._send_small()
         left = self._sender.turn_bytes
+        slack = self._sender.slack_bytes
         while self._parts:
             if left <= 0:
-                return Progress.TURN_USED
+                if self.unsent_bytes > slack:
+                    return Progress.TURN_USED
+                left = slack
             before = self.unsent_bytes
             head = self._parts[0]
             if type(head) is FileSlice and not self._inline(0, head):
