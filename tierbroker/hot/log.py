@@ -282,10 +282,19 @@ class Log:
         return self._ledger.has_work(self.log_end_offset) or self.epochs.unflushed
 
     def dirty_files(self) -> FlushTarget:
-        """What a flush must sync to cover the log end of now. `mark_flushed` must follow."""
+        """What a flush must sync to cover the log end of now. `mark_flushed` must follow.
+
+        Nothing of a closed log: whoever closed it saw to that.
+        """
+        if self.closed:
+            return FlushTarget(self, (), (), self.flushed_offset)
         if self.epochs.unflushed:
-            self.expect_flush(self.dir, self.epochs.path)
-            self.epochs.unflushed = False
+            try:
+                self.expect_flush(self.dir, self.epochs.path)
+                self.epochs.unflushed = False
+            except OSError as error:
+                # The next flush tries again; a start meanwhile finds the epochs in the batches.
+                logger.warning("%s: %s", self.topic_partition, error)
         end_offset = self.log_end_offset
         files, directories = self._ledger.begin(end_offset, self.segments.active.handle)
         fds = tuple([handle.fd for handle in files])

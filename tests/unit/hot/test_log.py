@@ -258,6 +258,23 @@ def test_a_failed_flush_takes_the_log_offline(setup: LogSetup) -> None:
     assert log.flushed_offset == 0
 
 
+def test_a_closed_log_has_nothing_to_flush(setup: LogSetup) -> None:
+    log = setup.open()
+    fill(log, 1)
+    under_way = log.dirty_files()
+    log.close(clean=False)
+    target = log.dirty_files()
+    assert (target.fds, target.leases) == ((), ())
+    for fd in under_way.fds:
+        setup.fs.fdatasync(fd)
+    for lease in under_way.leases:
+        lease.release()
+    log.mark_flushed(under_way.end_offset)
+    log.mark_flushed(target.end_offset)
+    setup.cache.close_idle()
+    assert setup.fs._fds == {}
+
+
 def test_close_releases_every_file(setup: LogSetup) -> None:
     log = setup.open()
     fill(log, 30)
