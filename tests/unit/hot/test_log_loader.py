@@ -10,8 +10,9 @@ from tests.log_setup import NOW_MS, LogSetup, make_batch, read_records
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.hot.errors import CorruptLogError
 from tierbroker.hot.log import Log
-from tierbroker.records import producer_snapshot
+from tierbroker.records import producer_snapshot, txn_index
 from tierbroker.records.batch import read_header, walk
+from tierbroker.records.control import ControlType, EndTxnMarker, build_marker_batch
 
 SEGMENT_BYTES = 4096
 RECORD = b"r" * 200
@@ -528,3 +529,35 @@ def test_a_new_log_starts_where_it_is_told(setup: LogSetup) -> None:
     log.append([make_batch()], 0)
     assert log.log_start_offset == 42
     assert read_header(log.read_bytes(42, 1000, 43)).base_offset == 42
+
+
+# -- aborted transactions ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_aborted_transactions_are_found_again(setup: LogSetup, clean: bool) -> None:
+    log = setup.open()
+    log.append([make_batch(producer_id=8, sequence=0, transactional=True)], 0)
+    log.append([make_batch(producer_id=9, sequence=0, transactional=True)], 0)
+    fill(log, 12)
+    for producer_id, kind in ((8, ControlType.ABORT), (9, ControlType.COMMIT)):
+        marker = bytearray(
+            build_marker_batch(
+                EndTxnMarker(kind, 1),
+                timestamp_ms=NOW_MS,
+                producer_id=producer_id,
+                producer_epoch=0,
+            )
+        )
+        log.append([(marker, read_header(marker))], 0)
+    (path,) = Path(setup.directory).glob("*.txnindex")
+    before = path.read_bytes()
+    assert list(txn_index.entries(before)) == [txn_index.AbortedTxn(8, 0, 26, 1)]
+    if clean:
+        log.close()
+    else:
+        path.write_bytes(before + before[:20])
+    setup.kill()
+    again = setup.open(clean=clean)
+    assert path.read_bytes() == before
+    assert again.producer_state.first_unstable_offset() is None
