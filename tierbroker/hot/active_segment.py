@@ -6,6 +6,7 @@ and its position, and with it a time entry if the highest timestamp has risen. T
 entries by `write_indexes`; a start after a crash rebuilds those of this segment anyway.
 """
 
+import errno
 from bisect import bisect_left
 
 from tierbroker.base.fs import write_fully
@@ -157,6 +158,15 @@ class ActiveSegment:
         self.recent_floor = self.recent_last_offsets[half - 1]
         del self.recent_last_offsets[:half]
         del self.recent_positions[:half]
+
+    def preallocate(self, size_bytes: int) -> None:
+        """Reserve blocks beyond the end of the file, never changing its size; raises OSError."""
+        try:
+            self._fs.fallocate_keep_size(self.fd, 0, size_bytes)
+        except OSError as error:
+            # Not every file system can, and a full one need not: it is a matter of speed alone.
+            if error.errno not in (errno.EOPNOTSUPP, errno.ENOSPC, errno.EDQUOT):
+                raise
 
     def path(self, suffix: str) -> str:
         """The segment's file of that suffix."""

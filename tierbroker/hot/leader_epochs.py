@@ -4,12 +4,16 @@ The file is replaced without waiting for the disk; the log's next flush covers i
 crash damaged is rebuilt from the batches, which carry their epochs.
 """
 
+import logging
 import os
 
 from tierbroker.base.fs import FileSystem, write_fully
 from tierbroker.hot.file_names import LEADER_EPOCH_FILE, TEMPORARY_SUFFIX
 from tierbroker.records import epoch_lineage
 from tierbroker.records.epoch_lineage import UNDEFINED_EPOCH, EpochEntry
+from tierbroker.records.errors import CorruptCheckpointError
+
+logger = logging.getLogger(__name__)
 
 
 class LeaderEpochs:
@@ -67,3 +71,18 @@ class LeaderEpochs:
             self._fs.close(fd)
         self._fs.rename(temporary, self.path)
         self.unflushed = True
+
+
+def read_lineage(fs: FileSystem, directory: str) -> tuple[EpochEntry, ...] | None:
+    """The epochs in the directory's file; None when it is missing or cannot be read.
+
+    Raises OSError when the disk does not answer.
+    """
+    path = f"{directory}/{LEADER_EPOCH_FILE}"
+    if not fs.exists(path):
+        return None
+    try:
+        return epoch_lineage.decode(fs.read_file(path))
+    except CorruptCheckpointError as error:
+        logger.warning("%s: %s; it is rebuilt from the batches", path, error)
+        return None

@@ -5,7 +5,6 @@ Plain synchronous code for the loop thread. Opened by `log_loader`; the longer s
 but in `flush` and `close`, and never opens a record but in a search by time (D-1).
 """
 
-import errno
 import logging
 import random
 from collections.abc import Callable, Sequence
@@ -176,8 +175,7 @@ class Log:
                 self.segments.restart(base_offset, self._config.index_interval_bytes)
             else:
                 self._write_snapshot()
-                if self._config.preallocate:
-                    self.fs.ftruncate(active.fd, active.size_bytes)
+                self._release_reserve()
                 self.segments.roll(base_offset, self._config.index_interval_bytes)
                 self._ledger.add_files(active.handles())
             self.preallocate()
@@ -192,16 +190,14 @@ class Log:
         self.expect_flush(self.dir, path)
 
     def preallocate(self) -> None:
-        """Reserve blocks beyond the end of the active file, never changing its size."""
-        if not self._config.preallocate:
-            return
-        try:
-            fd = self.segments.active.fd
-            self.fs.fallocate_keep_size(fd, 0, self._config.segment_bytes)
-        except OSError as error:
-            # Not every file system can: it is a matter of speed alone.
-            if error.errno not in (errno.EOPNOTSUPP, *NO_ROOM):
-                raise
+        """Reserve the active segment's blocks if the configuration says so; raises OSError."""
+        if self._config.preallocate:
+            self.segments.active.preallocate(self._config.segment_bytes)
+
+    def _release_reserve(self) -> None:
+        if self._config.preallocate:
+            active = self.segments.active
+            self.fs.ftruncate(active.fd, active.size_bytes)
 
     # -- read ----------------------------------------------------------------------------------
 
@@ -402,8 +398,7 @@ class Log:
         try:
             active.write_last_entries()
             self._write_snapshot()
-            if self._config.preallocate:
-                self.fs.ftruncate(active.fd, active.size_bytes)
+            self._release_reserve()
             active.acquire_indexes()
         except OSError as error:
             raise self._refusal(error) from error

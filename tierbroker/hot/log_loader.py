@@ -26,7 +26,7 @@ from tierbroker.hot.file_names import (
     offset_file_name,
     parse_offset_file,
 )
-from tierbroker.hot.leader_epochs import LeaderEpochs
+from tierbroker.hot.leader_epochs import LeaderEpochs, read_lineage
 from tierbroker.hot.leftovers import clear_leftovers
 from tierbroker.hot.log import Log
 from tierbroker.hot.partition_metadata import read_topic_id, write_topic_id
@@ -40,7 +40,6 @@ from tierbroker.hot.trusted_segment import has_indexes, index_problem, load_trus
 from tierbroker.hot.txn_index_file import append_aborted
 from tierbroker.records import epoch_lineage
 from tierbroker.records.epoch_lineage import EpochEntry
-from tierbroker.records.errors import CorruptCheckpointError
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +145,7 @@ class _Loader:
 
     def load(self, clean: bool, recovery_point: int, log_start_offset: int) -> None:
         """Open all segments, find the log's end, settle start and epochs."""
-        known = self._read_lineage()
+        known = read_lineage(self._fs, self._directory)
         self._notes.lineage = known or ()
         if not self._bases:
             if recovery_point > log_start_offset and not clean:
@@ -331,17 +330,6 @@ class _Loader:
                 path = f"{self._directory}/{offset_file_name(base_offset, suffix)}"
                 if self._fs.exists(path):
                     self._fs.unlink(path)
-
-    def _read_lineage(self) -> tuple[EpochEntry, ...] | None:
-        """The epochs in the file; None when it is missing or cannot be read."""
-        path = LeaderEpochs(self._fs, self._directory).path
-        if not self._fs.exists(path):
-            return None
-        try:
-            return epoch_lineage.decode(self._fs.read_file(path))
-        except CorruptCheckpointError as error:
-            logger.warning("%s: %s; it is rebuilt from the batches", path, error)
-            return None
 
     def _settle_epochs(self, known: tuple[EpochEntry, ...] | None) -> None:
         if (known is None or self._lags_behind()) and self.end_offset > self.log_start_offset:
