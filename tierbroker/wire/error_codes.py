@@ -267,3 +267,10 @@ def code_of(error: ApiError) -> ErrorCode:
 def is_retriable(code: int) -> bool:
     """Whether a client may send the same request again."""
     return code in _RETRIABLE
+
+
+def code_and_message(error: ApiError | None) -> tuple[ErrorCode, str | None]:
+    """How an item of an answer tells its error: NONE and null where there is none."""
+    if error is None:
+        return ErrorCode.NONE, None
+    return code_of(error), error.message

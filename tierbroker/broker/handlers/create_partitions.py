@@ -11,7 +11,7 @@ from tierbroker.controller.state.partitions import (
     PartitionsOutcome,
     create_partitions,
 )
-from tierbroker.wire.error_codes import ErrorCode, code_of
+from tierbroker.wire.error_codes import code_and_message
 from tierbroker.wire.messages.create_partitions import (
     CreatePartitionsRequest,
     CreatePartitionsResponse,
@@ -44,11 +44,7 @@ async def handle(
         outcomes = [PartitionsOutcome(topic.name, error) for topic in asked]
     return CreatePartitionsResponse(
         results=[
-            CreatePartitionsTopicResult(
-                name=outcome.name,
-                error_code=ErrorCode.NONE if outcome.error is None else code_of(outcome.error),
-                error_message=None if outcome.error is None else outcome.error.message,
-            )
+            CreatePartitionsTopicResult(outcome.name, *code_and_message(outcome.error))
             for outcome in outcomes
         ]
     )

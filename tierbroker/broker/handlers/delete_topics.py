@@ -8,7 +8,7 @@ from tierbroker.base.errors import ApiError, TopicDeletionDisabledError
 from tierbroker.base.ids import Uuid
 from tierbroker.broker.api import RequestContext
 from tierbroker.controller.state.topics import DeleteOutcome, TopicRef, delete_topics
-from tierbroker.wire.error_codes import ErrorCode, code_of
+from tierbroker.wire.error_codes import code_and_message
 from tierbroker.wire.messages.delete_topics import (
     DeletableTopicResult,
     DeleteTopicsRequest,
@@ -33,12 +33,7 @@ async def handle(request: DeleteTopicsRequest, context: RequestContext) -> Delet
         outcomes = [DeleteOutcome(topic.name, topic.topic_id, error) for topic in asked]
     return DeleteTopicsResponse(
         responses=[
-            DeletableTopicResult(
-                name=outcome.name,
-                topic_id=outcome.topic_id,
-                error_code=ErrorCode.NONE if outcome.error is None else code_of(outcome.error),
-                error_message=None if outcome.error is None else outcome.error.message,
-            )
+            DeletableTopicResult(outcome.name, outcome.topic_id, *code_and_message(outcome.error))
             for outcome in outcomes
         ]
     )

@@ -12,7 +12,7 @@ from tierbroker.controller.state.configs import (
     ResourceChanges,
     alter_incrementally,
 )
-from tierbroker.wire.error_codes import ErrorCode, code_of
+from tierbroker.wire.error_codes import code_and_message
 from tierbroker.wire.messages.incremental_alter_configs import (
     AlterConfigsResourceResponse,
     IncrementalAlterConfigsRequest,
@@ -45,12 +45,7 @@ async def handle(
         outcomes = [ConfigOutcome(resource.resource, error) for resource in asked]
     return IncrementalAlterConfigsResponse(
         responses=[
-            AlterConfigsResourceResponse(
-                error_code=ErrorCode.NONE if outcome.error is None else code_of(outcome.error),
-                error_message=None if outcome.error is None else outcome.error.message,
-                resource_type=outcome.resource[0],
-                resource_name=outcome.resource[1],
-            )
+            AlterConfigsResourceResponse(*code_and_message(outcome.error), *outcome.resource)
             for outcome in outcomes
         ]
     )
