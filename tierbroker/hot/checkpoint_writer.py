@@ -6,6 +6,7 @@ executor, one write at a time.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from tierbroker.base.errors import KafkaStorageError
@@ -37,13 +38,37 @@ class CheckpointWriter:
         self._starts: Offsets = {}
         self._kept_points: Offsets = {}
         self._kept_starts: Offsets = {}
+        self._under_way: Offsets = {}
         self._busy = False
         self._marks_busy = False
+        self._turn = 0
+        self._lock = threading.Lock()
+        self._written_turn = 0
 
     def keep(self, slot: TopicPartition, recovery_point: int, log_start_offset: int) -> None:
         """A log that could not be opened keeps what the files say of it (INV-11)."""
         self._kept_points[slot] = recovery_point
         self._kept_starts[slot] = log_start_offset
+
+    def note_found(self, points: Offsets, starts: Offsets) -> None:
+        """What the files said at the start."""
+        self._points, self._starts = dict(points), dict(starts)
+
+    def forget(self, slot: TopicPartition, logs: Iterable[Log]) -> None:
+        """A new log takes this name: what the files say of an earlier one must not outlive it.
+
+        After a crash its start would be taken for the start of the new log, whose records below
+        would be cut away. Waits for the disk, but only if the files name the partition still, that
+        is within a second of its deletion. Raises OSError.
+        """
+        self._kept_points.pop(slot, None)
+        self._kept_starts.pop(slot, None)
+        if slot not in self._points and slot not in self._starts and slot not in self._under_way:
+            return
+        points, starts = self._collect(logs)
+        self._turn += 1
+        self._write_files(self._turn, points, starts)
+        self._points, self._starts = points, starts
 
     def write(self, logs: Iterable[Log]) -> None:
         """Write what moved since the last time, unless a write is still under way."""
@@ -53,16 +78,20 @@ class CheckpointWriter:
         if points == self._points and starts == self._starts:
             return
         self._busy = True
+        self._under_way = points | starts
+        self._turn += 1
+        turn = self._turn
         self._executor.run(
-            lambda: self._write_files(points, starts),
-            lambda outcome: self._written(points, starts, outcome),
+            lambda: self._write_files(turn, points, starts),
+            lambda outcome: self._written(turn, points, starts, outcome),
         )
 
     def write_last(self, logs: Iterable[Log]) -> None:
         """Write that everything of these closed, synced logs is durable. Raises OSError."""
         log_list = list(logs)
         points = self._kept_points | {log.topic_partition: log.log_end_offset for log in log_list}
-        self._write_files(points, self._log_starts(log_list))
+        self._turn += 1
+        self._write_files(self._turn, points, self._log_starts(log_list))
 
     def write_high_watermarks(self, marks: Mapping[TopicPartition, int]) -> None:
         """Write the high watermarks if they changed."""
@@ -104,13 +133,18 @@ class CheckpointWriter:
                 starts[log.topic_partition] = log.log_start_offset
         return starts
 
-    def _write_files(self, points: Offsets, starts: Offsets) -> None:
-        self._dir.recovery_points.write(points)
-        self._dir.log_starts.write(starts)
+    def _write_files(self, turn: int, points: Offsets, starts: Offsets) -> None:
+        # A worker that comes late must not put back what `forget` took out on the loop thread.
+        with self._lock:
+            if turn > self._written_turn:
+                self._dir.recovery_points.write(points)
+                self._dir.log_starts.write(starts)
+                self._written_turn = turn
 
-    def _written(self, points: Offsets, starts: Offsets, outcome: Outcome[None]) -> None:
+    def _written(self, turn: int, points: Offsets, starts: Offsets, outcome: Outcome[None]) -> None:
         self._busy = False
-        if self._judge(outcome):
+        self._under_way = {}
+        if self._judge(outcome) and turn == self._turn:
             self._points, self._starts = points, starts
 
     def _note_synced(self, outcome: Outcome[None]) -> None:

@@ -108,6 +108,7 @@ class LogManager:
         assert topic_partition not in self._logs, f"{topic_partition} exists"
         log_dir = self.dirs.place({path: len(logs) for path, logs in self._by_dir.items()})
         try:
+            self._writers[log_dir.path].forget(topic_partition, self._by_dir[log_dir.path].values())
             log = self.open_log(
                 f"{log_dir.path}/{topic_partition}", topic_partition, topic_id, config
             )
@@ -152,6 +153,15 @@ class LogManager:
             producer_expiration_ms=self._producer_expiration_ms,
             on_offline=self._log_went_offline,
         )
+
+    def note_checkpoints(
+        self,
+        log_dir: LogDir,
+        points: dict[TopicPartition, int],
+        starts: dict[TopicPartition, int],
+    ) -> None:
+        """What the checkpoint files of the directory said at the start."""
+        self._writers[log_dir.path].note_found(points, starts)
 
     def note_damaged(
         self,

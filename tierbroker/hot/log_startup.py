@@ -100,6 +100,7 @@ class LogStartup:
             )
         points = log_dir.recovery_points.read()
         starts = log_dir.log_starts.read()
+        self._manager.note_checkpoints(log_dir, points, starts)
         for name, (slot, state) in names.items():
             path = f"{log_dir.path}/{name}"
             if state is DirState.DELETE:

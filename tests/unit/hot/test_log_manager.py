@@ -476,3 +476,60 @@ def test_no_clean_shutdown_file_when_the_last_sync_fails(tmp_path: Path) -> None
     broker.manager.shutdown()
     assert not (tmp_path / CLEAN_SHUTDOWN_FILE).exists()
     assert broker.offline == [str(tmp_path)]
+
+
+def deleted_and_made_again(broker: Broker, values: int) -> None:
+    """`broker` has checkpointed a log of ten records that starts at 8; a new one replaces it."""
+    broker.manager.delete_log(ZERO)
+    broker.known[ZERO] = OTHER_ID
+    append(broker.manager.create_log(ZERO, OTHER_ID, CONFIG), values)
+
+
+def log_with_a_checkpointed_start(broker: Broker) -> Log:
+    broker.known[ZERO] = TOPIC_ID
+    log = broker.manager.create_log(ZERO, TOPIC_ID, CONFIG)
+    append(log, 10)
+    log.flush()
+    log.advance_log_start(8)
+    broker.manager.checkpoint()
+    return log
+
+
+def assert_untouched(broker: Broker, values: int) -> None:
+    assert broker.start().failed == 0
+    log = broker.manager.get(ZERO)
+    assert log is not None
+    assert (log.topic_id, log.log_start_offset, log.log_end_offset) == (OTHER_ID, 0, values)
+    broker.manager.shutdown()
+
+
+@pytest.mark.parametrize("values", [5, 12])
+def test_a_new_log_does_not_inherit_the_checkpoints_of_an_old_one(
+    tmp_path: Path, values: int
+) -> None:
+    """Deleted, made again and killed within the second that a checkpoint takes to follow."""
+    broker = Broker(tmp_path)
+    broker.start()
+    log_with_a_checkpointed_start(broker)
+    deleted_and_made_again(broker, values)
+    assert_untouched(restart(broker, tmp_path, clean=False), values)
+
+
+def test_nor_those_that_an_earlier_run_left(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    broker.start()
+    log_with_a_checkpointed_start(broker)
+    again = restart(broker, tmp_path, clean=False)
+    again.start()
+    deleted_and_made_again(again, 12)
+    assert_untouched(restart(again, tmp_path, clean=False), 12)
+
+
+def test_nor_those_whose_writing_was_under_way(tmp_path: Path) -> None:
+    executor = ManualExecutor()
+    broker = Broker(tmp_path, executor=executor)
+    broker.start()
+    log_with_a_checkpointed_start(broker)
+    deleted_and_made_again(broker, 12)
+    executor.run_all()
+    assert_untouched(restart(broker, tmp_path, clean=False), 12)
