@@ -100,9 +100,4 @@ def open_logs(
         expected_topic_id,
         clock,
     )
-    report = startup.run()
-    if report.recovered:
-        # What recovery read back may be in the page cache alone, and is shown from now on.
-        for log_dir in logs.dirs.online:
-            log_dir.sync()
-    return report.previous_broker_epoch
+    return startup.run().previous_broker_epoch

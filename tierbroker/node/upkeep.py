@@ -13,6 +13,8 @@ from tierbroker.hot.log_manager import LogManager
 from tierbroker.replication.partitions import Partitions
 
 TURN_S = 1.0
+PRODUCERS_EVERY = 600
+"""Turns between two looks at silent producers (producer.id.expiration.check.interval.ms)."""
 HIGH_WATERMARKS_EVERY = 5
 """Turns between two checkpoints of the high watermarks (Kafka: every 5 s)."""
 NEVER_MS = (1 << 63) - 1
@@ -49,8 +51,16 @@ class Upkeep:
             self._logs.checkpoint()
             if turn % HIGH_WATERMARKS_EVERY == 0:
                 self._logs.checkpoint_high_watermarks(self._high_watermark)
+            if turn % PRODUCERS_EVERY == 0:
+                await self.expire_producers()
             if self._clock.monotonic() >= self._next_retention:
                 await self.apply_retention()
+
+    async def expire_producers(self) -> None:
+        """Forget the producers that have been silent for producer.id.expiration.ms."""
+        for log in self._logs:
+            log.producer_state.expire(self._clock.now_ms())
+            await asyncio.sleep(0)
 
     async def apply_retention(self) -> int:
         """Delete the segments whose time has come; returns how many went."""
