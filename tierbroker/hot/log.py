@@ -14,10 +14,11 @@ from tierbroker.base.errors import ApiError, KafkaStorageError, OffsetOutOfRange
 from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.hot import log_append, log_cutting, log_search
 from tierbroker.hot.config import LogConfig
+from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.flush import FlushTarget
 from tierbroker.hot.flush_ledger import FlushLedger
 from tierbroker.hot.leader_epochs import LeaderEpochs
-from tierbroker.hot.log_append import NO_ROOM, AppendResult
+from tierbroker.hot.log_append import AppendResult
 from tierbroker.hot.log_read import EMPTY_READ, ReadResult, plan_read
 from tierbroker.hot.log_search import TimestampOffset
 from tierbroker.hot.producer_snapshots import ProducerSnapshots
@@ -143,10 +144,10 @@ class Log:
         return self._offline_error()
 
     def _refusal(self, error: OSError) -> KafkaStorageError:
-        """A full disk is an error of the moment, any other takes the log offline."""
-        if error.errno in NO_ROOM:
-            return KafkaStorageError(f"{self.topic_partition}: no space left in {self.dir}")
-        return self.go_offline(error)
+        """A full disk or no descriptor left is an error of the moment, others take it offline."""
+        if is_disk_failure(error):
+            return self.go_offline(error)
+        return KafkaStorageError(f"{self.topic_partition} in {self.dir}: {error}")
 
     def _offline_error(self) -> KafkaStorageError:
         return KafkaStorageError(f"the log of {self.topic_partition} is offline")
@@ -258,7 +259,7 @@ class Log:
             self.epochs.assign(epoch, offset)
         except OSError as error:
             # A full disk: the batches carry the epoch too, and a later change writes the file.
-            if error.errno not in NO_ROOM:
+            if is_disk_failure(error):
                 self.go_offline(error)
 
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:

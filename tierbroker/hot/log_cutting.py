@@ -6,7 +6,8 @@ log offline, because half a cut must not be appended to. Never touches what a re
 
 from typing import TYPE_CHECKING
 
-from tierbroker.base.errors import OffsetOutOfRangeError
+from tierbroker.base.errors import KafkaStorageError, OffsetOutOfRangeError
+from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.producer_replay import rebuild_producers
 from tierbroker.hot.segment import ReadableSegment, SealedSegment
 from tierbroker.hot.txn_index_file import cut_aborted
@@ -90,12 +91,14 @@ def delete_old_segments(log: "Log", now_ms: int, max_offset: int) -> list[Sealed
             break
         count += 1
     if count == len(segments):
-        log.roll()
-    dropped = _drop_front(log, count)
-    if dropped:
-        log.log_start_offset = max(log.log_start_offset, segments.first.base_offset)
-        log.epochs.cut_start(log.log_start_offset)
-    return dropped
+        try:
+            log.roll()
+        except KafkaStorageError:
+            if log.offline:
+                raise
+            # No room for a new segment: let the others make some.
+            count -= 1
+    return _drop_front(log, count)
 
 
 def _count_expired(log: "Log", now_ms: int, max_offset: int) -> int:
@@ -136,8 +139,14 @@ def _drop_front(log: "Log", count: int) -> list[SealedSegment]:
     due_ms = log.now_ms() + log.config.file_delete_delay_ms
     try:
         dropped = log.segments.drop_front(count, due_ms)
-        log.epochs.cut_start(log.log_start_offset)
     except OSError as error:
         raise log.go_offline(error) from error
     log.size_bytes -= sum(segment.size_bytes for segment in dropped)
+    log.log_start_offset = max(log.log_start_offset, log.segments.first.base_offset)
+    try:
+        log.epochs.cut_start(log.log_start_offset)
+    except OSError as error:
+        # A full disk: a start cuts the file's lineage too, and a later change writes it.
+        if is_disk_failure(error):
+            raise log.go_offline(error) from error
     return dropped

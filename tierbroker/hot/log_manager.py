@@ -237,8 +237,10 @@ class LogManager:
 
     def take_offline(self, log_dir: LogDir, error: OSError) -> None:
         """Give a directory up with all its logs. Nothing on it is tried again."""
-        if not log_dir.take_offline(error):
-            return
+        if log_dir.take_offline(error):
+            self._give_up(log_dir, error)
+
+    def _give_up(self, log_dir: LogDir, error: OSError) -> None:
         for log in list(self._by_dir[log_dir.path].values()):
             log.offline = True
         if self._on_dir_offline is not None:
@@ -265,7 +267,10 @@ class LogManager:
 
     def tick(self, now_ms: int) -> None:
         """Once a second: look at the free space and remove what is due."""
-        self.dirs.refresh_space()
+        for log_dir in self.dirs.online:
+            log_dir.refresh_space()
+            if log_dir.error is not None:
+                self._give_up(log_dir, log_dir.error)
         self._removal.run(now_ms)
 
     def checkpoint(self) -> None:
@@ -297,8 +302,10 @@ class LogManager:
             limit = log.flushed_offset if limit_of is None else limit_of(log)
             try:
                 dropped = log.delete_old_segments(now_ms, limit)
-            except KafkaStorageError as error:
+            except (KafkaStorageError, OSError) as error:
                 logger.warning("Retention of %s failed: %s", log.topic_partition, error)
+                if isinstance(error, OSError) and is_disk_failure(error):
+                    self.take_offline(self.log_dir_of(log), error)
                 continue
             files = log.take_deleted_files(now_ms)
             if files:
@@ -328,6 +335,8 @@ class LogManager:
             except KafkaStorageError as error:
                 logger.error("%s was not closed in order: %s", log.topic_partition, error)
                 orderly = False
+            # What an offline log left behind its end was never acknowledged: recovery cuts it.
+            orderly = orderly and not log.offline
         if orderly and not log_dir.offline:
             try:
                 log_dir.sync()

@@ -533,3 +533,37 @@ def test_nor_those_whose_writing_was_under_way(tmp_path: Path) -> None:
     deleted_and_made_again(broker, 12)
     executor.run_all()
     assert_untouched(restart(broker, tmp_path, clean=False), 12)
+
+
+def test_a_disk_that_cannot_be_asked_for_its_space_takes_its_logs_along(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    broker.start()
+    log = broker.create()
+
+    def free_bytes(path: str) -> int:
+        raise EIO
+
+    broker.fs.free_bytes = free_bytes  # type: ignore[method-assign]
+    broker.manager.tick(broker.clock.now_ms())
+    assert (log.offline, broker.offline) == (True, [str(tmp_path)])
+    broker.manager.shutdown(clean=False)
+
+
+def test_an_offline_log_is_recovered_at_the_next_start(tmp_path: Path) -> None:
+    """Bytes behind its end that nobody was promised would pass for damage after a clean stop."""
+    broker = Broker(tmp_path)
+    broker.start()
+    log = broker.create()
+    append(log, 3)
+    log.flush()
+    broker.manager.checkpoint()
+    log.go_offline(OSError(errno.ENOSPC, "a full disk, and the file could not be cut back"))
+    os.pwrite(log.segments.active.fd, b"half of a batch", log.segments.active.size_bytes)
+    broker.manager.shutdown()
+    again = Broker(tmp_path, known=broker.known)
+    report = again.start()
+    assert (report.opened, report.failed) == (1, 0)
+    found = again.manager.get(ZERO)
+    assert found is not None
+    assert found.log_end_offset == 3
+    again.manager.shutdown()
