@@ -6,6 +6,9 @@ exception. The numbers live in `wire.error_codes` alone: nothing below the wire 
 
 from typing import ClassVar
 
+MESSAGE_LENGTH_MAX = 1000
+"""Characters. Messages quote what clients sent, and travel with a two-byte length."""
+
 
 class ApiError(Exception):
     """A request, or one item of it, fails with a Kafka error; the text is for the client's log."""
@@ -13,6 +16,8 @@ class ApiError(Exception):
     retriable: ClassVar[bool] = False
 
     def __init__(self, message: str = "") -> None:
+        if len(message) > MESSAGE_LENGTH_MAX:
+            message = f"{message[: MESSAGE_LENGTH_MAX - 1]}…"
         super().__init__(message)
         self.message = message
 

@@ -120,11 +120,8 @@ class Dispatcher:
         def finish(done: Pending[Any]) -> None:
             if done.error is not None:
                 answer.fail(done.error)
-                return
-            response = done.result()
-            answer.resolve(
-                None if response is None else _encode(route, version, correlation_id, response)
-            )
+            else:
+                _settle(answer, route, version, correlation_id, done.result())
 
         pending.on_done(finish)
         return answer
@@ -147,10 +144,29 @@ class Dispatcher:
                 logger.exception("%s request failed", route.spec.key.name)
                 answer.fail(CloseConnection(f"the request failed inside the broker: {error}"))
             else:
-                answer.resolve(_encode(route, version, correlation_id, response))
+                _settle(answer, route, version, correlation_id, response)
 
         self._supervisor.start(run(), name=f"handle {route.spec.module}")
         return answer
+
+
+def _settle(
+    answer: Pending[Answer], route: Route, version: int, correlation_id: int, response: Any
+) -> None:
+    """Resolve a pending answer with the response; one that cannot be encoded closes the connection.
+
+    This runs in the turn of whoever finished the work, whom a fault here must not reach.
+    """
+    if response is None:
+        answer.resolve(None)
+        return
+    try:
+        encoded = _encode(route, version, correlation_id, response)
+    except Exception as error:
+        logger.exception("the answer to %s cannot be encoded", route.spec.key.name)
+        answer.fail(CloseConnection(f"the answer cannot be encoded: {error}"))
+        return
+    answer.resolve(encoded)
 
 
 def _encode(route: Route, version: int, correlation_id: int, response: Any) -> list[Part]:
