@@ -218,6 +218,13 @@ RECORD_KEYS: tuple[ConfigKey, ...] = (
         "message.max.bytes", _I, "1048588", _default_of("max.message.bytes"), validate=between(0)
     ),
     ConfigKey(
+        "producer.id.expiration.ms",
+        _I,
+        "86400000",
+        "Time after which a silent idempotent producer is forgotten, and may begin anew.",
+        validate=between(1),
+    ),
+    ConfigKey(
         "log.message.timestamp.type",
         _S,
         "CreateTime",

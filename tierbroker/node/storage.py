@@ -66,6 +66,7 @@ def open_storage(
         executor,
         clock,
         rng,
+        producer_expiration_ms=values.integer("producer.id.expiration.ms"),
         on_dir_offline=on_dir_offline,
     )
     strategy = make_strategy(

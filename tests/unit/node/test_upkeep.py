@@ -45,7 +45,7 @@ class FakeLog:
     log_start_offset: int = 0
     segments: FakeSegments = field(default_factory=FakeSegments)
     producer_state: FakeProducers = field(default_factory=FakeProducers)
-    topic_partition: TopicPartition = TopicPartition("t", 0)
+    topic_partition: TopicPartition = field(default_factory=lambda: TopicPartition("t", 0))
 
 
 class FakeLogs(list):
