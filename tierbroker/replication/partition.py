@@ -24,6 +24,7 @@ from tierbroker.base.scheduler import Scheduler
 from tierbroker.hot.config import FlushMode
 from tierbroker.hot.flush import GroupFlusher
 from tierbroker.hot.log import AppendResult, Log, ReadResult
+from tierbroker.hot.log_dir import LogDir
 from tierbroker.records.batch import BatchHeader
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Partition:
         "is_leader",
         "leader_epoch",
         "log",
+        "log_dir",
         "replica_count",
         "topic_id",
         "topic_partition",
@@ -90,6 +92,7 @@ class Partition:
         self.topic_partition = topic_partition
         self.topic_id = topic_id
         self.log = log
+        self.log_dir: LogDir | None = None
         self.leader_epoch = -1
         self.is_leader = False
         self.in_sync_replicas = 1
@@ -111,6 +114,11 @@ class Partition:
     def log_start_offset(self) -> int:
         """The first offset that may be read."""
         return self.online_log().log_start_offset
+
+    def check_room(self) -> None:
+        """Raise KafkaStorageError (retriable) while only the reserve of the disk is left (D-6)."""
+        if self.log_dir is not None:
+            self.log_dir.check_room()
 
     def check_in_sync(self) -> None:
         """Raise NotEnoughReplicasError when acks=all could not keep its promise.

@@ -113,7 +113,8 @@ class Partitions:
     def _note_directory(self, partition: Partition, registered: PartitionImage) -> None:
         if partition.log is None:
             return
-        held = self._logs.log_dir_of(partition.log).directory_id
+        partition.log_dir = self._logs.log_dir_of(partition.log)
+        held = partition.log_dir.directory_id
         if registered.directories[registered.replicas.index(self._broker_id)] != held:
             index = partition.topic_partition.partition
             self._unreported.append((partition.topic_id, index, held))

@@ -86,6 +86,7 @@ class ProduceCall:
             partition = self._context.broker.partitions.get(topic, item.index)
             partition.check_leader()
             log = partition.online_log()
+            partition.check_room()
             config = log.config
             if self._acks == ACKS_ALL:
                 partition.check_in_sync()
