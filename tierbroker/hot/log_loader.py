@@ -30,7 +30,7 @@ from tierbroker.hot.leader_epochs import LeaderEpochs, read_lineage
 from tierbroker.hot.leftovers import clear_leftovers
 from tierbroker.hot.log import Log
 from tierbroker.hot.partition_metadata import read_topic_id, write_topic_id
-from tierbroker.hot.producer_replay import rebuild_producers
+from tierbroker.hot.producer_replay import rebuild_producers, recall_batches
 from tierbroker.hot.producer_snapshots import ProducerSnapshots
 from tierbroker.hot.producer_state import DEFAULT_EXPIRATION_MS, ProducerState
 from tierbroker.hot.segment import SealedSegment
@@ -133,7 +133,8 @@ class _Loader:
         self.snapshots: ProducerSnapshots
 
     def prepare_directory(self) -> bool:
-        """Make the directory or clear leftovers from it; whether it is new."""
+        """Make the directory or clear leftovers from it; whether it is new, or empty as a first
+        attempt without room left it: its name may not be durable either."""
         created = not self._fs.exists(self._directory)
         if created:
             self._fs.mkdir(self._directory)
@@ -141,7 +142,7 @@ class _Loader:
         self.snapshots = ProducerSnapshots(self._fs, self._directory, names)
         parsed = [parse_offset_file(name) for name in names]
         self._bases = sorted(f.offset for f in parsed if f and f.suffix == LOG_SUFFIX)
-        return created
+        return created or not self._bases
 
     def load(self, clean: bool, recovery_point: int, log_start_offset: int) -> None:
         """Open all segments, find the log's end, settle start and epochs."""
@@ -362,6 +363,7 @@ class _Loader:
         self.snapshots.remove_above(self.end_offset)
         rebuild_producers(producers, self.segments, self.snapshots, self.end_offset)
         if self._rescanned_from is not None:
+            recall_batches(producers, self.segments, self.end_offset)
             self._rebuild_txn_indexes(self._rescanned_from)
 
     def _rebuild_txn_indexes(self, first_offset: int) -> None:

@@ -10,6 +10,9 @@ from tierbroker.records.batch import CONTROL_BIT, BatchHeader
 from tierbroker.records.control import read_marker
 from tierbroker.records.txn_index import AbortedTxn
 
+_RECALLED_BYTES = 8 * 1024 * 1024
+"""Five batches of the usual limit of 1 MiB, and what others wrote in between."""
+
 
 def rebuild_producers(
     state: ProducerState,
@@ -39,6 +42,24 @@ def rebuild_producers(
             aborted += _replay(segments.cache.fs, segment, state, start, end_offset)
     state.end_offset = end_offset
     return aborted
+
+
+def recall_batches(state: ProducerState, segments: SegmentList, end_offset: int) -> None:
+    """Remember the last batches of each producer, of which a snapshot keeps only one.
+
+    For a start after a crash: a producer then sends again all that it had in flight, up to five
+    batches, and some of those may lie before the last snapshots. Raises as `rebuild_producers`.
+    """
+    first = len(segments) - 1
+    size = segments[first].size_bytes
+    while first > 0 and size < _RECALLED_BYTES:
+        first -= 1
+        size += segments[first].size_bytes
+    recent = ProducerState()
+    for slot in range(first, len(segments)):
+        segment = segments[slot]
+        _replay(segments.cache.fs, segment, recent, segment.base_offset, end_offset)
+    state.recall(recent)
 
 
 def _replay(

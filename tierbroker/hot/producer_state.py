@@ -188,6 +188,18 @@ class ProducerState:
         for entry in entries:
             self._producers[entry.producer_id] = _from_entry(entry)
 
+    def recall(self, recent: "ProducerState") -> None:
+        """Take over the older batches that `recent`, built from the end of the log, remembers."""
+        for producer_id, producer in list(self._producers.items()):
+            known = recent.get(producer_id)
+            if (
+                known is not None
+                and known.epoch == producer.epoch
+                and len(known.batches) > len(producer.batches) > 0
+                and known.batches[-1].last_offset == producer.batches[-1].last_offset
+            ):
+                self._producers[producer_id] = producer._replace(batches=known.batches)
+
     def entries(self) -> list[ProducerEntry]:
         """What goes into a snapshot."""
         return [_to_entry(pid, producer) for pid, producer in self._producers.items()]
