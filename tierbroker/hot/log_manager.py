@@ -29,6 +29,9 @@ from tierbroker.hot.removal import DelayedRemoval
 
 logger = logging.getLogger(__name__)
 
+_RESERVED_DIRECTORY_IDS = 100
+"""Ids below stand for unassigned, lost and migrating (Kafka: DirectoryId)."""
+
 
 class LogManager:
     """The logs on this broker's directories, by partition."""
@@ -77,11 +80,18 @@ class LogManager:
     # -- making and deleting -------------------------------------------------------------------
 
     def get_or_create(
-        self, topic_partition: TopicPartition, topic_id: Uuid, config: LogConfig
+        self,
+        topic_partition: TopicPartition,
+        topic_id: Uuid,
+        config: LogConfig,
+        held_in: Uuid | None = None,
     ) -> Log | None:
         """The partition's log, made if there is none; None while its disk is of no use.
 
-        A log of another topic id under the same name is set aside as stray first.
+        `held_in` is the directory that holds a replica which is not new, or one of Kafka's
+        reserved ids where nobody knows. Where that is not at hand no empty log is made instead: it
+        would give out the same offsets again. None is worth another try later unless the partition
+        is among `failed`. A log of another topic id under the same name is set aside first.
         """
         if topic_partition in self.failed:
             return None
@@ -93,11 +103,28 @@ class LogManager:
             log.config = config
             return log
         try:
+            if held_in is not None and self._may_lie_elsewhere(held_in):
+                raise KafkaStorageError("its records are in a log directory that is not here")
             return self.create_log(topic_partition, topic_id, config)
         except KafkaStorageError as error:
             logger.error("Cannot make the log of %s: %s", topic_partition, error)
-            self.failed[topic_partition] = error
+            if not isinstance(error.__cause__, OSError):
+                self.failed[topic_partition] = error
             return None
+
+    def _may_lie_elsewhere(self, directory_id: Uuid) -> bool:
+        """Whether a replica held in that directory may exist where nobody can look now."""
+        log_dir = self.dirs.by_id(directory_id)
+        if log_dir is not None:
+            return log_dir.offline
+        if int.from_bytes(directory_id, "big") < _RESERVED_DIRECTORY_IDS:
+            return len(self.dirs.online) < len(self.dirs)
+        return True
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a log could be made in any directory."""
+        return any(not log_dir.below_reserve for log_dir in self.dirs.online)
 
     def create_log(self, topic_partition: TopicPartition, topic_id: Uuid, config: LogConfig) -> Log:
         """Make the log in the directory with the fewest partitions.

@@ -45,6 +45,7 @@ class Upkeep:
             await asyncio.sleep(TURN_S)
             turn += 1
             self._logs.tick(self._clock.now_ms())
+            self._partitions.make_missing_logs()
             for log in self._logs:
                 if _flush_is_due(log):
                     self._flusher.request(log)

@@ -139,6 +139,14 @@ class Partition:
             raise KafkaStorageError(f"the log of {self.topic_partition} is offline")
         return log
 
+    def take_log(self, log: Log) -> None:
+        """The log could not be made before; here it is, empty."""
+        assert self.log is None
+        self.log = log
+        self.high_watermark = log.log_end_offset
+        if self.is_leader:
+            log.assign_epoch_start(self.leader_epoch, log.log_end_offset)
+
     def become_leader(self, leader_epoch: int) -> None:
         """Lead from now on; an epoch that is not newer than the present one changes nothing."""
         if self.is_leader and leader_epoch <= self.leader_epoch:

@@ -47,6 +47,7 @@ class Partitions:
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._image = MetadataImage()
         self._unreported: list[Placement] = []
+        self._without_log: set[Partition] = set()
 
     def __len__(self) -> int:
         return len(self._partitions)
@@ -80,7 +81,7 @@ class Partitions:
         self._image = image
         for topic in image.topics:
             for index in range(len(topic.partitions)):
-                self._take_up(topic, index)
+                self._take_up(topic, index, is_new=False)
 
     def apply(self, changes: Changes, image: MetadataImage) -> None:
         """Follow one committed change of the metadata."""
@@ -97,16 +98,34 @@ class Partitions:
             if kind == ResourceType.TOPIC:
                 self._reconfigure(name)
 
-    def _take_up(self, topic: TopicImage, index: int) -> None:
+    def make_missing_logs(self) -> None:
+        """Try again for the new partitions whose logs could not be made; once a second."""
+        if not self._without_log or not self._logs.has_room:
+            return
+        for partition in list(self._without_log):
+            topic = self._image.topic_by_id(partition.topic_id)
+            assert topic is not None, "a partition without a topic is dropped"
+            place = partition.topic_partition
+            log = self._open(place, partition.topic_id)
+            if log is None:
+                continue
+            self._without_log.remove(partition)
+            partition.take_log(log)
+            self._note_directory(partition, topic.partitions[place.partition])
+
+    def _take_up(self, topic: TopicImage, index: int, *, is_new: bool = True) -> None:
         registered = topic.partitions[index]
         if self._broker_id not in registered.replicas:
             return
         place = TopicPartition(topic.name, index)
         partition = self._partitions.get(place)
         if partition is None:
-            log = self._open(place, topic.topic_id)
+            held_in = registered.directories[registered.replicas.index(self._broker_id)]
+            log = self._open(place, topic.topic_id, None if is_new else held_in)
             partition = Partition(place, topic.topic_id, log, self._appender, self._flusher)
             self._partitions[place] = partition
+            if log is None and place not in self._logs.failed:
+                self._without_log.add(partition)
             self._note_directory(partition, registered)
         self._follow(partition, registered)
 
@@ -119,9 +138,12 @@ class Partitions:
             index = partition.topic_partition.partition
             self._unreported.append((partition.topic_id, index, held))
 
-    def _open(self, place: TopicPartition, topic_id: Uuid) -> Log | None:
+    def _open(
+        self, place: TopicPartition, topic_id: Uuid, held_in: Uuid | None = None
+    ) -> Log | None:
         texts = self._image.configs.topic(place.topic)
-        return self._logs.get_or_create(place, topic_id, self._topic_configs.log_config(texts))
+        config = self._topic_configs.log_config(texts)
+        return self._logs.get_or_create(place, topic_id, config, held_in)
 
     def _follow(self, partition: Partition, registered: PartitionImage) -> None:
         partition.in_sync_replicas = len(registered.isr)
@@ -136,6 +158,7 @@ class Partitions:
         if partition is None or partition.topic_id != topic.topic_id:
             return
         del self._partitions[topic.name, index]
+        self._without_log.discard(partition)
         partition.retire()
         self._logs.delete_log(partition.topic_partition)
 

@@ -567,3 +567,53 @@ def test_an_offline_log_is_recovered_at_the_next_start(tmp_path: Path) -> None:
     assert found is not None
     assert found.log_end_offset == 3
     again.manager.shutdown()
+
+
+def test_no_empty_log_takes_the_place_of_one_on_a_lost_disk(tmp_path: Path) -> None:
+    """It would begin at offset 0 again, and the records would seem to be gone."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    broker = Broker(one, two)
+    broker.start()
+    slots = [TopicPartition("topic", number) for number in range(4)]
+    for slot in slots:
+        append(broker.create(slot), 3)
+    again = restart(broker, one, two)
+    again.fs.faults["listdir"] = (str(two), EIO)
+    report = again.start()
+    assert (report.opened, again.offline) == (2, [str(two)])
+    lost_id = again.dirs[str(two)].directory_id
+    unassigned = Uuid(bytes(15) + b"\x01")
+    for slot, held_in in ((slots[1], lost_id), (slots[3], unassigned)):
+        assert again.manager.get(slot) is None
+        assert again.manager.get_or_create(slot, TOPIC_ID, CONFIG, held_in) is None
+        assert slot in again.manager.failed
+    # A new one and one that is known to belong to a working disk may be made.
+    new, lost = TopicPartition("new", 0), TopicPartition("new", 1)
+    assert again.manager.get_or_create(new, TOPIC_ID, CONFIG) is not None
+    held_in = again.dirs[str(one)].directory_id
+    assert again.manager.get_or_create(lost, TOPIC_ID, CONFIG, held_in) is not None
+    again.manager.shutdown()
+
+
+def test_a_log_that_found_no_room_is_made_later_and_its_name_is_flushed(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    broker.start()
+    opens = broker.fs.open
+
+    def no_room(path: str, flags: int, mode: int = 0o644) -> int:
+        if path.endswith(".log"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opens(path, flags, mode)
+
+    broker.fs.open = no_room  # type: ignore[method-assign]
+    assert broker.manager.get_or_create(ZERO, TOPIC_ID, CONFIG) is None
+    assert ZERO not in broker.manager.failed
+    broker.fs.open = opens  # type: ignore[method-assign]
+    log = broker.manager.get_or_create(ZERO, TOPIC_ID, CONFIG)
+    assert log is not None
+    append(log)
+    target = log.dirty_files()
+    assert str(tmp_path) in target.new_dirs
+    for lease in target.leases:
+        lease.release()
+    broker.manager.shutdown()
