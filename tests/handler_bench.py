@@ -1,0 +1,175 @@
+"""A broker without sockets, disk waits or a quorum: what handlers are tested with.
+
+The metadata image, the deciders and the logs are the real ones; a decision is applied at once, a
+flush is over with the turn, and the turn of the loop ends when the test says so.
+"""
+
+import pathlib
+import random
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+from tests.faulty_fs import FaultyFileSystem
+from tests.log_setup import NOW_MS
+from tests.metadata_cluster import applied, cluster, environment
+from tierbroker.base.clock import ManualClock
+from tierbroker.base.errors import ApiError, UnknownTopicOrPartitionError
+from tierbroker.base.ids import TopicPartition, Uuid
+from tierbroker.base.pending import Pending
+from tierbroker.base.scheduler import ManualScheduler
+from tierbroker.broker.api import RequestContext
+from tierbroker.broker.fetch_sessions import FetchSessionCache
+from tierbroker.broker.producer_ids import ProducerIds
+from tierbroker.broker.services import BrokerServices
+from tierbroker.broker.session import Session
+from tierbroker.controller.state.result import Result
+from tierbroker.controller.state.topics import NewTopic, create_topics
+from tierbroker.hot.config_origin import TopicConfigs
+from tierbroker.hot.file_cache import FileCache
+from tierbroker.hot.log import Log
+from tierbroker.hot.log_loader import open_log
+from tierbroker.node.settings import SCHEMA, Settings
+from tierbroker.replication.deadlines import Deadlines
+from tierbroker.replication.partition import Appender, Partition
+
+BROKER_ID = 1
+
+
+class FakeController:
+    """Applies decisions at once; with `failure` set, nothing can be decided."""
+
+    def __init__(self, brokers: int) -> None:
+        self.image = cluster(*range(1, brokers + 1))
+        self.failure: ApiError | None = None
+
+    def submit(self, decide: Callable[[Any], Result[Any]]) -> Pending[Any]:
+        answer: Pending[Any] = Pending()
+        if self.failure is not None:
+            answer.fail(self.failure)
+            return answer
+        result = decide(self.image)
+        if result.records:
+            self.image = applied(self.image, result)
+        answer.resolve(result.response)
+        return answer
+
+
+class FakePartitions:
+    """The partitions that the test took up."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, int], Partition] = {}
+        self.names: dict[Uuid, str] = {}
+
+    def get(self, topic: str, index: int) -> Partition:
+        if (topic, index) not in self.held:
+            raise UnknownTopicOrPartitionError(f"{topic}-{index} is not on this broker")
+        return self.held[topic, index]
+
+    def topic_name(self, topic_id: Uuid) -> str | None:
+        return self.names.get(topic_id)
+
+
+class ImmediateFlusher:
+    """Every flush is over with the turn; with `error` set, every one fails."""
+
+    def __init__(self, scheduler: ManualScheduler) -> None:
+        self.error: OSError | None = None
+        self._scheduler = scheduler
+
+    def request(self, log: Log, callback: Callable[[OSError | None], None]) -> None:
+        self._scheduler.call_soon(lambda: self._finish(log, callback))
+
+    def _finish(self, log: Log, callback: Callable[[OSError | None], None]) -> None:
+        if self.error is None:
+            log.dirty_files()
+            log.mark_flushed(log.log_end_offset)
+        callback(self.error)
+
+
+class HandlerBench:
+    """The services of one broker, and topics on it."""
+
+    def __init__(self, folder: pathlib.Path, brokers: int = 1, **settings: str) -> None:
+        texts = {name.replace("_", "."): value for name, value in settings.items()}
+        loaded = Settings.load(texts)
+        self.controller = FakeController(brokers)
+        self.partitions = FakePartitions()
+        self.scheduler = ManualScheduler()
+        self.clock = ManualClock(NOW_MS)
+        self.flusher = ImmediateFlusher(self.scheduler)
+        self.fs = FaultyFileSystem()
+        self.granted: list[Pending[range]] = []
+        self._folder = folder
+        self._cache = FileCache(self.fs)
+        self._appender = Appender(self.scheduler)
+        rng = random.Random(1)
+        self.services = BrokerServices(
+            broker_id=BROKER_ID,
+            cluster_id="cluster",
+            controller=cast("Any", self.controller),
+            partitions=cast("Any", self.partitions),
+            deadlines=Deadlines(self.scheduler, self.clock),
+            fetch_sessions=FetchSessionCache(self.clock, rng, slots=10),
+            producer_ids=ProducerIds(self._grant),
+            schema=SCHEMA,
+            layers=loaded.layers,
+            values=loaded.values,
+            topic_configs=TopicConfigs(loaded.layers),
+            clock=self.clock,
+            fetch_max_bytes=1 << 20,
+            environment=environment(schema=SCHEMA),
+        )
+
+    def context(self, version: int, listener: str = "PLAINTEXT") -> RequestContext:
+        """A request of that version from a client of the listener."""
+        peer = SimpleNamespace(
+            id=1, client_host="client", client_port=7, listener_name=listener, session=None
+        )
+        return RequestContext(self.services, cast("Any", peer), Session(), version, "test")
+
+    def add_topic(self, name: str, partitions: int = 1, **configs: str) -> Uuid:
+        """A topic with logs, led by this broker; `configs` have _ for each dot."""
+        texts = {key.replace("_", "."): value for key, value in configs.items()}
+        asked = NewTopic(name, partitions, 1, configs=tuple(texts.items()))
+        pending = self.controller.submit(
+            lambda image: create_topics(image, [asked], self.services.environment)
+        )
+        (outcome,) = pending.result()
+        assert outcome.created is not None, outcome.error
+        topic_id: Uuid = outcome.created.topic_id
+        self.partitions.names[topic_id] = name
+        for index in range(partitions):
+            place = TopicPartition(name, index)
+            partition = Partition(
+                place,
+                topic_id,
+                self._log(place, topic_id, texts),
+                self._appender,
+                cast("Any", self.flusher),
+            )
+            partition.become_leader(0)
+            self.partitions.held[place] = partition
+        return topic_id
+
+    def _log(self, place: TopicPartition, topic_id: Uuid, texts: dict[str, str]) -> Log:
+        directory = str(self._folder / str(place))
+        self.fs.mkdir(directory)
+        return open_log(
+            self._cache,
+            directory,
+            place,
+            self.services.topic_configs.log_config(texts),
+            clock=self.clock,
+            rng=random.Random(0),
+            topic_id=topic_id,
+            clean=True,
+            recovery_point=0,
+            log_start_offset=0,
+            on_offline=lambda log, error: None,
+        )
+
+    def _grant(self) -> Pending[range]:
+        self.granted.append(Pending())
+        return self.granted[-1]
