@@ -193,7 +193,10 @@ class MetadataDriver:
         return pending
 
     def stop(self) -> Pending[None]:
-        """Refuse new decisions, finish those under way, resign and close the storage."""
+        """Refuse new decisions, finish those under way, resign and close the storage.
+
+        Fails with KafkaStorageError when the storage cannot be closed in order.
+        """
         if self._stopped is None:
             self._stopped = Pending()
             self.snapshots.abandon()
@@ -466,8 +469,12 @@ class MetadataDriver:
             for envelope in self._core.ready().messages:
                 self._transport.send(envelope)
         self._speculative = None
-        self._storage.close()
-        stopped.resolve(None)
+        try:
+            self._storage.close()
+        except KafkaStorageError as error:
+            stopped.fail(error)
+        else:
+            stopped.resolve(None)
 
     def _now_ms(self) -> int:
         return int(self._clock.monotonic() * 1000)

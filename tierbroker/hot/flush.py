@@ -110,6 +110,11 @@ class GroupFlusher:
             waiting, lane.waiting = lane.waiting, {}
             _call_all(waiting, error)
 
+    def has_failed(self, log: FlushableLog) -> bool:
+        """Whether the log's directory was given up."""
+        lane = self._lanes.get(log.dir.rpartition(os.sep)[0])
+        return lane is not None and lane.error is not None
+
     @property
     def idle(self) -> bool:
         """Whether nothing is in flight and nothing waits."""

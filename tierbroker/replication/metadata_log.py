@@ -337,8 +337,12 @@ class MetadataLog:
             self._fs.unlink(path)
 
     def close(self) -> None:
-        """Write indexes and close the files. Raises KafkaStorageError."""
-        self._log.close(clean=not self._log.offline)
+        """Write indexes and close the files. Raises KafkaStorageError.
+
+        A flush that failed is not repeated: on a failed disk the files are merely closed.
+        """
+        failed = self._log.offline or self._flusher.has_failed(self._log)
+        self._log.close(clean=not failed)
 
     def _path(self, snapshot: OffsetAndEpoch) -> str:
         return f"{self._directory}/{snapshot_name(snapshot)}"

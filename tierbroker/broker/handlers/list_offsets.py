@@ -74,6 +74,7 @@ def _search(
     broker: BrokerServices = context.broker
     partition = broker.partitions.get(topic, asked.partition_index)
     partition.check_leader(asked.current_leader_epoch)
+    log = partition.online_log()  # an offline one knows no end: offset 0 would be taken for it
     if context.api_version < _SINCE.get(asked.timestamp, 0):
         answer.error_code = ErrorCode.UNSUPPORTED_VERSION
         return
@@ -87,7 +88,7 @@ def _search(
         answer.leader_epoch = partition.leader_epoch
     elif asked.timestamp in (EARLIEST, EARLIEST_LOCAL):
         answer.offset = partition.log_start_offset
-        answer.leader_epoch = partition.online_log().epochs.epoch_at(answer.offset)
+        answer.leader_epoch = log.epochs.epoch_at(answer.offset)
     elif asked.timestamp in (LATEST_TIERED, EARLIEST_PENDING_UPLOAD):
         answer.offset = -1
     else:
