@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.executor import Executor
-from tierbroker.base.ids import TopicPartition, Uuid, uuid_text
+from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid, uuid_text
 from tierbroker.hot import log_loader
 from tierbroker.hot.checkpoint_writer import CheckpointWriter
 from tierbroker.hot.clean_shutdown import NO_BROKER_EPOCH
@@ -24,6 +24,7 @@ from tierbroker.hot.log import Log
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.hot.log_dirs import LogDirs
 from tierbroker.hot.partition_dirs import DirState, marked_dir_name
+from tierbroker.hot.partition_metadata import read_topic_id
 from tierbroker.hot.producer_state import DEFAULT_EXPIRATION_MS
 from tierbroker.hot.removal import DelayedRemoval
 
@@ -135,7 +136,7 @@ class LogManager:
         assert topic_partition not in self._logs, f"{topic_partition} exists"
         log_dir = self.dirs.place({path: len(logs) for path, logs in self._by_dir.items()})
         try:
-            self._writers[log_dir.path].forget(topic_partition, self._by_dir[log_dir.path].values())
+            self._free_name(log_dir, topic_partition, topic_id)
             log = self.open_log(
                 f"{log_dir.path}/{topic_partition}", topic_partition, topic_id, config
             )
@@ -145,6 +146,16 @@ class LogManager:
             raise self._creation_failed(log_dir, topic_partition, error) from error
         self.add(log_dir, log)
         return log
+
+    def _free_name(self, log_dir: LogDir, slot: TopicPartition, topic_id: Uuid) -> None:
+        """Nothing that is left of a deleted topic may pass for the new log. Raises OSError."""
+        self._writers[log_dir.path].forget(slot, self._by_dir[log_dir.path].values())
+        path = f"{log_dir.path}/{slot}"
+        if log_dir.fs.exists(path):
+            # That of a damaged log, say, which deleting the topic did not touch.
+            found = read_topic_id(log_dir.fs, path)
+            if found not in (None, topic_id):
+                self.set_stray(log_dir, slot, found or ZERO_UUID)
 
     def add(self, log_dir: LogDir, log: Log) -> None:
         """Take over an open log; `log_startup` does that for those found on the disk."""

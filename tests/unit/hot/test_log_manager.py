@@ -617,3 +617,23 @@ def test_a_log_that_found_no_room_is_made_later_and_its_name_is_flushed(tmp_path
     for lease in target.leases:
         lease.release()
     broker.manager.shutdown()
+
+
+def test_a_new_log_does_not_open_what_is_left_of_a_damaged_one(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    broker.start()
+    broker.known[ZERO] = TOPIC_ID
+    log = broker.manager.create_log(ZERO, TOPIC_ID, CONFIG)
+    append(log, 3)
+    log.flush()
+    broker.manager.checkpoint()
+    damaged = Path(log.segments.active.handle.path)
+    again = restart(broker, tmp_path, clean=False)
+    damaged.write_bytes(b"")
+    assert again.start().failed == 1
+    again.manager.delete_log(ZERO)
+    new = again.manager.get_or_create(ZERO, OTHER_ID, CONFIG)
+    assert new is not None
+    assert (new.topic_id, new.log_end_offset) == (OTHER_ID, 0)
+    assert [name.rpartition("-")[2] for name in names(tmp_path)] == ["0", "stray"]
+    again.manager.shutdown()
