@@ -75,5 +75,8 @@ class Deadlines:
         for tick in sorted(tick for tick in self._buckets if tick <= now_tick):
             for waiter in self._buckets.pop(tick):
                 waiter.expire()
-        if self._buckets and self._timer is None:
-            self._arm(min(self._buckets))
+        if self._buckets:
+            # Whoever expired may have armed it for a new deadline, later than those that wait.
+            first = min(self._buckets)
+            if self._timer is None or first < self._timer_tick:
+                self._arm(first)

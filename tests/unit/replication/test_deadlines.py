@@ -82,3 +82,18 @@ def test_a_waiter_added_while_firing_gets_its_own_turn() -> None:
     time.deadlines.add(waiter, 0.05)
     time.pass_ms(200)
     assert waiter.expired == 2
+
+
+def test_a_deadline_set_by_an_expiring_waiter_does_not_hold_up_the_next_one() -> None:
+    time = Time()
+    late, next_one = Waiter(), Waiter()
+
+    class Again(Waiter):
+        def expire(self) -> None:
+            super().expire()
+            time.deadlines.add(late, 10.0)
+
+    time.deadlines.add(Again(), 0.02)
+    time.deadlines.add(next_one, 0.1)
+    time.pass_ms(150)
+    assert (next_one.expired, late.expired) == (1, 0)
