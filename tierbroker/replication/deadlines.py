@@ -75,8 +75,11 @@ class Deadlines:
         for tick in sorted(tick for tick in self._buckets if tick <= now_tick):
             for waiter in self._buckets.pop(tick):
                 waiter.expire()
+        self._arm_for_next()
+
+    def _arm_for_next(self) -> None:
+        """Whoever expired may have armed the timer for a new deadline, later than those before."""
         if self._buckets:
-            # Whoever expired may have armed it for a new deadline, later than those that wait.
             first = min(self._buckets)
             if self._timer is None or first < self._timer_tick:
                 self._arm(first)
