@@ -4,7 +4,6 @@ One precedence: flag, then environment (`TIERBROKER_LOG_SEGMENT_BYTES` for `log.
 then the TOML file, then the default. An unknown key is an error that names the nearest one.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +63,8 @@ def _read_environment(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read_toml(path: str) -> dict[str, str]:
+    import tomllib
+
     try:
         with open(path, "rb") as file:
             tree = tomllib.load(file)

@@ -6,10 +6,13 @@ Must never accept a connection itself.
 import errno
 import os
 import socket
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import ListenError
 from tierbroker.server.limits import ListenerConfig, ServerLimits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LISTEN_STATE = "0A"  # TCP_LISTEN in /proc/net/tcp
 
@@ -109,6 +112,8 @@ def _explain(config: ListenerConfig, shown: str, error: OSError) -> str:
 
 def who_listens(port: int) -> str | None:
     """ "process 123 (java)" for the process that listens on the port, where that may be seen."""
+    from pathlib import Path  # no start but a failed one pays for it
+
     inodes = _listening_inodes(port)
     if not inodes:
         return None
@@ -126,7 +131,8 @@ def _listening_inodes(port: int) -> set[str]:
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
-            lines = Path(table).read_text().splitlines()[1:]
+            with open(table) as file:
+                lines = file.read().splitlines()[1:]
         except OSError:  # no IPv6, or no /proc at all
             continue
         for line in lines:
@@ -137,7 +143,7 @@ def _listening_inodes(port: int) -> set[str]:
     return inodes
 
 
-def _has_socket(process: Path, inodes: set[str]) -> bool:
+def _has_socket(process: "Path", inodes: set[str]) -> bool:
     try:
         for number in os.listdir(process / "fd"):
             try:

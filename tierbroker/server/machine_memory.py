@@ -1,20 +1,20 @@
 """How much memory this process may use, as the machine or its control group says."""
 
 import os
-from pathlib import Path
 
 _CGROUP_FILES = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
 
 
 def memory_limit_bytes() -> int:
     """The smaller of physical memory and the limit of the control group."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for file in _CGROUP_FILES:
+    for path in _CGROUP_FILES:
         try:
-            text = file.read_text().strip()
+            with open(path) as file:
+                text = file.read().strip()
         except OSError:  # not this version of control groups
             continue
         if text.isdigit():
