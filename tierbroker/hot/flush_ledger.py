@@ -44,6 +44,11 @@ class FlushLedger:
         self._version += 1
         self._directories[path] = self._version
 
+    @property
+    def unflushed_files(self) -> tuple[FileHandle, ...]:
+        """Those that no finished flush has covered."""
+        return tuple(self._files)
+
     def has_work(self, log_end_offset: int) -> bool:
         """Whether anything is not durable."""
         return log_end_offset > self.flushed_offset or bool(self._files) or bool(self._directories)

@@ -15,6 +15,7 @@ from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.hot import log_append, log_cutting, log_search
 from tierbroker.hot.config import LogConfig
 from tierbroker.hot.disk_errors import is_disk_failure
+from tierbroker.hot.file_names import INDEX_SUFFIXES, parse_offset_file
 from tierbroker.hot.flush import FlushTarget
 from tierbroker.hot.flush_ledger import FlushLedger
 from tierbroker.hot.leader_epochs import LeaderEpochs
@@ -300,7 +301,14 @@ class Log:
     def mark_flushed(self, offset: int) -> None:
         """The flush that `dirty_files` with this end offset began has succeeded."""
         self._ledger.finish(offset)
-        self.recovery_point = self._ledger.flushed_offset
+        point = self._ledger.flushed_offset
+        for handle in self._ledger.unflushed_files:
+            # Sealed while the flush was under way: its indexes may be lost, so a start after a
+            # crash must not trust them, though all its records are durable.
+            file = parse_offset_file(handle.path.rpartition("/")[2])
+            if file is not None and file.suffix in INDEX_SUFFIXES:
+                point = min(point, file.offset)
+        self.recovery_point = max(self.recovery_point, point)
 
     def flush(self) -> None:
         """Make everything durable, waiting for the disk; a failure takes the log offline.

@@ -66,3 +66,37 @@ def test_no_descriptor_for_a_new_segment_refuses_one_append(setup: LogSetup) -> 
     assert not log.offline
     assert log.log_end_offset == 3 + 4
     assert len(read_records(log)) == 7
+
+
+def test_a_power_cut_after_a_roll_during_a_flush_leaves_whole_indexes(setup: LogSetup) -> None:
+    """All records of the sealed segment are durable then, but its index files are not."""
+    log = setup.open()
+    while log.segments.active.size_bytes < 3500:
+        log.append([make_batch([b"x" * 200], times=NOW_MS + log.log_end_offset)], 0)
+        if log.log_end_offset == 8:
+            log.write_indexes()
+            setup.fs.syncfs(log.segments.active.fd)
+    target = log.dirty_files()
+    end_offset = log.log_end_offset
+    log.append([make_batch([b"x" * 1000], times=NOW_MS + end_offset)], 0)
+    assert len(log.segments.sealed) == 1
+    for directory in target.new_dirs:
+        setup.fs.fsync_dir(directory)
+    for fd in target.fds:
+        setup.fs.fdatasync(fd)
+    for lease in target.leases:
+        lease.release()
+    log.mark_flushed(target.end_offset)
+    assert log.flushed_offset == end_offset
+    log.write_indexes()
+    # The names reach the disk before the content does.
+    setup.fs.fsync_dir(setup.directory)
+    recovery_point = log.recovery_point
+    setup.crash()
+    log = setup.open(recovery_point=recovery_point)
+    assert log.log_end_offset == end_offset
+    newest = log.segments.first.max_timestamp()
+    assert newest == (NOW_MS + end_offset - 1, end_offset - 1)
+    log.append([make_batch([b"x" * 200])], 1)
+    log.flush()
+    assert log.recovery_point == log.log_end_offset
