@@ -15,8 +15,8 @@ async def test_the_first_failure_is_told_once(caplog: pytest.LogCaptureFixture) 
     told: list[BaseException] = []
     supervisor = TaskSupervisor(told.append)
     first, second = ValueError("first"), ValueError("second")
-    for error in (first, second):
-        supervisor.start(fail(error), name="doomed")
+    tasks = [supervisor.start(fail(error), name="doomed") for error in (first, second)]
+    await asyncio.wait(tasks)
     await supervisor.stop()
     assert told == [first]
     assert supervisor.failure is first

@@ -1,0 +1,65 @@
+"""The handler of DescribeConfigs: every key with its source, and no secrets."""
+
+import pathlib
+from typing import Any
+
+from tests.handler_bench import HandlerBench
+from tierbroker.base.config import Scope
+from tierbroker.broker.handlers import describe_configs
+from tierbroker.node.settings import SCHEMA
+from tierbroker.wire.messages.describe_configs import (
+    DescribeConfigsRequest,
+    DescribeConfigsResource,
+)
+
+TOPIC, BROKER = 2, 4
+OF_TOPIC, STATIC, DEFAULT = 1, 4, 5
+
+
+def ask(bench: HandlerBench, kind: int, name: str, keys: Any = None, **how: Any) -> Any:
+    resource = DescribeConfigsResource(
+        resource_type=kind, resource_name=name, configuration_keys=keys
+    )
+    request = DescribeConfigsRequest(resources=[resource], **how)
+    (result,) = describe_configs.handle(request, bench.context(4)).results
+    assert result.error_code == 0, result.error_message
+    return {config.name: config for config in result.configs}
+
+
+def test_a_topic_is_described_whole(tmp_path: pathlib.Path) -> None:
+    bench = HandlerBench(tmp_path, log_segment_bytes="2000000")
+    bench.add_topic("t", retention_ms="5")
+    found = ask(bench, TOPIC, "t", include_synonyms=True, include_documentation=True)
+    assert found.keys() == {key.name for key in SCHEMA.keys(Scope.TOPIC)}
+    own, inherited, default = (
+        found["retention.ms"],
+        found["segment.bytes"],
+        found["cleanup.policy"],
+    )
+    assert (own.value, own.config_source) == ("5", OF_TOPIC)
+    assert (inherited.value, inherited.config_source) == ("2000000", STATIC)
+    assert (default.value, default.config_source) == ("delete", DEFAULT)
+    assert [synonym.name for synonym in own.synonyms][:2] == ["retention.ms", "log.retention.hours"]
+    assert inherited.synonyms[0].name == "log.segment.bytes"
+    assert all(config.config_type > 0 for config in found.values())
+    assert all(config.documentation for config in found.values())
+
+
+def test_a_broker_is_described_whole_and_read_only(tmp_path: pathlib.Path) -> None:
+    bench = HandlerBench(tmp_path, num_partitions="3")
+    found = ask(bench, BROKER, "1")
+    assert found.keys() == {key.name for key in SCHEMA.keys(Scope.BROKER)}
+    assert (found["num.partitions"].value, found["num.partitions"].config_source) == ("3", STATIC)
+    assert all(config.read_only for config in found.values())
+    assert all(config.documentation is None for config in found.values())
+    assert all(config.synonyms == [] for config in found.values())
+
+
+def test_only_what_is_asked_for(tmp_path: pathlib.Path) -> None:
+    bench = HandlerBench(tmp_path)
+    bench.add_topic("t")
+    assert ask(bench, TOPIC, "t", ["retention.ms", "no.such"]).keys() == {"retention.ms"}
+
+
+def test_the_clusters_default_is_what_was_set_for_it(tmp_path: pathlib.Path) -> None:
+    assert ask(HandlerBench(tmp_path), BROKER, "") == {}
