@@ -4,6 +4,7 @@ Both kinds have one shape, so that a test does not know which of them it talks t
 `port`, `data_dir`, `start()`, `stop()`, `kill()`, `log_text()`.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -39,6 +40,15 @@ class BrokerProcess(Protocol):
 
     def log_text(self) -> str:
         """All that the broker wrote to standard output and error so far."""
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_the_tests() -> None:
+    """Runs in a child before its program: it ends with the tests, however they end."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_port() -> int:
@@ -85,6 +95,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
+                preexec_fn=end_with_the_tests,  # noqa: PLW1509 - a system call, no lock is taken
             )
 
     def end(self, signal_number: int, timeout_s: float = STOP_TIMEOUT_S) -> int:

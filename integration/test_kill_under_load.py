@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from integration.broker_processes import BrokerProcess
+from integration.broker_processes import BrokerProcess, end_with_the_tests
 from integration.conftest import StartBroker, create_topic
 from integration.java_tools import TOOLS, java_command
 from integration.log_dump import all_faults
@@ -44,7 +44,11 @@ class Writer:
         self._acknowledged: dict[Place, str] = {}
         with file.open("wb") as output, file.with_suffix(".err").open("wb") as errors:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                preexec_fn=end_with_the_tests,  # noqa: PLW1509 - a system call, no lock is taken
             )
 
     def acknowledged(self) -> dict[Place, str]:
@@ -95,7 +99,8 @@ def start_writers(bootstrap: str, topic: str, directory: Path) -> Iterator[Write
 
 def read_all(bootstrap: str, topic: str) -> dict[Place, str]:
     """Every record that a consumer can see now, by its place."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "none", "log_level": 0})
+    settings = {"bootstrap.servers": bootstrap, "group.id": "none", "log_level": 0}
+    consumer = Consumer({**settings, "enable.auto.commit": False})
     try:
         places = [TopicPartition(topic, number, 0) for number in range(PARTITIONS)]
         left = {p.partition: consumer.get_watermark_offsets(p, timeout=20)[1] for p in places}
