@@ -81,6 +81,9 @@ class FakeFlusher:
 
 
 class NoPartitions:
+    def make_missing_logs(self) -> None:
+        """None is missing."""
+
     def find(self, place: TopicPartition) -> None:
         return None
 
