@@ -27,9 +27,11 @@ $(VENV)/.dependencies: requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# The project's entry points (console script, pytest plugin) are made by this step.
+# The project's entry points (console script, pytest plugin) are made by this step. Compiled here,
+# the first start is a fast one, also where PYTHONDONTWRITEBYTECODE is set.
 $(VENV)/.installed: $(VENV)/.dependencies pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q tierbroker
 	@touch $@
 
 run: setup ## start a broker on 127.0.0.1:9092 with its data in ./data
