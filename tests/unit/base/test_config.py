@@ -13,7 +13,9 @@ SCHEMA = ConfigSchema([SEGMENT, POLICY, ENABLE, SECRET])
 
 
 def test_values_are_typed() -> None:
-    parsed = SCHEMA.parse({"segment.bytes": " 20 ", "cleanup.policy": "compact, delete"}, Scope.TOPIC)
+    parsed = SCHEMA.parse(
+        {"segment.bytes": " 20 ", "cleanup.policy": "compact, delete"}, Scope.TOPIC
+    )
     assert parsed == {"segment.bytes": 20, "cleanup.policy": ("compact", "delete")}
     assert SCHEMA.defaults(Scope.BROKER) == {
         "auto.create.topics.enable": True,
