@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from tierbroker.base.clock import Clock
+from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.executor import Outcome
 from tierbroker.base.fs import FileSystem, write_atomically, write_fully
 from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid, parse_uuid, uuid_text
@@ -331,8 +332,13 @@ class MetadataLog:
                 self._fs.unlink(self._path(known))
         self._snapshots = kept
         self._log.advance_log_start(snapshot.offset)
-        # So that the next call finds a segment that ends about here.
-        self._log.roll()
+        try:
+            # So that the next call finds a segment that ends about here.
+            self._log.roll()
+        except KafkaStorageError:
+            # No room for it now: the next call finds less to remove, that is all.
+            if self._log.offline:
+                raise
         for path in self._log.take_deleted_files(self._clock.now_ms()):
             self._fs.unlink(path)
 

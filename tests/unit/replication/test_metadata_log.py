@@ -9,6 +9,7 @@ import pytest
 
 from tests.raft_memory import RecordingTransport
 from tierbroker.base.clock import ManualClock
+from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.executor import InlineExecutor
 from tierbroker.base.fs import OsFileSystem
 from tierbroker.base.ids import Uuid
@@ -30,6 +31,7 @@ from tierbroker.controller.state.result import Result
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.flush import GroupFlusher
 from tierbroker.hot.flush_strategy import PerFileFlush
+from tierbroker.hot.log import Log
 from tierbroker.replication.metadata_log import (
     MetadataLog,
     decode_quorum_state,
@@ -168,6 +170,26 @@ def test_snapshots_and_segments_go_when_newer_ones_cover_them(place: Place) -> N
     again = place.driver(place.storage(segment_bytes=2000), config)
     assert again.image.topics == driver.image.topics
     assert again.core.log.start == min(again._storage.snapshots())
+
+
+def test_a_snapshot_that_leaves_no_room_for_a_new_segment_is_no_fault(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.format()
+    config = ControllerConfig(snapshot_interval_records=20)
+    storage = place.storage(segment_bytes=1_000_000)
+    driver = place.driver(storage, config)
+
+    def no_room() -> None:
+        raise KafkaStorageError("no space left")
+
+    for number in range(60):
+        create(driver, f"topic{number}")
+    monkeypatch.setattr(Log, "roll", lambda log: no_room())
+    newest = storage.snapshots()[-1]
+    storage.delete_before(newest)
+    assert storage.snapshots() == (newest,)
+    assert storage.log_start_offset == newest.offset
 
 
 def test_an_unfinished_snapshot_is_removed(place: Place) -> None:
