@@ -340,6 +340,21 @@ async def test_unsent_answers_of_a_gone_client_release_their_leases(file: SliceF
         assert file.leases == 0
 
 
+async def test_a_short_rest_takes_no_turn_of_its_own(file: SliceFile) -> None:
+    from tierbroker.server.output import Progress, Sender
+
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    sender = Sender(best_residency(), InlineExecutor(), sendfile=True, turn_bytes=50_000)
+    output = Output(ours, sender, lambda outcome: None)
+    output.add([b"head", file.slice(0, 50_000), b"end"])
+    assert output.send() is Progress.EMPTY
+    assert file.leases == 0
+    ours.close()
+    theirs.close()
+
+
 async def test_one_turn_sends_no_more_than_its_share(file: SliceFile) -> None:
     from tierbroker.server.output import Progress, Sender
 
