@@ -33,11 +33,11 @@ ROWS: tuple[Row, ...] = (
 
 
 def row_number(text: str) -> int:
-    """ "floor" is row 0; raises ValueError for anything that is no row."""
-    number = 0 if text == "floor" else int(text)
-    if number not in {row.number for row in ROWS}:
-        raise ValueError(text)
-    return number
+    """ "floor" is row 0; raises ArgumentTypeError for anything that is no row."""
+    names = {"floor" if row.number == 0 else str(row.number): row.number for row in ROWS}
+    if text not in names:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of the rows {', '.join(names)}")
+    return names[text]
 
 
 def as_json(result: Result) -> str:

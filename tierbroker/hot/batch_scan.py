@@ -65,7 +65,6 @@ def scan_headers(
         if at + HEADER_BYTES > len(window):
             window = fs.pread(fd, min(window_bytes, end - position), position)
             start, at = position, 0
-            window_bytes = _HEADER_WINDOW_BYTES
             if len(window) < HEADER_BYTES:
                 return
         header = read_header(window, at)
@@ -77,6 +76,9 @@ def scan_headers(
         if following > end:
             return
         yield position, header
+        # Behind a large batch a large window would hold little but the records of the next one.
+        large = following - position > _FIRST_HEADER_WINDOW_BYTES
+        window_bytes = _FIRST_HEADER_WINDOW_BYTES if large else _HEADER_WINDOW_BYTES
         position = following
 
 
