@@ -9,7 +9,7 @@ the batch. Loop thread only; never opens a record.
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tierbroker.base.errors import (
     ApiError,
@@ -24,8 +24,10 @@ from tierbroker.base.scheduler import Scheduler
 from tierbroker.hot.config import FlushMode
 from tierbroker.hot.flush import GroupFlusher
 from tierbroker.hot.log import AppendResult, Log, ReadResult
-from tierbroker.hot.log_dir import LogDir
 from tierbroker.records.batch import BatchHeader
+
+if TYPE_CHECKING:
+    from tierbroker.hot.log_dir import LogDir
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ def test_manual_runs_when_told_and_in_order() -> None:
     seen: list[int] = []
     for number in range(3):
         executor.run(lambda number=number: number, lambda outcome: seen.append(outcome.unwrap()))
-    assert len(executor) == 3 and seen == []
+    assert len(executor) == 3
+    assert seen == []
     executor.run_one()
     assert seen == [0]
     executor.run_all()
