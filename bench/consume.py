@@ -32,7 +32,8 @@ class ConsumeHot:
     def prepare(self, system: System) -> None:
         """Fill the topic."""
         create_topic(system.bootstrap, self._TOPIC)
-        ProducerLoad(system.bootstrap, 15).send(self._TOPIC, self._RECORD, self._COUNT)
+        with ProducerLoad(system.bootstrap, 15) as load:
+            load.send(self._TOPIC, self._RECORD, self._COUNT)
         consume(system.bootstrap, self._TOPIC, 10_000)
 
     def measure(self, system: System) -> Mapping[str, float]:

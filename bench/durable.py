@@ -45,11 +45,11 @@ class ProduceDurable:
     def _rate(self, system: System, partitions: int, count: int) -> float:
         topic = f"durable-{time.monotonic_ns()}"
         create_topic(system.bootstrap, topic, partitions)
-        load = ProducerLoad(system.bootstrap, 15, **{"linger.ms": 5})
-        load.send(topic, self._RECORD, partitions, partitions)
-        started = time.perf_counter()
-        load.send(topic, self._RECORD, count, partitions)
-        rate = count * len(self._RECORD) / (time.perf_counter() - started) / (1 << 20)
+        with ProducerLoad(system.bootstrap, 15, **{"linger.ms": 5}) as load:
+            load.send(topic, self._RECORD, partitions, partitions)
+            started = time.perf_counter()
+            load.send(topic, self._RECORD, count, partitions)
+            rate = count * len(self._RECORD) / (time.perf_counter() - started) / (1 << 20)
         delete_topic(system.bootstrap, topic)
         return rate
 

@@ -33,6 +33,7 @@ class Floor:
         Figure("receive, CRC, append of 16 KiB", "CPU-s/GiB"),
         Figure("receive, CRC, append of 1 MiB", "CPU-s/GiB"),
         Figure("sendfile of 1 MiB, one at a time", "CPU-s/GiB"),
+        Figure("interpreter, a million additions", "ms"),
     )
     repetitions = 5
     durability: Durability | None = None
@@ -45,6 +46,7 @@ class Floor:
             "receive, CRC, append of 16 KiB": receive(BATCH_BYTES),
             "receive, CRC, append of 1 MiB": receive(LARGE_BYTES),
             "sendfile of 1 MiB, one at a time": send(),
+            "interpreter, a million additions": add_up() * 1e3,
         }
 
 
@@ -84,6 +86,16 @@ def send() -> float:
     server.close()
     os.waitpid(child, 0)
     return cpu / TOTAL_BYTES * GIB
+
+
+def add_up() -> float:
+    """CPU seconds of a fixed loop. Its spread is that of the machine: where the two cores are
+    threads of one, all CPU times nearly double while the other one is busy."""
+    before = _cpu()
+    total = 0
+    for number in range(1_000_000):
+        total += number
+    return _cpu() - before
 
 
 def _pair(client: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:

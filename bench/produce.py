@@ -83,14 +83,14 @@ def produce(
     """(broker CPU seconds, Produce requests, seconds) for `count` records to a fresh topic."""
     topic = f"produce-{time.monotonic_ns()}"
     create_topic(system.bootstrap, topic)
-    load = ProducerLoad(system.bootstrap, batch_records)
-    load.send(topic, record, batch_records)  # connected, and all is known about the topic
-    requests = load.requests()
-    cpu = cpu_seconds(system.pid)
-    started = time.perf_counter()
-    load.send(topic, record, count)
-    seconds = time.perf_counter() - started
-    cpu = cpu_seconds(system.pid) - cpu
-    requests = load.requests() - requests
+    with ProducerLoad(system.bootstrap, batch_records) as load:
+        load.send(topic, record, batch_records)  # connected, and all is known about the topic
+        requests = load.requests()
+        cpu = cpu_seconds(system.pid)
+        started = time.perf_counter()
+        load.send(topic, record, count)
+        seconds = time.perf_counter() - started
+        cpu = cpu_seconds(system.pid) - cpu
+        requests = load.requests() - requests
     delete_topic(system.bootstrap, topic)
     return cpu, requests, seconds

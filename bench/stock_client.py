@@ -1,7 +1,8 @@
 """Load from confluent-kafka (librdkafka): what most brokers are spoken to by."""
 
 import json
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -24,12 +25,15 @@ def delete_topic(bootstrap: str, name: str) -> None:
 
 
 class ProducerLoad:
-    """A producer with everything that makes batches even: no compression, acks=all."""
+    """A producer with everything that makes batches even: no compression, acks=all.
+
+    A context manager: a producer that is left behind goes on working in its threads.
+    """
 
     def __init__(self, bootstrap: str, batch_records: int, **settings: Any) -> None:
         self._produce_requests = 0
         self._errors: list[KafkaError] = []
-        self._producer = Producer(
+        self._producer: Producer | None = Producer(
             {
                 "bootstrap.servers": bootstrap,
                 "acks": "all",
@@ -43,9 +47,21 @@ class ProducerLoad:
             }
         )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._producer = None  # its destructor ends the threads
+
     def send(self, topic: str, value: bytes, count: int, partitions: int = 1) -> None:
         """Send `count` records, round robin over the partitions, and wait for all answers."""
         producer = self._producer
+        assert producer is not None
         for number in range(count):
             while len(producer) >= QUEUE_RECORDS:  # librdkafka counts what waits for its answer too
                 producer.poll(0.02)
@@ -58,6 +74,7 @@ class ProducerLoad:
 
     def requests(self) -> int:
         """Produce requests sent so far, as the client counts them."""
+        assert self._producer is not None
         self._producer.poll(0.2)  # the next statistics
         return self._produce_requests
 
