@@ -96,6 +96,7 @@ class ThreadExecutor:
             outcome = Outcome.of(work)
             self._post(lambda: finish(outcome))
 
+        assert self._limit > 0, "the executor is closed"
         self._busy += 1
         if self._busy > len(self._threads) < self._limit:
             thread = threading.Thread(
@@ -107,6 +108,7 @@ class ThreadExecutor:
 
     def close(self) -> None:
         """Let the queued work finish and join the threads. Outcomes may still be posted."""
+        self._limit = 0
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:

@@ -150,6 +150,17 @@ def write_fully(fs: FileSystem, fd: int, data: Buffer, position: int) -> None:
         position += written
 
 
+def make_directory_durably(fs: FileSystem, path: str) -> None:
+    """Make the directory and its parents so that a power cut takes none of them away again."""
+    missing: list[str] = []
+    while not fs.exists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for made in reversed(missing):
+        fs.mkdir(made)
+        fs.fsync_dir(os.path.dirname(made))
+
+
 def write_atomically(fs: FileSystem, path: str, data: bytes) -> None:
     """Replace the file so that a crash leaves the old or the new content, never a mixture."""
     temporary = path + ".tmp"

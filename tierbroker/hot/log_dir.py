@@ -8,7 +8,7 @@ import logging
 import os
 
 from tierbroker.base.errors import DataDirError, KafkaStorageError
-from tierbroker.base.fs import FileSystem, write_atomically
+from tierbroker.base.fs import FileSystem, make_directory_durably, write_atomically
 from tierbroker.base.ids import Uuid, uuid_text
 from tierbroker.hot.clean_shutdown import (
     PreviousShutdown,
@@ -53,7 +53,7 @@ class LogDir:
         self.log_starts = OffsetCheckpoint(fs, path, LOG_START_FILE)
         self.high_watermarks = OffsetCheckpoint(fs, path, HIGH_WATERMARK_FILE)
         try:
-            fs.mkdir(path)
+            make_directory_durably(fs, path)
         except OSError as error:
             raise DataDirError(
                 f"Cannot make the log directory {path}: {error.strerror}. Make it yourself and "

@@ -144,8 +144,7 @@ class Node:
         if not await self._server.wait_drained(DRAIN_TIMEOUT_S):
             logger.warning("some clients did not take their answers in %g s", DRAIN_TIMEOUT_S)
         self._server.stop()
-        await self._supervisor.stop()
-        await self._close()
+        await self._close(clean=self.failure is None)
         self._stopped.set()
 
     def on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
@@ -266,30 +265,28 @@ class Node:
         if not self._storage.dirs.online:
             self._supervisor.fail(error, "the last log directory")
 
-    async def _close(self) -> None:
-        """Make everything durable, then give up files and locks."""
-        storage = self._storage
-        while not storage.flusher.idle:
-            await self._executor_round()
-        try:
-            await self._controller.stop()
-        except KafkaStorageError as error:
-            # Its directory is offline by that and gets no clean-shutdown note; the rest goes on.
-            logger.error("The metadata log was not closed in order: %s", error)
-        await self._executor_round()
-        self._executor.close()
-        storage.logs.shutdown(clean=self.failure is None, broker_epoch=self._broker_epoch)
-        storage.close()
-
     async def _abort_start(self) -> None:
         """Undo a start that failed half-way; what is on disk stays as after a crash."""
         if hasattr(self, "_server"):
             self._server.stop()
+        await self._close(clean=False)
+
+    async def _close(self, *, clean: bool) -> None:
+        """Make everything durable, then give up files and locks."""
         await self._supervisor.stop()
+        storage = self._storage
+        while not storage.flusher.idle:
+            await self._executor_round()
+        if hasattr(self, "_controller"):
+            try:
+                await self._controller.stop()
+            except KafkaStorageError as error:
+                # Its directory is offline by that and gets no clean-shutdown note.
+                logger.error("The metadata log was not closed in order: %s", error)
         await self._executor_round()
         self._executor.close()
-        self._storage.logs.shutdown(clean=False)
-        self._storage.close()
+        storage.logs.shutdown(clean=clean, broker_epoch=self._broker_epoch)
+        storage.close()
 
     async def _executor_round(self) -> None:
         """Wait until the workers have done what is queued now."""

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tierbroker.base.fs import OsFileSystem, write_atomically, write_fully
+from tierbroker.base.fs import (
+    OsFileSystem,
+    make_directory_durably,
+    write_atomically,
+    write_fully,
+)
 
 
 @pytest.fixture
@@ -63,3 +68,24 @@ def test_without_durability_nothing_is_synced(tmp_path: Path) -> None:
     forgetful.fdatasync(-1)
     forgetful.syncfs(-1)
     forgetful.fsync_dir(str(tmp_path / "absent"))
+
+
+def test_every_new_directory_is_made_durable_in_its_parent(tmp_path: Path) -> None:
+    class Recording(OsFileSystem):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps: list[str] = []
+
+        def mkdir(self, path: str) -> None:
+            super().mkdir(path)
+            self.steps.append(f"made {Path(path).name}")
+
+        def fsync_dir(self, path: str) -> None:
+            super().fsync_dir(path)
+            self.steps.append(f"synced {Path(path).name}")
+
+    fs = Recording()
+    make_directory_durably(fs, str(tmp_path / "one" / "two"))
+    assert fs.steps == ["made one", f"synced {tmp_path.name}", "made two", "synced one"]
+    make_directory_durably(fs, str(tmp_path / "one" / "two"))
+    assert len(fs.steps) == 4
