@@ -89,7 +89,7 @@ def send() -> float:
 
 
 def add_up() -> float:
-    """CPU seconds of a fixed loop. Its spread is that of the machine: where the two cores are
+    """CPU seconds of a fixed loop. Its spread is that of the machine: where two cores are
     threads of one, all CPU times nearly double while the other one is busy."""
     before = _cpu()
     total = 0
