@@ -36,12 +36,18 @@ from tierbroker.wire.messages.describe_topic_partitions import (
     TopicRequest,
 )
 from tierbroker.wire.messages.find_coordinator import FindCoordinatorRequest
+from tierbroker.wire.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequest,
+)
 from tierbroker.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 
 OK = ErrorCode.NONE
 NOBODYS_ID = Uuid(bytes(range(16)))
 ILLEGAL = [".", "..", "a b", "a/b", "übung", "x" * 250, "a\0b", "a:b"]
 TOPIC, BROKER = 2, 4
+SET = 0
 
 
 def codes(topics: Any) -> list[ErrorCode]:
@@ -152,6 +158,11 @@ def assigned(*replicas: list[int], first: int = 0) -> dict[str, Any]:
         (settings_of(retention_ms="soon"), ErrorCode.INVALID_CONFIG),
         (settings_of(retention_ms=None), ErrorCode.INVALID_CONFIG),
         (settings_of(cleanup_policy="shred"), ErrorCode.INVALID_CONFIG),
+        (
+            settings_of(min_compaction_lag_ms="100", max_compaction_lag_ms="10"),
+            ErrorCode.INVALID_CONFIG,
+        ),
+        (settings_of(remote_storage_enable="true"), ErrorCode.INVALID_CONFIG),
         (assigned([99]), ErrorCode.INVALID_REPLICA_ASSIGNMENT),
         (assigned([]), ErrorCode.INVALID_REPLICA_ASSIGNMENT),
         (assigned([1, 1]), ErrorCode.INVALID_REPLICA_ASSIGNMENT),
@@ -187,6 +198,19 @@ def test_a_topic_asked_for_twice(client: WireClient) -> None:
     twice = [CreatableTopic(name="twice", num_partitions=1, replication_factor=1)] * 2
     response = client.call(CreateTopicsRequest(topics=twice, timeout_ms=10_000), 7)
     assert set(codes(response.topics)) == {ErrorCode.INVALID_REQUEST}
+
+
+def test_settings_that_contradict_each_other_are_not_taken(client: WireClient, topic: str) -> None:
+    def change(name: str, value: str) -> AlterableConfig:
+        return AlterableConfig(name=name, config_operation=SET, value=value)
+
+    resource = AlterConfigsResource(
+        resource_type=TOPIC,
+        resource_name=topic,
+        configs=[change("min.compaction.lag.ms", "100"), change("max.compaction.lag.ms", "10")],
+    )
+    (answer,) = client.call(IncrementalAlterConfigsRequest(resources=[resource]), 1).responses
+    assert answer.error_code == ErrorCode.INVALID_CONFIG
 
 
 # -- DeleteTopics and CreatePartitions --------------------------------------------------------

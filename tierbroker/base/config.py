@@ -98,9 +98,9 @@ def between(low: float, high: float | None = None) -> Callable[[ConfigValue], No
     def check(value: ConfigValue) -> None:
         assert isinstance(value, int | float)
         if value < low:
-            raise ValueError(f"must be at least {low:g}")
+            raise ValueError(f"must be at least {low}")
         if high is not None and value > high:
-            raise ValueError(f"must be at most {high:g}")
+            raise ValueError(f"must be at most {high}")
 
     return check
 

@@ -40,13 +40,6 @@ DIRECTORY_KEYS: tuple[ConfigKey, ...] = (
         "Free space below which produce is refused, so that metadata and offsets stay writable.",
         validate=between(0),
     ),
-    ConfigKey(
-        "num.recovery.threads.per.data.dir",
-        _I,
-        "2",
-        "Threads that recover the logs of one directory after a crash.",
-        validate=between(1),
-    ),
 )
 
 FLUSH_KEYS: tuple[ConfigKey, ...] = (
@@ -72,21 +65,6 @@ FLUSH_KEYS: tuple[ConfigKey, ...] = (
         _L,
         str(MAX_LONG),
         "How often flush.ms is looked at; its default too where log.flush.interval.ms is not set.",
-    ),
-    ConfigKey(
-        "log.flush.offset.checkpoint.interval.ms",
-        _I,
-        "1000",
-        "How often recovery points are written down. Kafka's default is a minute: ours bounds how "
-        "much flushed data a restart reads again, and how much of it a crash may be blamed for.",
-        validate=between(0),
-    ),
-    ConfigKey(
-        "log.flush.start.offset.checkpoint.interval.ms",
-        _I,
-        "60000",
-        "How often log start offsets are written down.",
-        validate=between(0),
     ),
     ConfigKey(
         "replica.high.watermark.checkpoint.interval.ms",

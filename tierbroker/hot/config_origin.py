@@ -4,6 +4,7 @@ Order: the topic's own value, then the broker's keys that it falls back to (with
 and minutes become milliseconds), then the default. Must never know where the texts were read.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,6 +14,8 @@ from tierbroker.base.errors import InvalidConfigError
 from tierbroker.hot.config import LogConfig, check_consistent
 from tierbroker.hot.config_broker_keys import BROKER_KEYS
 from tierbroker.hot.config_topic_keys import TOPIC_KEYS
+
+logger = logging.getLogger(__name__)
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -104,8 +107,30 @@ class TopicConfigs:
         return values
 
     def log_config(self, topic_texts: Mapping[str, str]) -> LogConfig:
-        """The LogConfig of a topic with these overrides; raises like `values`."""
-        return LogConfig.from_values(self.values(topic_texts)) if topic_texts else self._default
+        """The LogConfig of a topic with these overrides.
+
+        They were checked by `values` before they were stored. One that cannot be used all the
+        same, because another release or other broker settings allowed it, is left out and
+        reported: it must not keep the broker from serving the topic.
+        """
+        if not topic_texts:
+            return self._default
+        try:
+            return LogConfig.from_values(self.values(topic_texts))
+        except InvalidConfigError:
+            return LogConfig.from_values(self._usable(topic_texts))
+
+    def _usable(self, topic_texts: Mapping[str, str]) -> dict[str, ConfigValue]:
+        usable = dict(self._values)
+        for name, text in topic_texts.items():
+            try:
+                value = _TOPIC_SCHEMA.find(name, Scope.TOPIC).parse(text)
+                check_consistent({**usable, name: value})
+            except InvalidConfigError as error:
+                logger.error("A topic setting is left out, it cannot be used: %s", error)
+            else:
+                usable[name] = value
+        return usable
 
     def explain(self, topic_texts: Mapping[str, str]) -> list[ConfigOrigin]:
         """Origin of every topic key, in the order of TOPIC_KEYS."""

@@ -15,12 +15,6 @@ NODE_KEYS: tuple[ConfigKey, ...] = (
     ),
     ConfigKey("broker.rack", ConfigType.STRING, None, "Rack or zone that clients are told of."),
     ConfigKey(
-        "metadata.log.dir",
-        ConfigType.STRING,
-        None,
-        "Directory of the metadata log; the first of log.dirs when not set.",
-    ),
-    ConfigKey(
         "metadata.log.max.record.bytes.between.snapshots",
         ConfigType.LONG,
         "20971520",

@@ -7,6 +7,7 @@ and handed down; nothing below knows where it came from.
 import asyncio
 import logging
 import random
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tierbroker.base.clock import Clock, SystemClock
@@ -20,6 +21,7 @@ from tierbroker.broker.fetch_sessions import FetchSessionCache
 from tierbroker.broker.producer_ids import ProducerIds
 from tierbroker.broker.registry import SPECS
 from tierbroker.broker.services import BrokerServices
+from tierbroker.broker.topic_settings import check_topic_settings
 from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.environment import Environment
 from tierbroker.controller.state.image import MetadataImage
@@ -227,6 +229,7 @@ class Node:
             environment=Environment(
                 schema=SCHEMA,
                 rng=self._rng,
+                check_topic=partial(check_topic_settings, topic_configs),
                 default_partitions=values.integer("num.partitions"),
                 default_replication_factor=values.integer("default.replication.factor"),
             ),

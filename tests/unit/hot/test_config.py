@@ -183,7 +183,27 @@ def test_unknown_key_names_the_nearest() -> None:
 )
 def test_contradictions_are_refused(texts: dict[str, str]) -> None:
     with pytest.raises(InvalidConfigError):
-        TopicConfigs().log_config(texts)
+        TopicConfigs().values(texts)
+
+
+def test_a_log_goes_without_stored_settings_that_cannot_be_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stored = {
+        "retention.ms": "12345",
+        "of.another.release": "1",
+        "segment.bytes": "many",
+        "max.compaction.lag.ms": "10",
+        "min.compaction.lag.ms": "100",
+    }
+    config = TopicConfigs().log_config(stored)
+    defaults = TopicConfigs().log_config({})
+    assert config.retention_ms == 12345
+    assert config.max_compaction_lag_ms == 10
+    assert config.segment_bytes == defaults.segment_bytes
+    assert config.min_compaction_lag_ms == defaults.min_compaction_lag_ms
+    for name in ("of.another.release", "segment.bytes", "min.compaction.lag.ms"):
+        assert name in caplog.text
 
 
 def test_a_tiered_compacted_topic_is_allowed() -> None:

@@ -217,7 +217,10 @@ def _check_values(
             )
     scope = _scope(resource)
     env.schema.parse(changed, scope)
-    if scope is Scope.BROKER:
+    if scope is Scope.TOPIC:
+        if changed and env.check_topic is not None:
+            env.check_topic(wanted)
+    else:
         touched = changed.keys() | (before.keys() - wanted.keys())
         fixed = sorted(touched - env.dynamic_broker_keys)
         if fixed:

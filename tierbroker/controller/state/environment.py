@@ -5,7 +5,7 @@ can be repeated.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tierbroker.base.config import ConfigSchema
@@ -23,6 +23,9 @@ class Environment:
     """default.replication.factor"""
     max_partitions_per_request: int = 10_000
     """New partitions of one request (ReplicationControlManager in Kafka)."""
+    check_topic: Callable[[Mapping[str, str]], object] | None = None
+    """Raises InvalidConfigError for settings of a topic that contradict each other, or that no
+    broker can carry out; each has been parsed by the schema before."""
     dynamic_broker_keys: frozenset[str] = frozenset()
     """Broker keys that may be set while brokers run; the others are read-only."""
     topic_defaults: Mapping[str, str] | None = None

@@ -188,6 +188,8 @@ def _checked_configs(request: NewTopic, env: Environment) -> dict[str, str]:
             raise InvalidRequestError(f"The configuration {key} is given twice.")
         configs[key] = value
     env.schema.parse(configs, Scope.TOPIC)
+    if env.check_topic is not None:
+        env.check_topic(configs)
     return configs
 
 
