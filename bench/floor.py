@@ -62,7 +62,6 @@ def receive(size: int) -> float:
                 have += server.recv_into(buffer[have:])
             crc32c(buffer)
             os.pwrite(file.fileno(), buffer, number * size)
-            server.send(b"k")
         cpu = _cpu() - before
     server.close()
     os.waitpid(child, 0)
@@ -114,10 +113,10 @@ def _pair(client: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
 
 
 def _send_all(client: socket.socket, size: int) -> None:
+    """Without waiting for an answer: a producer has more than one request under way."""
     data = os.urandom(size)
     for _ in range(TOTAL_BYTES // size):
         client.sendall(data)
-        client.recv(1)
 
 
 def _fetch_all(client: socket.socket) -> None:
