@@ -129,7 +129,7 @@ def produce(
     no_progress: bool,
     bootstrap: Bootstrap,
 ) -> int:
-    r"""Send VALUEs to TOPIC, or each line of standard input.
+    """Send VALUEs to TOPIC, or each line of standard input.
 
     A topic that does not exist is made by the broker if it allows that (auto.create.topics.enable).
     Lines end at a newline byte, which is not sent; all other bytes are, as they are. Prints for
@@ -140,7 +140,7 @@ def produce(
     Examples:
       tierbroker produce hello "first message" "second message"
       tierbroker produce hello --codec zstd < access.log
-      printf 'k1\tv1\nk2\tv2\n' | tierbroker produce hello --key-separator '\t'
+      printf 'k1\\tv1\\nk2\\tv2\\n' | tierbroker produce hello --key-separator '\\t'
     """
     if key is not None and key_separator is not None:
         raise click.UsageError("--key and --key-separator exclude each other.")

@@ -23,8 +23,10 @@ ALL_COMMANDS = [
 def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*command, "--help"]) == 0
     shown = capsys.readouterr().out
-    assert f"tierbroker {' '.join(command)}" in shown
-    assert "Example" in shown
+    # On a line of its own: a paragraph that click has wrapped cannot be pasted.
+    assert f"\n    tierbroker {' '.join(command)}" in shown
+    assert "\n  Example" in shown
+    assert "\\b" not in shown
 
 
 @pytest.mark.parametrize("command", [[], *ALL_COMMANDS], ids=" ".join)
