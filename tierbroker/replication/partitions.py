@@ -128,6 +128,10 @@ class Partitions:
                 self._without_log.add(partition)
             self._note_directory(partition, registered)
         self._follow(partition, registered)
+        if is_new and partition.log is not None and partition.log.has_unflushed:
+            # Not for anybody's acknowledgement, but a file that waits for its first flush keeps
+            # its descriptor open, and thousands of empty partitions would use them all up.
+            self._flusher.request(partition.log)
 
     def _note_directory(self, partition: Partition, registered: PartitionImage) -> None:
         if partition.log is None:

@@ -33,6 +33,7 @@ class FakeLog:
     config: Any
     log_end_offset: int = 0
     offline: bool = False
+    has_unflushed: bool = True
     epochs: list[int] = field(default_factory=list)
 
     def assign_epoch_start(self, epoch: int, offset: int) -> None:
@@ -72,12 +73,14 @@ class Rig:
     def __init__(self, image: MetadataImage | None = None) -> None:
         self.image = image or cluster(1, 2)
         self.logs = FakeLogs()
+        self.flushes: list[TopicPartition] = []
+        flusher = SimpleNamespace(request=lambda log: self.flushes.append(log.topic_partition))
         self.partitions = Partitions(
             ME,
             cast("Any", self.logs),
             TopicConfigs(),
             Appender(ManualScheduler()),
-            cast("Any", SimpleNamespace()),
+            cast("Any", flusher),
         )
         self.partitions.load(self.image)
 
@@ -93,6 +96,15 @@ class Rig:
         made = [new_partition(self.image, topic_id, *entry) for entry in enumerate(replicas)]
         self.commit(TopicRecord(name, topic_id), *made)
         return topic_id
+
+
+def test_a_new_log_is_flushed_so_that_it_need_not_keep_its_files_open() -> None:
+    rig = Rig()
+    rig.create("t", (1,), (2,))
+    assert rig.flushes == [TopicPartition("t", 0)]
+    again = Rig(rig.image)
+    assert again.logs.made == [TopicPartition("t", 0)]
+    assert again.flushes == []
 
 
 def test_what_the_metadata_places_here_is_taken_up() -> None:
