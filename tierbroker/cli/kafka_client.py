@@ -144,8 +144,8 @@ def await_listener(bootstrap: Bootstrap) -> None:
     local = any(a.host in ("127.0.0.1", "localhost", "::1") for a in bootstrap.addresses)
     raise UnreachableError(
         f"Cannot reach a Kafka broker at {', '.join(refusals)}.\n"
-        + ("Start one with: tierbroker dev\n" if local else "")
-        + "Or name another address with -b HOST:PORT or TIERBROKER_BOOTSTRAP."
+        + ("Start one with: tierbroker dev\nOr name" if local else "Name")
+        + " another address with -b HOST:PORT or TIERBROKER_BOOTSTRAP."
     )
 
 
