@@ -27,15 +27,21 @@ class PreviousShutdown:
     """The broker epoch it had then; -1 when unknown."""
 
 
-def take_clean_shutdown(fs: FileSystem, directory: str) -> PreviousShutdown:
-    """Read the note and remove it durably; raises OSError."""
+def read_clean_shutdown(fs: FileSystem, directory: str) -> PreviousShutdown:
+    """Read the note and leave it; raises OSError."""
     path = os.path.join(directory, CLEAN_SHUTDOWN_FILE)
     if not fs.exists(path):
         return PreviousShutdown(clean=False, broker_epoch=NO_BROKER_EPOCH)
-    epoch = _broker_epoch(fs.read_file(path), path)
-    fs.unlink(path)
-    fs.fsync_dir(directory)
-    return PreviousShutdown(clean=True, broker_epoch=epoch)
+    return PreviousShutdown(clean=True, broker_epoch=_broker_epoch(fs.read_file(path), path))
+
+
+def take_clean_shutdown(fs: FileSystem, directory: str) -> PreviousShutdown:
+    """Read the note and remove it durably; raises OSError."""
+    previous = read_clean_shutdown(fs, directory)
+    if previous.clean:
+        fs.unlink(os.path.join(directory, CLEAN_SHUTDOWN_FILE))
+        fs.fsync_dir(directory)
+    return previous
 
 
 def write_clean_shutdown(fs: FileSystem, directory: str, broker_epoch: int) -> None:

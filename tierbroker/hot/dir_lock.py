@@ -90,7 +90,8 @@ def _in_use(directory: str, pid: int | None) -> DataDirError:
         step = f"Find it with: fuser {os.path.join(directory, LOCK_FILE)}"
     return DataDirError(
         f"The log directory {directory} is in use by {who}. Two brokers on one directory would "
-        f"destroy it. {step}, or choose another directory with log.dirs."
+        f"destroy it. {step}, or choose another directory with log.dirs "
+        f"(`tierbroker dev --data DIR`)."
     )
 
 

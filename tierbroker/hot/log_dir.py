@@ -12,6 +12,7 @@ from tierbroker.base.fs import FileSystem, make_directory_durably, write_atomica
 from tierbroker.base.ids import Uuid, uuid_text
 from tierbroker.hot.clean_shutdown import (
     PreviousShutdown,
+    read_clean_shutdown,
     take_clean_shutdown,
     write_clean_shutdown,
 )
@@ -30,7 +31,12 @@ from tierbroker.hot.offset_checkpoint import (
     RECOVERY_POINT_FILE,
     OffsetCheckpoint,
 )
-from tierbroker.hot.partition_dirs import PartitionDir, parse_partition_dir
+from tierbroker.hot.partition_dirs import (
+    METADATA_TOPIC,
+    DirState,
+    PartitionDir,
+    parse_partition_dir,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +136,17 @@ class LogDir:
             if parsed is not None:
                 found[name] = parsed
         return found
+
+    def held_partitions(self) -> int:
+        """How many partitions lie here, the metadata log not counted. Raises OSError."""
+        return sum(
+            state is DirState.LIVE and slot.topic != METADATA_TOPIC
+            for slot, state in self.partition_dirs().values()
+        )
+
+    def previous_shutdown(self) -> PreviousShutdown:
+        """How the last owner ended, for a look before anything is touched. Raises OSError."""
+        return read_clean_shutdown(self.fs, self.path)
 
     def take_clean_shutdown(self) -> PreviousShutdown:
         """How the last owner ended; forgotten by this, durably. Raises OSError."""

@@ -21,14 +21,21 @@ from tierbroker.controller.state.producer_ids import ProducerIdsBlock, allocate_
 from tierbroker.controller.state.result import Result
 from tierbroker.hot.errors import CorruptLogError
 from tierbroker.hot.log_dirs import LogDirs
+from tierbroker.node.addresses import advertised_address
 from tierbroker.node.settings import Settings
 from tierbroker.node.storage import Storage
 from tierbroker.replication.metadata_log import (
     format_metadata_log,
+    metadata_directory,
     open_metadata_log,
     read_bootstrap,
 )
 from tierbroker.server.limits import ListenerConfig
+
+_METADATA_STEP = (
+    "Nothing was changed; restore __cluster_metadata-0 from a backup, or start with an empty "
+    "directory."
+)
 
 
 class NoTransport:
@@ -57,6 +64,8 @@ def open_metadata(
     voters = VoterSet((Voter(local),))
     bootstrap = bootstrap_records()
     try:
+        if not storage.fs.exists(metadata_directory(log_dir.path)):
+            _refuse_lost_metadata(storage.dirs, 0)
         format_metadata_log(storage.fs, log_dir.path, voters, bootstrap, clock.now_ms())
         metadata_log = open_metadata_log(
             storage.cache,
@@ -66,11 +75,15 @@ def open_metadata(
             rng=rng,
             on_offline=lambda _, error: storage.logs.take_offline(log_dir, error),
         )
-        bootstrap = read_bootstrap(storage.fs, log_dir.path) or bootstrap
+        try:
+            _refuse_lost_metadata(storage.dirs, metadata_log.log_end_offset)
+            bootstrap = read_bootstrap(storage.fs, log_dir.path) or bootstrap
+        except BaseException:
+            metadata_log.close()
+            raise
     except (CorruptLogError, MetadataCorruptError, OSError) as error:
         raise DataDirError(
-            f"The metadata log in {log_dir.path} cannot be used: {error}. Nothing was changed; "
-            "restore the directory from a backup, or start with an empty one."
+            f"The metadata log in {log_dir.path} cannot be used: {error}. {_METADATA_STEP}"
         ) from error
     return MetadataDriver(
         local=local,
@@ -91,6 +104,26 @@ def open_metadata(
     )
 
 
+def _refuse_lost_metadata(dirs: LogDirs, end_offset: int) -> None:
+    """Raise DataDirError when the metadata log is shorter than it is known to have been.
+
+    Going on would mean an empty cluster, and every partition on the disk set aside as a stray.
+    """
+    for log_dir in dirs:
+        previous = log_dir.previous_shutdown()
+        if previous.broker_epoch >= end_offset:
+            raise DataDirError(
+                f"The metadata log ends at offset {end_offset}, but this broker was registered at "
+                f"offset {previous.broker_epoch} when {log_dir.path} was closed: its end is lost. "
+                f"{_METADATA_STEP}"
+            )
+        if end_offset == 0 and (held := log_dir.held_partitions()):
+            raise DataDirError(
+                f"The metadata log is empty, but {log_dir.path} holds {held} partitions that only "
+                f"it can explain. {_METADATA_STEP}"
+            )
+
+
 def broker_registration(
     settings: Settings,
     dirs: LogDirs,
@@ -104,12 +137,7 @@ def broker_registration(
         broker_id=settings.values.integer("node.id"),
         incarnation_id=random_uuid(rng),
         endpoints=tuple(
-            Endpoint(
-                listener.name,
-                listener.advertised_host or listener.host or "localhost",
-                listener.advertised_port or ports[listener.name],
-            )
-            for listener in listeners
+            Endpoint(listener.name, *advertised_address(listener, ports)) for listener in listeners
         ),
         features=tuple(SUPPORTED_FEATURES.items()),
         log_dirs=tuple(log_dir.directory_id for log_dir in dirs),

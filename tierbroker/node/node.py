@@ -28,6 +28,7 @@ from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.partitions import assign_directories
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.log_dir import LogDir
+from tierbroker.node.addresses import advertised_address
 from tierbroker.node.metadata import allocate_block, broker_registration, open_metadata
 from tierbroker.node.settings import SCHEMA, Settings
 from tierbroker.node.storage import Storage, open_logs, open_storage
@@ -86,9 +87,7 @@ class Node:
     @property
     def bootstrap(self) -> str:
         """ "host:port" of the first listener, as clients should say it."""
-        first = self._listeners[0]
-        host = first.advertised_host or first.host or "localhost"
-        port = first.advertised_port or self._ports[first.name]
+        host, port = advertised_address(self._listeners[0], self._ports)
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property

@@ -18,7 +18,7 @@ from tierbroker.node.config import NODE_KEYS
 from tierbroker.server.config import SERVER_KEYS
 
 ENVIRONMENT_PREFIX = "TIERBROKER_"
-_NOT_SETTINGS = frozenset({"TIERBROKER_BOOTSTRAP", "TIERBROKER_CONFIG"})
+_NOT_SETTINGS = frozenset({"TIERBROKER_BOOTSTRAP"})
 """Variables of that prefix which the command line reads itself."""
 
 SCHEMA = ConfigSchema((*NODE_KEYS, *REQUEST_KEYS, *SERVER_KEYS, *LOG_KEYS, *TOPIC_KEYS))
@@ -44,13 +44,19 @@ class Settings:
         toml_path: str | None = None,
     ) -> "Settings":
         """Collect the settings; raises InvalidConfigError with a message for a person."""
-        texts: dict[str, str] = {}
+        sources: list[tuple[str, Mapping[str, str]]] = []
         if toml_path is not None:
-            texts.update(_read_toml(toml_path))
-        texts.update(_read_environment(env or {}))
-        texts.update(flags)
+            sources.append((f"the settings file {toml_path}", _read_toml(toml_path)))
+        sources.append((f"the environment ({ENVIRONMENT_PREFIX}...)", _read_environment(env or {})))
+        sources.append(("the command line", flags))
+        texts: dict[str, str] = {}
         values = SCHEMA.defaults(Scope.BROKER)
-        values.update(SCHEMA.parse(texts, Scope.BROKER))
+        for source, found in sources:
+            try:
+                values.update(SCHEMA.parse(found, Scope.BROKER))
+            except InvalidConfigError as error:
+                raise InvalidConfigError(f"{error.message}, in {source}") from error
+            texts.update(found)
         return cls(texts, ConfigValues(values))
 
 

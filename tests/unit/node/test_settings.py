@@ -51,7 +51,7 @@ def test_lists_and_flags_of_a_file(tmp_path: pathlib.Path) -> None:
 
 
 def test_variables_of_the_command_line_are_no_settings() -> None:
-    env = {"TIERBROKER_BOOTSTRAP": "x:1", "TIERBROKER_CONFIG": "f", "HOME": "/root"}
+    env = {"TIERBROKER_BOOTSTRAP": "x:1", "HOME": "/root"}
     assert Settings.load({}, env).texts == {}
 
 
@@ -80,3 +80,24 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
 def test_what_was_set_explains_values() -> None:
     (layer,) = Settings.load({KEY: "2000000"}).layers
     assert layer.texts == {KEY: "2000000"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "env", "source"),
+    [
+        ({"log.retentin.ms": "3"}, {}, "in the command line"),
+        ({}, {"TIERBROKER_LOG_RETENTIN_MS": "3"}, "in the environment (TIERBROKER_...)"),
+    ],
+)
+def test_a_bad_setting_says_where_it_was_found(
+    flags: dict[str, str], env: dict[str, str], source: str
+) -> None:
+    with pytest.raises(InvalidConfigError) as caught:
+        Settings.load(flags, env)
+    assert caught.value.message.endswith(source)
+
+
+def test_a_bad_setting_of_the_file_names_the_file(tmp_path: pathlib.Path) -> None:
+    path = toml(tmp_path, '"log.retentin.ms" = 3')
+    with pytest.raises(InvalidConfigError, match=r"in the settings file .*broker\.toml"):
+        Settings.load({}, {}, path)
