@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= data
+PORT ?= 9092
 JARS := integration/.jars
 MVN ?= mvn
 
@@ -35,7 +36,7 @@ $(VENV)/.installed: $(VENV)/.dependencies pyproject.toml
 	@touch $@
 
 run: setup ## start a broker on 127.0.0.1:9092 with its data in ./data
-	@exec $(BIN)/tierbroker dev --data $(DATA)
+	@exec $(BIN)/tierbroker dev --data $(DATA) --port $(PORT)
 
 test: setup ## all tests that need no other server
 	$(BIN)/python -m pytest tests
