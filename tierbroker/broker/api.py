@@ -6,13 +6,14 @@ a socket and never encodes anything.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tierbroker.wire.api_keys import ApiKey
 
 if TYPE_CHECKING:
     from tierbroker.broker.services import BrokerServices
     from tierbroker.broker.session import Session
+    from tierbroker.wire.peer import Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,6 @@ class ApiSpec:
         return self.key.name.lower()
 
 
-class Peer(Protocol):
-    """The client's end of a connection, as the server knows it."""
-
-    id: int
-    client_host: str
-    client_port: int
-    listener_name: str
-    session: object
-
-
 class RequestContext:
     """Everything about one request that is not in its body."""
 
@@ -47,7 +38,7 @@ class RequestContext:
     def __init__(
         self,
         broker: "BrokerServices",
-        peer: Peer,
+        peer: "Peer",
         session: "Session",
         api_version: int,
         client_id: str | None,

@@ -15,13 +15,14 @@ from tierbroker.base.errors import CloseConnection
 from tierbroker.base.parts import Part
 from tierbroker.base.pending import Pending
 from tierbroker.base.tasks import TaskSupervisor
-from tierbroker.broker.api import ApiSpec, Peer, RequestContext
+from tierbroker.broker.api import ApiSpec, RequestContext
 from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.session import Session
 from tierbroker.wire import codecs
 from tierbroker.wire.api_keys import ApiKey
 from tierbroker.wire.errors import DecodeError
 from tierbroker.wire.header import decode_request_header, encode_response_header
+from tierbroker.wire.peer import Peer
 
 if TYPE_CHECKING:
     from tierbroker.wire.codecs import Codec

@@ -202,13 +202,6 @@ class ActiveSegment:
         """The offset from which on a record at or after the time can be; none is before it."""
         return time_index.lookup(self.time_index, self.base_offset, timestamp_ms - 1)[1]
 
-    def indexes_full(self, segment_index_bytes: int) -> bool:
-        """Whether either index has no room for one more entry (the last time slot is reserved)."""
-        return (
-            len(self.index) // 8 >= segment_index_bytes // 8
-            or len(self.time_index) // 12 >= segment_index_bytes // 12 - 1
-        )
-
     def write_indexes(self) -> None:
         """Bring the index files up to date; raises OSError."""
         if len(self.index) > self._index_written:

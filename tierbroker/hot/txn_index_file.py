@@ -22,12 +22,6 @@ def append_aborted(fs: FileSystem, segment: ReadableSegment, txns: Sequence[Abor
         fs.close(fd)
 
 
-def read_aborted(fs: FileSystem, segment: ReadableSegment) -> bytes:
-    """The content of the file, empty without one; raises OSError."""
-    path = segment.path(TXN_INDEX_SUFFIX)
-    return fs.read_file(path) if fs.exists(path) else b""
-
-
 def cut_aborted(fs: FileSystem, segment: ReadableSegment, offset: int) -> None:
     """Forget the transactions whose markers are at `offset` or above; raises OSError."""
     path = segment.path(TXN_INDEX_SUFFIX)

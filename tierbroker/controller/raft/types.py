@@ -56,11 +56,6 @@ class VoterSet:
         """The node ids of the voters."""
         return frozenset(voter.key.id for voter in self.voters)
 
-    @property
-    def majority(self) -> int:
-        """How many of them decide."""
-        return len(self.voters) // 2 + 1
-
     def contains(self, key: ReplicaKey) -> bool:
         """`key` is a voter; an unknown directory id on either side matches any."""
         return any(

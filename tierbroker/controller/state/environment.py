@@ -28,5 +28,3 @@ class Environment:
     broker can carry out; each has been parsed by the schema before."""
     dynamic_broker_keys: frozenset[str] = frozenset()
     """Broker keys that may be set while brokers run; the others are read-only."""
-    topic_defaults: Mapping[str, str] | None = None
-    """Topic settings that follow from this node's broker settings, for responses."""
