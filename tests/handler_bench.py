@@ -14,6 +14,7 @@ from tests.faulty_fs import FaultyFileSystem
 from tests.log_setup import NOW_MS
 from tests.metadata_cluster import applied, cluster, environment
 from tierbroker.base.clock import ManualClock
+from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.errors import ApiError, UnknownTopicOrPartitionError
 from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.pending import Pending
@@ -30,7 +31,6 @@ from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_loader import open_log
 from tierbroker.node.settings import SCHEMA, Settings
-from tierbroker.replication.deadlines import Deadlines
 from tierbroker.replication.partition import Appender, Partition
 
 BROKER_ID = 1

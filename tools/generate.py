@@ -4,7 +4,8 @@
     python -m tools.generate --check    # write nothing, exit 1 if a file differs
 
 Generated: one module for each API in ``tierbroker/wire/messages``, with an index of them, and
-one module for each metadata or control record in ``tierbroker/controller/records``, likewise.
+one module for each metadata or control record in ``tierbroker/controller/records``, likewise, and
+one for each record of classic groups and their offsets in ``tierbroker/groups/records``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ CONTROL_RECORDS = (
     "SnapshotHeaderRecord",
     "VotersRecord",
 )
+
+GROUP_RECORDS = ("OffsetCommitKey", "OffsetCommitValue", "GroupMetadataKey", "GroupMetadataValue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,17 @@ def controller_records(messages: list[Message]) -> dict[str, str]:
     return files
 
 
+def group_records(messages: list[Message]) -> dict[str, str]:
+    """One module for each key and value that a classic group leaves in __consumer_offsets."""
+    return {
+        f"{snake_case(m.name)}.py": record_module(m) for m in messages if m.name in GROUP_RECORDS
+    }
+
+
 TARGETS = (
     Target("tierbroker/wire/messages", wire_messages),
     Target("tierbroker/controller/records", controller_records),
+    Target("tierbroker/groups/records", group_records),
 )
 
 

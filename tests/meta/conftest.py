@@ -33,7 +33,10 @@ def all_files() -> list[Path]:
 @pytest.fixture(scope="session")
 def python_files(all_files: list[Path]) -> list[Path]:
     """Every Python file that a person writes: generated ones are guarded by their generator."""
-    generated = (ROOT / "tierbroker/wire/messages", ROOT / "tierbroker/controller/records")
+    generated = {
+        ROOT / "tierbroker" / folder
+        for folder in ("wire/messages", "controller/records", "groups/records")
+    }
     return [
         path
         for path in all_files

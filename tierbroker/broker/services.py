@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.config import ConfigSchema, ConfigValues
+from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.pending import Pending
 from tierbroker.broker.fetch_sessions import FetchSessionCache
 from tierbroker.broker.producer_ids import ProducerIds
@@ -16,7 +17,6 @@ from tierbroker.controller.state.environment import Environment
 from tierbroker.controller.state.image import Endpoint, MetadataImage
 from tierbroker.controller.state.topics import TopicOutcome
 from tierbroker.hot.config_origin import BrokerLayer, TopicConfigs
-from tierbroker.replication.deadlines import Deadlines
 from tierbroker.replication.partitions import Partitions
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tierbroker.base.clock import Clock, SystemClock
+from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.executor import ThreadExecutor
 from tierbroker.base.fs import FileSystem, OsFileSystem
@@ -33,7 +34,6 @@ from tierbroker.node.metadata import allocate_block, broker_registration, open_m
 from tierbroker.node.settings import SCHEMA, Settings
 from tierbroker.node.storage import Storage, open_logs, open_storage
 from tierbroker.node.upkeep import Upkeep
-from tierbroker.replication.deadlines import Deadlines
 from tierbroker.replication.partition import Appender
 from tierbroker.replication.partitions import Partitions
 from tierbroker.server.config import parse_listeners, server_limits

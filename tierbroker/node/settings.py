@@ -11,6 +11,7 @@ from typing import Any
 from tierbroker.base.config import ConfigSchema, ConfigValues, Scope
 from tierbroker.base.errors import InvalidConfigError
 from tierbroker.broker.config import BROKER_KEYS as REQUEST_KEYS
+from tierbroker.groups.config import GROUP_KEYS
 from tierbroker.hot.config_broker_keys import BROKER_KEYS as LOG_KEYS
 from tierbroker.hot.config_origin import BrokerLayer, ConfigSource
 from tierbroker.hot.config_topic_keys import TOPIC_KEYS
@@ -21,7 +22,9 @@ ENVIRONMENT_PREFIX = "TIERBROKER_"
 _NOT_SETTINGS = frozenset({"TIERBROKER_BOOTSTRAP"})
 """Variables of that prefix which the command line reads itself."""
 
-SCHEMA = ConfigSchema((*NODE_KEYS, *REQUEST_KEYS, *SERVER_KEYS, *LOG_KEYS, *TOPIC_KEYS))
+SCHEMA = ConfigSchema(
+    (*NODE_KEYS, *REQUEST_KEYS, *SERVER_KEYS, *GROUP_KEYS, *LOG_KEYS, *TOPIC_KEYS)
+)
 
 
 @dataclass(frozen=True, slots=True)

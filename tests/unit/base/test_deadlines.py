@@ -1,6 +1,6 @@
 from tierbroker.base.clock import ManualClock
+from tierbroker.base.deadlines import TICK_S, Deadlines
 from tierbroker.base.scheduler import ManualScheduler
-from tierbroker.replication.deadlines import TICK_S, Deadlines
 
 
 class Waiter:
