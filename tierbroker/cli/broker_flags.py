@@ -29,5 +29,8 @@ def dev_flags(
         flags["log.dirs"] = data
     elif not {"TIERBROKER_LOG_DIRS", "TIERBROKER_LOG_DIR"} & env.keys():
         flags["log.dirs"] = DEFAULT_DATA
+    if "TIERBROKER_GROUP_INITIAL_REBALANCE_DELAY_MS" not in env:
+        # Whoever develops starts few consumers and waits for the first one.
+        flags["group.initial.rebalance.delay.ms"] = "0"
     flags.update(sets)
     return flags

@@ -114,7 +114,10 @@ class Broker:
 
     def _flags(self) -> dict[str, str]:
         host = f"[{self._host}]" if ":" in self._host else self._host
-        flags = {"listeners": f"PLAINTEXT://{host}:{self._port}"}
+        flags = {
+            "listeners": f"PLAINTEXT://{host}:{self._port}",
+            "group.initial.rebalance.delay.ms": "0",
+        }
         if self._ephemeral:
             if self._data is not None:
                 os.makedirs(self._data, exist_ok=True)

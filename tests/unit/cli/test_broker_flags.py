@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from tierbroker.cli.broker_flags import dev_flags
 
+NO_DELAY = {"group.initial.rebalance.delay.ms": "0"}
+
 
 def flags(
     *,
@@ -20,13 +22,15 @@ def flags(
 
 
 def test_defaults() -> None:
-    assert flags() == {"listeners": "PLAINTEXT://127.0.0.1:9092", "log.dirs": "./data"}
+    listeners = "PLAINTEXT://127.0.0.1:9092"
+    assert flags() == {"listeners": listeners, "log.dirs": "./data", **NO_DELAY}
 
 
 def test_options() -> None:
     assert flags(host="::1", port=0, data="/d") == {
         "listeners": "PLAINTEXT://[::1]:0",
         "log.dirs": "/d",
+        **NO_DELAY,
     }
 
 
@@ -45,8 +49,12 @@ def test_set_wins_over_everything() -> None:
 
 def test_the_environment_wins_over_the_defaults_of_dev() -> None:
     env = {"TIERBROKER_LISTENERS": "PLAINTEXT://:1", "TIERBROKER_LOG_DIRS": "/e"}
-    assert flags(env=env) == {}
-    assert flags(env={"TIERBROKER_LOG_DIR": "/e"}) == {"listeners": "PLAINTEXT://127.0.0.1:9092"}
+    assert flags(env=env) == NO_DELAY
+    assert flags(env={"TIERBROKER_LOG_DIR": "/e"}) == {
+        "listeners": "PLAINTEXT://127.0.0.1:9092",
+        **NO_DELAY,
+    }
+    assert flags(env={**env, "TIERBROKER_GROUP_INITIAL_REBALANCE_DELAY_MS": "5"}) == {}
 
 
 def test_options_win_over_the_environment() -> None:
@@ -54,4 +62,5 @@ def test_options_win_over_the_environment() -> None:
     assert flags(port=5, data="/d", env=env) == {
         "listeners": "PLAINTEXT://127.0.0.1:5",
         "log.dirs": "/d",
+        **NO_DELAY,
     }
