@@ -1,11 +1,16 @@
 """Runs the main classes of Apache Kafka's jars, which `make integration` fetches.
 
 No shell script of the distribution takes part: a tool is a class, its arguments and its input.
+Tools share a JVM that stays; brokers have their own, by `java_command`.
 """
 
-import subprocess
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from integration.tool_server import ToolServers, ToolTimeoutError
 
 HERE = Path(__file__).parent
 JARS = HERE / ".jars"
@@ -37,6 +42,54 @@ def java_command(main_class: str, *args: str, heap_mb: int = 256, log: str = "er
 
     Raises AssertionError when the jars are not there.
     """
+    return _command(f"{JARS}/*", main_class, *args, heap_mb=heap_mb, log=log)
+
+
+def run_java(main_class: str, *args: str, stdin: bytes = b"", timeout_s: float = 90) -> Output:
+    """Run a tool to its end. JavaToolError when it fails or takes longer than `timeout_s`."""
+    name = main_class.rsplit(".", 1)[-1]
+    try:
+        ended = _servers().run(main_class, args, stdin, timeout_s)
+    except ToolTimeoutError as late:
+        raise JavaToolError(f"{name} {' '.join(args)} {late}") from None
+    if ended.exit_code != 0:
+        raise JavaToolError(
+            f"{name} {' '.join(args)} ended with {ended.exit_code}\n"
+            f"{ended.stdout[-4000:].decode(errors='replace')}\n"
+            f"{ended.stderr[-4000:].decode(errors='replace')}"
+        )
+    return Output(ended.stdout, ended.stderr)
+
+
+def run_tool(name: str, *args: str, stdin: bytes = b"", timeout_s: float = 90) -> Output:
+    """Run a class of Kafka's tools package: `run_tool("TopicCommand", "--list", ...)`."""
+    return run_java(f"{TOOLS}.{name}", *args, stdin=stdin, timeout_s=timeout_s)
+
+
+def run_together(commands: Iterable[tuple[str, ...]], timeout_s: float = 90) -> list[Output]:
+    """Run tools of that package at the same time, a name and its arguments each.
+
+    Raises the first JavaToolError, once all have ended.
+    """
+    listed = list(commands)
+    with ThreadPoolExecutor(len(listed)) as threads:
+        running = [
+            threads.submit(run_tool, name, *args, timeout_s=timeout_s) for name, *args in listed
+        ]
+    return [one.result() for one in running]
+
+
+@cache
+def _servers() -> ToolServers:
+    """The tools' own jar is the one that is loaded anew for each run."""
+    jars = sorted(JARS.glob("*.jar"))
+    tools = [str(jar) for jar in jars if jar.name.startswith("kafka-tools-4")]
+    rest = ":".join(str(jar) for jar in jars if str(jar) not in tools)
+    source = str(HERE / "java" / "ToolServer.java")
+    return ToolServers(_command(rest, source, *tools, heap_mb=512))
+
+
+def _command(class_path: str, main: str, *args: str, heap_mb: int, log: str = "error") -> list[str]:
     assert JARS.is_dir(), f"{JARS} is missing: run `make integration`, which fetches the jars"
     return [
         "java",
@@ -48,40 +101,7 @@ def java_command(main_class: str, *args: str, heap_mb: int = 256, log: str = "er
         f"-Dlog4j2.configurationFile={HERE / 'java' / 'log4j2.properties'}",
         f"-Dintegration.log.level={log}",
         "-cp",
-        f"{JARS}/*",
-        main_class,
+        class_path,
+        main,
         *args,
     ]
-
-
-def run_java(
-    main_class: str,
-    *args: str,
-    stdin: bytes = b"",
-    timeout_s: float = 90,
-    heap_mb: int = 256,
-) -> Output:
-    """Run a tool to its end. JavaToolError when it fails or takes longer than `timeout_s`."""
-    command = java_command(main_class, *args, heap_mb=heap_mb)
-    name = main_class.rsplit(".", 1)[-1]
-    try:
-        done = subprocess.run(
-            command, input=stdin, capture_output=True, timeout=timeout_s, check=False
-        )
-    except subprocess.TimeoutExpired as late:
-        raise JavaToolError(
-            f"{name} {' '.join(args)} did not end within {timeout_s} s\n"
-            f"{(late.stdout or b'')[-4000:]!r}\n{(late.stderr or b'')[-4000:]!r}"
-        ) from None
-    if done.returncode != 0:
-        raise JavaToolError(
-            f"{name} {' '.join(args)} ended with {done.returncode}\n"
-            f"{done.stdout[-4000:].decode(errors='replace')}\n"
-            f"{done.stderr[-4000:].decode(errors='replace')}"
-        )
-    return Output(done.stdout, done.stderr)
-
-
-def run_tool(name: str, *args: str, stdin: bytes = b"", timeout_s: float = 90) -> Output:
-    """Run a class of Kafka's tools package: `run_tool("TopicCommand", "--list", ...)`."""
-    return run_java(f"{TOOLS}.{name}", *args, stdin=stdin, timeout_s=timeout_s)
