@@ -61,6 +61,18 @@ def broker_process(start_broker: StartBroker) -> BrokerProcess:
 
 
 @pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One Apache Kafka for all tests that compare with it and neither stop nor configure it.
+
+    It may hold topics and groups of other tests: use names of your own.
+    """
+    kafka = ApacheKafka(tmp_path_factory.mktemp("apache-kafka"), heap_mb=512)
+    kafka.start()
+    yield kafka
+    kafka.stop()
+
+
+@pytest.fixture(scope="session")
 def bootstrap(request: pytest.FixtureRequest) -> str:
     """host:port of the broker under test."""
     if CHOICE not in ("", "apache"):

@@ -4,6 +4,7 @@ Speaks to any broker, so that the same test can be put to Apache Kafka (`--kafka
 sends what it is told, however wrong, and tells an answer from a closed connection.
 """
 
+import select
 import socket
 import struct
 import sys
@@ -122,6 +123,11 @@ class WireClient:
             raise AssertionError("the broker neither answers nor closes the connection") from None
         assert not data, f"an answer instead of a closed connection: {data.hex()}"
         self.closed_by_broker = True
+
+    def is_silent(self, seconds: float) -> bool:
+        """Nothing arrives meanwhile, not even the end of the connection."""
+        readable, _, _ = select.select([self._socket], [], [], seconds)
+        return not readable
 
     def ping(self) -> None:
         """The connection is in step and the broker answers on it."""

@@ -20,6 +20,7 @@ from tierbroker.controller.state.image import MetadataImage, TopicImage
 from tierbroker.wire.error_codes import ErrorCode, code_of
 from tierbroker.wire.messages.metadata import (
     MetadataRequest,
+    MetadataRequestTopic,
     MetadataResponse,
     MetadataResponseBroker,
     MetadataResponsePartition,
@@ -35,6 +36,7 @@ def handle(
     """Answer from the image, or create what is missing first."""
     if _names_ids_too_early(request, context.api_version):
         return _refused(request)
+    request.topics = _told_once(request.topics)
     missing = _missing_names(request, context)
     allowed = request.allow_auto_topic_creation and context.broker.values.flag(
         "auto.create.topics.enable"
@@ -56,6 +58,22 @@ async def _create_and_answer(
         except ApiError as error:
             failures[name] = code_of(error)
     return _answer(request, context, failures)
+
+
+def _told_once(
+    asked: list[MetadataRequestTopic] | None,
+) -> list[MetadataRequestTopic] | None:
+    """Each topic once. Where one id is asked for, ids alone count, as in Kafka: names beside them
+    are neither looked up nor created.
+    """
+    if not asked:
+        return asked
+    by_id = {
+        entry.topic_id: MetadataRequestTopic(topic_id=entry.topic_id, name=None)
+        for entry in asked
+        if entry.topic_id != ZERO_UUID
+    }
+    return list((by_id or {entry.name: entry for entry in asked}).values())
 
 
 def _missing_names(request: MetadataRequest, context: RequestContext) -> list[str]:
@@ -107,7 +125,11 @@ def _names_ids_too_early(request: MetadataRequest, version: int) -> bool:
 def _refused(request: MetadataRequest) -> MetadataResponse:
     return MetadataResponse(
         topics=[
-            MetadataResponseTopic(error_code=ErrorCode.INVALID_REQUEST, name=asked.name or "")
+            MetadataResponseTopic(
+                error_code=ErrorCode.INVALID_REQUEST,
+                name=asked.name or "",
+                topic_id=asked.topic_id,
+            )
             for asked in request.topics or ()
         ]
     )

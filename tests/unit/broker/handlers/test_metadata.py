@@ -92,3 +92,21 @@ async def test_operations_only_when_asked_for(tmp_path: pathlib.Path) -> None:
     )
     assert full.cluster_authorized_operations > 0
     assert full.topics[0].topic_authorized_operations > 0
+
+
+async def test_a_topic_that_is_asked_for_twice_is_told_once(tmp_path: pathlib.Path) -> None:
+    bench = HandlerBench(tmp_path)
+    assert len((await ask(bench, "t", "t")).topics) == 1
+
+
+async def test_names_beside_ids_are_not_looked_at(tmp_path: pathlib.Path) -> None:
+    bench = HandlerBench(tmp_path)
+    bench.controller.image = with_topic(bench.controller.image, "t", (1,))
+    (topic,) = bench.controller.image.topics
+    asked = [
+        MetadataRequestTopic(topic_id=topic.topic_id, name="other"),
+        MetadataRequestTopic(name="new"),
+    ]
+    response = metadata.handle(MetadataRequest(topics=asked), bench.context(12, "PLAINTEXT"))
+    assert [entry.name for entry in response.topics] == ["t"]
+    assert bench.controller.image.topic("new") is None

@@ -1,0 +1,122 @@
+"""`python -m integration.differential`: run scenarios by hand, against both brokers or one."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from integration.differential.compare import differences, load_known, report, unknown
+from integration.differential.pair import make_kafka, make_tierbroker
+from integration.differential.runner import KAFKA, TIERBROKER, carry_out
+from integration.differential.scenarios import Scenario, chosen, load_scenarios
+from integration.differential.transcript import Transcript
+
+MAKERS = {KAFKA: make_kafka, TIERBROKER: make_tierbroker}
+
+EPILOG = """\
+examples:
+  python -m integration.differential
+      all scenarios, against both brokers; exit code 1 if any differs
+  python -m integration.differential metadata 'fetch.*' -v
+      two areas, with the whole transcripts
+  python -m integration.differential groups --at kafka
+      what Kafka answers
+  python -m integration.differential produce --kafka 127.0.0.1:9092
+      beside a Kafka that runs already
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when nothing differs but what is known."""
+    options = _parser().parse_args(arguments)
+    scenarios = load_scenarios()
+    if options.list:
+        for scenario in scenarios:
+            print(f"{scenario.name:40} {scenario.summary.splitlines()[0]}")
+        return 0
+    try:
+        wanted = chosen(scenarios, options.scenario)
+    except LookupError as error:
+        print(error.args[0], file=sys.stderr)
+        return 2
+    names = [options.at] if options.at else [KAFKA, TIERBROKER]
+    given = {KAFKA: options.kafka, TIERBROKER: options.tierbroker}
+    with ExitStack() as stack:
+        brokers = _brokers(stack, {name: given[name] for name in names})
+        return _run_all(wanted, brokers, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m integration.differential",
+        description="Put scripts of requests to Apache Kafka and to tierbroker, and compare.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "scenario", nargs="*", help="name, area or pattern, like metadata or fetch.*; default all"
+    )
+    parser.add_argument("--list", action="store_true", help="name the scenarios and stop")
+    parser.add_argument("--at", choices=(KAFKA, TIERBROKER), help="only this broker: no comparison")
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="a running Kafka; default: start one")
+    parser.add_argument(
+        "--tierbroker", metavar="HOST:PORT", help="a running tierbroker; default: start one"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="print whole transcripts")
+    parser.add_argument("--json", action="store_true", help="transcripts and differences as JSON")
+    return parser
+
+
+def _brokers(stack: ExitStack, given: dict[str, str | None]) -> dict[str, str]:
+    """Start those that are not given; they are stopped with the stack."""
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="differential-")))
+    made = {
+        name: MAKERS[name](directory / name) for name, bootstrap in given.items() if not bootstrap
+    }
+    for broker in made.values():
+        stack.callback(lambda broker=broker: broker.running and broker.stop())
+    with ThreadPoolExecutor(2) as threads:
+        for start in [threads.submit(broker.start) for broker in made.values()]:
+            start.result()
+    return {name: bootstrap or made[name].bootstrap for name, bootstrap in given.items()}
+
+
+def _run_all(
+    wanted: Sequence[Scenario], brokers: dict[str, str], options: argparse.Namespace
+) -> int:
+    known = load_known()
+    failed, documents = 0, []
+    for scenario in wanted:
+        transcripts = carry_out(scenario, brokers)
+        text = "" if options.at else _verdict(scenario, transcripts, known)
+        failed += bool(text)
+        if options.json:
+            documents += [
+                {**transcript.as_json(), "unknown_differences": text}
+                for transcript in transcripts.values()
+            ]
+            continue
+        if options.verbose or options.at:
+            print("\n".join(transcript.text() for transcript in transcripts.values()))
+        if not options.at:
+            steps = len(transcripts[KAFKA].steps)
+            print(text or f"ok    {scenario.name} ({steps} steps)", flush=True)
+    if options.json:
+        json.dump(documents, sys.stdout, indent=1)
+    return 1 if failed else 0
+
+
+def _verdict(scenario: Scenario, transcripts: dict[str, Transcript], known: list) -> str:
+    found = unknown(differences(transcripts[KAFKA], transcripts[TIERBROKER]), known)
+    if not found:
+        return ""
+    text = report(transcripts[KAFKA], transcripts[TIERBROKER], found, scenario.summary)
+    return f"DIFFERS  {text}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

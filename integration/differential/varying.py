@@ -1,0 +1,182 @@
+"""Fields that differ between two brokers that behave alike, and the names they get instead.
+
+A value that a broker made up (an id, a port) is replaced by a name in order of appearance, so
+that two answers still differ when one of them repeats an id and the other does not. Nothing is
+ignored: an error text must be there where Kafka's is, a host must be the broker's own.
+"""
+
+import fnmatch
+import json
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from integration.differential.batches import describe_records
+from integration.differential.messages import Id
+from tierbroker.base.ids import uuid_text
+from tierbroker.wire.error_codes import ErrorCode
+
+NEAR_MS = 1_800_000
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class Rule(Enum):
+    """What becomes of the value of a field."""
+
+    NAME = "a name in order of appearance, per kind of field"
+    TEXT = "whether there is a text"
+    HOST = "whether it is the address that the script connected to"
+    RECORDS = "one line a batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Varying:
+    """A field, as a pattern over `Api.field.field`, and how it is compared."""
+
+    path: str
+    rule: Rule
+    reason: str
+
+
+VARYING: tuple[Varying, ...] = (
+    Varying("*error_message", Rule.TEXT, "the words are each broker's own"),
+    Varying("*.documentation", Rule.TEXT, "the words are each broker's own"),
+    Varying("*.host", Rule.HOST, "each broker has its own address"),
+    Varying("*.port", Rule.HOST, "each broker has its own address"),
+    Varying("*.client_host", Rule.HOST, "the address of the client as the broker sees it"),
+    Varying("*.cluster_id", Rule.NAME, "made when the cluster is made"),
+    Varying("*.session_id", Rule.NAME, "fetch sessions are numbered at random"),
+    Varying("*.producer_id", Rule.NAME, "producer ids are handed out in blocks"),
+    Varying("*.finalized_features_epoch", Rule.NAME, "an offset of the metadata log"),
+    Varying("*.records", Rule.RECORDS, "bytes are told by their headers and checksums"),
+)
+
+# Arrays that Kafka makes from hash maps: compared without regard to order, sorted by content.
+UNORDERED: tuple[str, ...] = (
+    "ApiVersions.supported_features",
+    "ApiVersions.finalized_features",
+    "CreateTopics.topics",
+    "CreateTopics.topics.configs",
+    "DeleteTopics.responses",
+    "DescribeConfigs.results.configs",
+    "DescribeGroups.groups.members",
+    "JoinGroup.members",
+    "ListGroups.groups",
+    "Metadata.topics",
+    "Metadata.topics.partitions",
+)
+
+
+@dataclass
+class Names:
+    """The names given to the values that one broker made up, during one scenario."""
+
+    host: str
+    port: int
+    token: str
+    """A suffix of every topic and group of the run; it is cut off."""
+    start_ms: int
+    """The time that the script counts from."""
+    now_ms: int
+    _given: dict[tuple[str, Any], str] = field(default_factory=dict)
+    _sent: set[tuple[str, Any]] = field(default_factory=set)
+    _peeking: bool = False
+
+    def request(self, api: str, fields: Any) -> Any:
+        """The request in terms of the names. What was made up by the script keeps its value."""
+        return self._value(fields, api, "request")
+
+    def answer(self, api: str, fields: Any) -> Any:
+        """The answer in terms of the names; new ids get one."""
+        return self._value(fields, api, "answer")
+
+    def _value(self, value: Any, path: str, side: str) -> Any:
+        if isinstance(value, dict):
+            return {name: self._field(item, f"{path}.{name}", side) for name, item in value.items()}
+        if isinstance(value, list):
+            if side == "answer" and path in UNORDERED:
+                value = sorted(value, key=lambda item: self._sort_key(item, path))
+            return [self._value(item, path, side) for item in value]
+        return self._scalar(value, path, side)
+
+    def _sort_key(self, item: Any, path: str) -> str:
+        before, self._peeking = self._peeking, True
+        try:
+            return json.dumps(self._value(item, path, "answer"), default=str)
+        finally:
+            self._peeking = before
+
+    def _field(self, value: Any, path: str, side: str) -> Any:
+        for varying in VARYING:
+            if fnmatch.fnmatchcase(path, varying.path):
+                return self._varying(value, path, side, varying.rule)
+        if path.endswith("error_code") and isinstance(value, int):
+            return _error_name(value)
+        return self._value(value, path, side)
+
+    def _varying(self, value: Any, path: str, side: str, rule: Rule) -> Any:
+        if rule is Rule.RECORDS:
+            return None if value is None else self._records(bytes(value), side)
+        if side == "request" and rule is not Rule.NAME:
+            return self._value(value, path, side)
+        if rule is Rule.TEXT:
+            return "<text>" if value else value
+        if rule is Rule.HOST:
+            own = {self.host: "<host>", f"/{self.host}": "</host>", self.port: "<port>"}
+            return own.get(value, value)
+        if value in (None, 0, -1, ""):
+            return value
+        return self._name(path.rpartition(".")[2], value, side, value)
+
+    def _records(self, data: bytes, side: str) -> list[str]:
+        return describe_records(
+            data, self.time, lambda number: self._name("producer_id", number, side, number)
+        )
+
+    def _scalar(self, value: Any, path: str, side: str) -> Any:
+        if isinstance(value, Id):
+            if not any(value.raw):
+                return "zero id"
+            return self._name("id", value.raw, side, f"id {uuid_text(value.raw)}")
+        if isinstance(value, str):
+            plain = value.replace(self.token, "")
+            return _UUID.sub(lambda m: self._name("uuid", m.group(), side, m.group()), plain)
+        if isinstance(value, bytes):
+            return _printable(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return self.time(value)
+        return value
+
+    def _name(self, kind: str, value: Any, side: str, verbatim: Any) -> Any:
+        """The name of a value; one that the script made up stays `verbatim`."""
+        entry = (kind, value)
+        if entry in self._given:
+            return self._given[entry]
+        if side == "request":
+            self._sent.add(entry)
+        if entry in self._sent:
+            return verbatim
+        if self._peeking:
+            return f"<{kind}>"
+        number = 1 + sum(other == kind for other, _ in self._given)
+        return self._given.setdefault(entry, f"<{kind} {number}>")
+
+    def time(self, value: int) -> Any:
+        """Times of the script count from its start; times of the broker's clock are `<now>`."""
+        if abs(value - self.start_ms) < NEAR_MS:
+            return f"t{value - self.start_ms:+d}"
+        return "<now>" if abs(value - self.now_ms) < NEAR_MS else value
+
+
+def _error_name(code: int) -> str | int:
+    try:
+        return ErrorCode(code).name
+    except ValueError:
+        return code
+
+
+def _printable(value: bytes) -> str:
+    if value.isascii() and value.decode("ascii").isprintable():
+        return value.decode("ascii")
+    return f"0x{value.hex()}" if len(value) <= 200 else f"{len(value)} bytes 0x{value[:50].hex()}.."

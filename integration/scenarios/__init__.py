@@ -1,0 +1,1 @@
+"""Scripts of requests, an area each; `integration/differential` puts them to two brokers."""
