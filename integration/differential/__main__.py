@@ -5,7 +5,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -79,9 +78,8 @@ def _brokers(stack: ExitStack, given: dict[str, str | None]) -> dict[str, str]:
     }
     for broker in made.values():
         stack.callback(lambda broker=broker: broker.running and broker.stop())
-    with ThreadPoolExecutor(2) as threads:
-        for start in [threads.submit(broker.start) for broker in made.values()]:
-            start.result()
+        # On this thread: a process ends with the thread that started it.
+        broker.start()
     return {name: bootstrap or made[name].bootstrap for name, bootstrap in given.items()}
 
 

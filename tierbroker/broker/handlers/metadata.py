@@ -73,7 +73,8 @@ def _told_once(
         for entry in asked
         if entry.topic_id != ZERO_UUID
     }
-    return list((by_id or {entry.name: entry for entry in asked}).values())
+    by_name = {entry.name: entry for entry in asked}
+    return list(by_id.values() if by_id else by_name.values())
 
 
 def _missing_names(request: MetadataRequest, context: RequestContext) -> list[str]:
