@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 DATA ?= data
 PORT ?= 9092
 JARS := integration/.jars
+SUITE := integration/.kafka-python
 MVN ?= mvn
 
 # A lock file decides what is installed, so no setting of the machine may add to it.
@@ -76,7 +77,14 @@ $(JARS)/.installed: integration/java/pom.xml
 		$(MVN) -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(JARS)
 	@touch $@
 
-integration: setup $(JARS)/.installed ## stock clients and Apache Kafka's tools against a real broker process
+# kafka-python's own tests come with its source distribution alone; nothing of it is installed.
+$(SUITE)/.fetched: requirements/kafka-python-suite.txt
+	@rm -rf $(SUITE)
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary kafka-python \
+		--require-hashes -r $< --dest $(SUITE)
+	@touch $@
+
+integration: setup $(JARS)/.installed $(SUITE)/.fetched ## stock clients and Apache Kafka's tools against a real broker process
 	$(BIN)/python -m pytest integration
 
 torture: setup ## 500 rounds of kill -9 under load
@@ -86,4 +94,4 @@ bench: setup ## measure the rows of the budget table
 	$(BIN)/python -m bench
 
 clean: ## remove everything that the other targets made, except ./data
-	rm -rf $(VENV) $(JARS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(JARS) $(SUITE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
