@@ -1,0 +1,13 @@
+"""The log of one shard of `__consumer_offsets`, as those who write to it see it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tierbroker.groups.ports import KeyValue, WriteDone
+
+
+class Journal(Protocol):
+    """A `PartitionWriter` bound to the shard's partition."""
+
+    def append(self, records: Sequence[KeyValue], done: WriteDone) -> None:
+        """Write the records as one batch; see `PartitionWriter.append` for `done`."""
