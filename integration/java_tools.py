@@ -4,8 +4,8 @@ No shell script of the distribution takes part: a tool is a class, its arguments
 Tools share a JVM that stays; brokers have their own, by `java_command`.
 """
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import re
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,6 +35,25 @@ class Output:
     @property
     def lines(self) -> list[str]:
         return self.text.splitlines()
+
+    @property
+    def errors(self) -> str:
+        return self.stderr.decode(errors="replace")
+
+    def table(self) -> list[dict[str, str]]:
+        """The rows below each line of capital headings, by heading.
+
+        Cells are parted by white space, except for what stands in round brackets.
+        """
+        rows: list[dict[str, str]] = []
+        heading: list[str] = []
+        for line in self.lines:
+            cells = re.sub(r"\s+(?=\()", "", line).split()
+            if len(cells) > 1 and all(cell == cell.upper() for cell in cells) and "GROUP" in cells:
+                heading = cells
+            elif heading and cells:
+                rows.append(dict(zip(heading, cells, strict=True)))
+        return rows
 
 
 def java_command(main_class: str, *args: str, heap_mb: int = 256, log: str = "error") -> list[str]:
@@ -66,17 +85,13 @@ def run_tool(name: str, *args: str, stdin: bytes = b"", timeout_s: float = 90) -
     return run_java(f"{TOOLS}.{name}", *args, stdin=stdin, timeout_s=timeout_s)
 
 
-def run_together(commands: Iterable[tuple[str, ...]], timeout_s: float = 90) -> list[Output]:
-    """Run tools of that package at the same time, a name and its arguments each.
-
-    Raises the first JavaToolError, once all have ended.
-    """
-    listed = list(commands)
-    with ThreadPoolExecutor(len(listed)) as threads:
-        running = [
-            threads.submit(run_tool, name, *args, timeout_s=timeout_s) for name, *args in listed
-        ]
-    return [one.result() for one in running]
+def run_apart(name: str, *args: str, timeout_s: float = 90) -> Output:
+    """Like `run_tool` in a JVM of the tool's own, for tools whose last words come at its end."""
+    command = java_command(f"{TOOLS}.{name}", *args)
+    done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)
+    if done.returncode != 0:
+        raise JavaToolError(f"{name} {' '.join(args)} ended with {done.returncode}\n{done}")
+    return Output(done.stdout, done.stderr)
 
 
 @cache
