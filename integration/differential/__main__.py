@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from integration.differential.compare import differences, load_known, report, unknown
+from integration.differential.compare import (
+    Known,
+    brief,
+    differences,
+    load_known,
+    report,
+    unknown,
+)
 from integration.differential.pair import make_kafka, make_tierbroker
 from integration.differential.runner import KAFKA, TIERBROKER, carry_out
 from integration.differential.scenarios import Scenario, chosen, load_scenarios
@@ -66,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tierbroker", metavar="HOST:PORT", help="a running tierbroker; default: start one"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="print whole transcripts")
+    parser.add_argument("--brief", action="store_true", help="a line for each field that differs")
     parser.add_argument("--json", action="store_true", help="transcripts and differences as JSON")
     return parser
 
@@ -90,7 +98,7 @@ def _run_all(
     failed, documents = 0, []
     for scenario in wanted:
         transcripts = carry_out(scenario, brokers)
-        text = "" if options.at else _verdict(scenario, transcripts, known)
+        text = "" if options.at else _verdict(scenario, transcripts, known, options.brief)
         failed += bool(text)
         if options.json:
             documents += [
@@ -108,10 +116,14 @@ def _run_all(
     return 1 if failed else 0
 
 
-def _verdict(scenario: Scenario, transcripts: dict[str, Transcript], known: list) -> str:
+def _verdict(
+    scenario: Scenario, transcripts: dict[str, Transcript], known: list[Known], short: bool
+) -> str:
     found = unknown(differences(transcripts[KAFKA], transcripts[TIERBROKER]), known)
     if not found:
         return ""
+    if short:
+        return f"DIFFERS  {brief(transcripts[KAFKA], found)}\n"
     text = report(transcripts[KAFKA], transcripts[TIERBROKER], found, scenario.summary)
     return f"DIFFERS  {text}\n"
 

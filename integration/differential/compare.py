@@ -6,14 +6,16 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from integration.differential.transcript import ABSENT, Step, Transcript, leaves, one_line, tree
+from integration.differential.transcript import Step, Transcript, one_line, tree
 
+ABSENT = "(absent)"
 KNOWN_FILE = Path(__file__).with_name("known_differences.toml")
 SHOWN_STEPS, SHOWN_FIELDS, SHOWN_LINES = 6, 5, 60
 _INDEX = re.compile(r"\[\d+\]")
@@ -48,7 +50,7 @@ class Known:
             for text, pattern in (
                 (difference.scenario, self.scenario),
                 (difference.api, self.api),
-                (_INDEX.sub("[]", difference.path), self.path.replace("[*]", "[]")),
+                (_INDEX.sub("#", difference.path), self.path.replace("[*]", "#")),
                 (one_line(difference.kafka), self.kafka),
                 (one_line(difference.tierbroker), self.tierbroker),
             )
@@ -86,12 +88,23 @@ def differences(kafka: Transcript, tierbroker: Transcript) -> list[Difference]:
 
 
 def _of_a_step(name: str, number: int, theirs: Step, ours: Step) -> list[Difference]:
-    left, right = dict(leaves(theirs.answer)), dict(leaves(ours.answer))
     return [
-        Difference(name, number, theirs.api, path, left.get(path, ABSENT), right.get(path, ABSENT))
-        for path in {**left, **right}
-        if left.get(path, ABSENT) != right.get(path, ABSENT)
+        Difference(name, number, theirs.api, path, left, right)
+        for path, left, right in _unequal(theirs.answer, ours.answer, "")
     ]
+
+
+def _unequal(left: Any, right: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """The outermost fields that differ; what only one side has is one field."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        for name in {**left, **right}:
+            inner = f"{path}.{name}" if path else name
+            yield from _unequal(left.get(name, ABSENT), right.get(name, ABSENT), inner)
+    elif isinstance(left, list) and isinstance(right, list):
+        for slot, (one, other) in enumerate(zip_longest(left, right, fillvalue=ABSENT)):
+            yield from _unequal(one, other, f"{path}[{slot}]")
+    elif left != right:
+        yield path, left, right
 
 
 def unknown(found: Iterable[Difference], known: Sequence[Known]) -> list[Difference]:
@@ -118,6 +131,20 @@ def report(
     if rest:
         parts.append(f"and in the steps {_list(rest)}")
     return "\n\n".join(parts)
+
+
+def brief(kafka: Transcript, found: Sequence[Difference]) -> str:
+    """A line for each field that differs, and the steps where it does."""
+    alike: dict[str, list[int]] = {}
+    for d in found:
+        line = f"{d.path}: kafka {one_line(d.kafka)}, tierbroker {one_line(d.tierbroker)}"
+        alike.setdefault(line, []).append(d.step)
+    parts = [kafka.scenario]
+    for line, numbers in alike.items():
+        step = kafka.steps[numbers[0] - 1] if numbers[0] <= len(kafka.steps) else None
+        where = f"{step.heading} ({step.note})" if step else "at the end"
+        parts.append(f"  {line}  <- step {_list(list(dict.fromkeys(numbers)))} {where}")
+    return "\n".join(parts)
 
 
 def _list(items: Sequence[Any]) -> str:

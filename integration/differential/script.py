@@ -82,6 +82,7 @@ class Run:
     names: Names = field(init=False)
     _connections: list["Connection"] = field(default_factory=list)
     _note: str = ""
+    _markers: int = 0
 
     def __post_init__(self) -> None:
         host, _, port = self.bootstrap.rpartition(":")
@@ -141,6 +142,14 @@ class Run:
             replica_id=-1,
         )
         return full_name
+
+    def catch_up(self) -> None:
+        """Wait until the broker has applied all changes of metadata that were answered so far.
+
+        They are applied in their order, so that a topic made last is seen last.
+        """
+        self._markers += 1
+        self.topic(f"marker-{self._markers}")
 
     def topic_id(self, name: str) -> Id:
         """The id of a topic. Leaves no step behind."""

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-ABSENT = "(absent)"
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -61,7 +59,7 @@ class Transcript:
 def one_line(value: Any) -> str:
     """Compact: `topics=[{name=orders}] timeout_ms=100`."""
     if isinstance(value, dict):
-        return " ".join(f"{name}={_inline(item)}" for name, item in value.items())
+        return " ".join(f"{name}={_inline(item)}" for name, item in value.items()) or "{}"
     return _inline(value)
 
 
@@ -89,15 +87,3 @@ def tree(value: Any, indent: str = "") -> Iterator[str]:
             yield from (f"{indent}  {line}" for line in lines[1:])
     else:
         yield f"{indent}{_inline(value)}"
-
-
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each field that holds no others, with its path: `topics[0].error_code`."""
-    if isinstance(value, dict) and value:
-        for name, item in value.items():
-            yield from leaves(item, f"{path}.{name}" if path else name)
-    elif isinstance(value, list) and value:
-        for number, item in enumerate(value):
-            yield from leaves(item, f"{path}[{number}]")
-    else:
-        yield path, value

@@ -9,6 +9,7 @@ from tierbroker.records.builder import build_batch
 from tierbroker.records.record import Record
 
 NOBODYS_ID = Id(bytes(range(16)))
+NULL_ID = Id(bytes(16))
 BY_ID = 13
 """Fetch names topics by id from here on."""
 

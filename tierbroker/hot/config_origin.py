@@ -17,6 +17,9 @@ from tierbroker.hot.config_topic_keys import TOPIC_KEYS
 
 logger = logging.getLogger(__name__)
 
+_INTERNAL = "internal."
+"""Keys for tests and experts: Kafka does not describe them until somebody sets them."""
+
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 
@@ -133,8 +136,12 @@ class TopicConfigs:
         return usable
 
     def explain(self, topic_texts: Mapping[str, str]) -> list[ConfigOrigin]:
-        """Origin of every topic key, in the order of TOPIC_KEYS."""
-        return [self.explain_key(key, topic_texts) for key in TOPIC_KEYS]
+        """Origin of every topic key, in the order of TOPIC_KEYS; of internal ones where set."""
+        return [
+            self.explain_key(key, topic_texts)
+            for key in TOPIC_KEYS
+            if key.name in topic_texts or not key.name.startswith(_INTERNAL)
+        ]
 
     def explain_key(self, key: ConfigKey, topic_texts: Mapping[str, str]) -> ConfigOrigin:
         """Origin of one topic key: its value, source and all synonyms, the one in force first."""

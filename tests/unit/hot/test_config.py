@@ -237,12 +237,16 @@ def test_explain_orders_sources() -> None:
 
 def test_explain_defaults_and_unset() -> None:
     origins = {origin.key.name: origin for origin in TopicConfigs().explain({})}
-    assert len(origins) == len(TOPIC_KEYS)
+    assert origins.keys() == {key.name for key in TOPIC_KEYS} - {"internal.segment.bytes"}
     assert all(origin.is_default for origin in origins.values())
-    assert origins["internal.segment.bytes"].text is None
     assert origins["preallocate"].text == "false"
     assert origins["cleanup.policy"].text == "delete"
     assert origins["cleanup.policy"].synonyms[0].name == "log.cleanup.policy"
+
+
+def test_an_internal_key_is_told_where_it_is_set() -> None:
+    origins = {o.key.name: o for o in TopicConfigs().explain({"internal.segment.bytes": "4096"})}
+    assert origins["internal.segment.bytes"].text == "4096"
 
 
 def test_explain_broker_key() -> None:

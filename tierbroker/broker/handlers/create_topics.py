@@ -46,11 +46,10 @@ def _new_topic(topic: CreatableTopic) -> NewTopic:
 
 
 def _result(outcome: TopicOutcome, context: RequestContext) -> CreatableTopicResult:
-    result = CreatableTopicResult(name=outcome.name)
+    result = CreatableTopicResult(name=outcome.name, error_message=None)
     if outcome.error is not None:
         result.error_code = code_of(outcome.error)
         result.error_message = outcome.error.message
-        result.configs = None
         return result
     assert outcome.created is not None
     created = outcome.created

@@ -132,6 +132,8 @@ def _alter(
 def _check_resource(image: MetadataImage, resource: ConfigResource) -> None:
     kind, name = resource
     if kind == ResourceType.TOPIC:
+        if not name:
+            raise InvalidRequestError("The name of a topic is missing: topics have no default.")
         check_name(name)
         if image.topic(name) is None:
             raise UnknownTopicOrPartitionError(f"There is no topic {name!r}.")

@@ -47,4 +47,4 @@ async def test_a_controller_that_cannot_decide(tmp_path: pathlib.Path) -> None:
     request = CreateTopicsRequest(topics=[ASKED])
     (result,) = (await create_topics.handle(request, bench.context(7))).topics
     assert (result.name, result.error_code) == ("t", ErrorCode.NOT_CONTROLLER)
-    assert result.error_message == "elsewhere"
+    assert (result.error_message, result.configs) == ("elsewhere", [])

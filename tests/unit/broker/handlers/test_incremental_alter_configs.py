@@ -59,3 +59,19 @@ async def test_broker_keys_are_read_only(bench: HandlerBench) -> None:
 async def test_a_controller_that_cannot_decide(bench: HandlerBench) -> None:
     bench.controller.failure = NotControllerError("elsewhere")
     assert await alter(bench, "retention.ms", "7") == (ErrorCode.NOT_CONTROLLER, "elsewhere")
+
+
+async def test_each_resource_is_answered_in_its_place(bench: HandlerBench) -> None:
+    """Also those of other brokers, topics without a name, and those that are named twice."""
+    change = AlterableConfig(name="retention.ms", config_operation=SET, value="7")
+    asked = [(BROKER, "77"), (TOPIC, "t"), (TOPIC, ""), (TOPIC, "t")]
+    request = IncrementalAlterConfigsRequest(
+        resources=[
+            AlterConfigsResource(resource_type=kind, resource_name=name, configs=[change])
+            for kind, name in asked
+        ]
+    )
+    answers = (await incremental_alter_configs.handle(request, bench.context(1))).responses
+    assert [(a.resource_type, a.resource_name) for a in answers] == asked
+    assert {answer.error_code for answer in answers} == {ErrorCode.INVALID_REQUEST}
+    assert dict(bench.controller.image.configs.topic("t")) == {"retention.ms": "5"}
