@@ -5,10 +5,8 @@ no offset ever showed two values, to whichever reader, before or after a kill. T
 the number of kills, TORTURE_SEED repeats their timing.
 """
 
-import json
 import os
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,8 +15,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from integration.broker_processes import BrokerProcess, end_with_the_tests
+from integration.broker_processes import BrokerProcess
 from integration.conftest import StartBroker, create_topic
+from integration.event_files import TellingProcess
 from integration.java_tools import TOOLS, java_command
 from integration.log_dump import all_faults
 
@@ -35,46 +34,28 @@ Place = tuple[int, int]
 
 
 class Writer:
-    """One writing process with its acknowledgements in a file."""
+    """One writing process and what it was acknowledged."""
 
     def __init__(self, name: str, command: list[str], file: Path) -> None:
         self.name = name
-        self._file = file
-        self._read_to = 0
+        self._process = TellingProcess(name, command, file)
         self._acknowledged: dict[Place, str] = {}
-        with file.open("wb") as output, file.with_suffix(".err").open("wb") as errors:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                preexec_fn=end_with_the_tests,  # noqa: PLW1509 - a system call, no lock is taken
-            )
 
     def acknowledged(self) -> dict[Place, str]:
         """All that was acknowledged so far. AssertionError when an offset was given out twice."""
-        with self._file.open("rb") as file:
-            file.seek(self._read_to)
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read_to += len(whole)
-        for line in whole.splitlines():
-            if b'"producer_send_success"' not in line:
+        for event in self._process.new_events():
+            if event.get("name") != "producer_send_success":
                 continue
-            event = json.loads(line)
             place = (event["partition"], event["offset"])
             value = self._acknowledged.setdefault(place, event["value"])
             assert value == event["value"], f"{self.name}: {event}, which was {value} before"
         return self._acknowledged
 
     def check_alive(self) -> None:
-        assert self._process.poll() is None, (
-            f"{self.name} gave up: {self._file.with_suffix('.err').read_text()[-3000:]}"
-        )
+        self._process.check_alive()
 
     def end(self) -> None:
         self._process.kill()
-        self._process.wait()
 
 
 @pytest.fixture

@@ -1,0 +1,212 @@
+"""A program that consumes as a member of a group until SIGTERM, and tells what it read and did.
+
+    python -m integration.clients.group_member CLIENT BOOTSTRAP TOPIC GROUP NAME [ASSIGNOR]
+
+One JSON line on standard output for each step: {"read": {partition: [first, last]}} before its
+commit, {"committing": {partition: offset}} before and {"committed": {partition: offset}} after a
+commit that the coordinator acknowledged, {"assigned": [partition]} and {"left": true} after
+leaving in order. A commit that fails, or an answer that stays away while the broker is down, is
+no reason to end: the member polls on, as an application would.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+SESSION_TIMEOUT_MS = 6_000
+HEARTBEAT_INTERVAL_MS = 1_500
+POLL_S = 0.2
+BATCH = 500
+COMMIT_TIMEOUT_MS = 10_000
+
+
+class Stop:
+    """Whether SIGTERM came."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self.wanted = True
+
+
+def tell(**event: object) -> None:
+    """Print one step as a whole line."""
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def tell_read(batches: Mapping[int, Sequence[int]]) -> dict[int, int]:
+    """Tell which offsets came; the positions behind them are to be committed."""
+    tell(read={partition: [offsets[0], offsets[-1]] for partition, offsets in batches.items()})
+    for partition, offsets in batches.items():
+        assert list(offsets) == list(range(offsets[0], offsets[-1] + 1)), (partition, offsets)
+    positions = {partition: offsets[-1] + 1 for partition, offsets in batches.items()}
+    tell(committing=positions)
+    return positions
+
+
+def run_kafka_python(bootstrap: str, topic: str, group: str, name: str, assignor: str) -> None:
+    from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+    from kafka.coordinator.assignors.range import RangePartitionAssignor
+    from kafka.errors import KafkaError
+
+    class Listener(ConsumerRebalanceListener):
+        def on_partitions_revoked(self, revoked: object) -> None:
+            pass
+
+        def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+            tell(assigned=sorted(place.partition for place in assigned))
+
+    stop = Stop()
+    assignors = {
+        "range": RangePartitionAssignor,
+        "cooperative-sticky": CooperativeStickyAssignor,
+    }
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        client_id=name,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+        partition_assignment_strategy=[assignors[assignor]],
+    )
+    consumer.subscribe([topic], listener=Listener())
+    while not stop.wanted:
+        try:
+            records = consumer.poll(timeout_ms=int(POLL_S * 1000), max_records=BATCH)
+        except KafkaError:
+            time.sleep(POLL_S)
+            continue
+        if not records:
+            continue
+        positions = tell_read(
+            {place.partition: [record.offset for record in some] for place, some in records.items()}
+        )
+        try:
+            consumer.commit(
+                {
+                    TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)
+                    for partition, offset in positions.items()
+                },
+                timeout_ms=COMMIT_TIMEOUT_MS,
+            )
+        except KafkaError:
+            continue
+        tell(committed=positions)
+    consumer.close(autocommit=False)
+    tell(left=True)
+
+
+def run_confluent(bootstrap: str, topic: str, group: str, name: str, assignor: str) -> None:
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+    stop = Stop()
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "client.id": name,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            "heartbeat.interval.ms": HEARTBEAT_INTERVAL_MS,
+            "partition.assignment.strategy": assignor,
+            "log_level": 0,
+        }
+    )
+    consumer.subscribe(
+        [topic],
+        on_assign=lambda _, assigned: tell(assigned=sorted(place.partition for place in assigned)),
+    )
+    while not stop.wanted:
+        batches: dict[int, list[int]] = {}
+        for message in consumer.consume(BATCH, timeout=POLL_S):
+            if message.error() is None:
+                batches.setdefault(message.partition(), []).append(message.offset())
+        if not batches:
+            continue
+        positions = tell_read(batches)
+        places = [TopicPartition(topic, number, offset) for number, offset in positions.items()]
+        try:
+            answered = consumer.commit(offsets=places, asynchronous=False)
+        except KafkaException:
+            continue
+        good = {place.partition: place.offset for place in answered if place.error is None}
+        tell(committed=good)
+    consumer.close()
+    tell(left=True)
+
+
+def run_aiokafka(bootstrap: str, topic: str, group: str, name: str, assignor: str) -> None:
+    assert assignor == "range", "aiokafka knows no cooperative protocol"
+    asyncio.run(_run_aiokafka(bootstrap, topic, group, name))
+
+
+async def _run_aiokafka(bootstrap: str, topic: str, group: str, name: str) -> None:
+    from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+    from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+    from aiokafka.errors import KafkaError
+
+    class Listener(ConsumerRebalanceListener):
+        async def on_partitions_revoked(self, revoked: object) -> None:
+            pass
+
+        async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+            tell(assigned=sorted(place.partition for place in assigned))
+
+    async def connected() -> AIOKafkaConsumer:
+        while True:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=bootstrap,
+                group_id=group,
+                client_id=name,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                session_timeout_ms=SESSION_TIMEOUT_MS,
+                heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+                partition_assignment_strategy=[RangePartitionAssignor],
+            )
+            consumer.subscribe([topic], listener=Listener())
+            try:
+                await consumer.start()
+            except KafkaError:
+                await consumer.stop()
+                await asyncio.sleep(POLL_S)
+                continue
+            return consumer
+
+    stop = Stop()
+    consumer = await connected()
+    while not stop.wanted:
+        records = await consumer.getmany(timeout_ms=int(POLL_S * 1000), max_records=BATCH)
+        if not records:
+            continue
+        positions = tell_read(
+            {place.partition: [record.offset for record in some] for place, some in records.items()}
+        )
+        places = {TopicPartition(topic, number): offset for number, offset in positions.items()}
+        try:
+            await asyncio.wait_for(consumer.commit(places), COMMIT_TIMEOUT_MS / 1000)
+        except (KafkaError, TimeoutError):
+            continue
+        tell(committed=positions)
+    await consumer.stop()
+    tell(left=True)
+
+
+MEMBERS = {
+    "kafka-python": run_kafka_python,
+    "confluent-kafka": run_confluent,
+    "aiokafka": run_aiokafka,
+}
+
+if __name__ == "__main__":
+    MEMBERS[sys.argv[1]](*sys.argv[2:6], *(sys.argv[6:] or ["range"]))
