@@ -1,26 +1,26 @@
-"""`python -m bench [ROW ...] [--json] [--repetitions N]`: measures rows of the budget table."""
+"""`python -m bench [ROW ...]`: races this broker against Apache Kafka, row by row."""
 
 import argparse
-import json
 import sys
-from collections.abc import Iterable
+import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
+from bench import conditions, report
+from bench.connections import IdleConnections
 from bench.consume import ConsumeHot
 from bench.durable import ProduceDurable
-from bench.floor import Floor
+from bench.kafka import KafkaSystem, is_installed
 from bench.latency import EndToEnd
 from bench.memory import Resident
 from bench.produce import ProduceBatches, ProduceSmall
-from bench.row import Result, Row, measure
+from bench.row import Brokers, Result, Row, measure
 from bench.start import EmbeddedStart, StartToFirstAck
 from bench.system import System, Tierbroker
+from bench.wide import ManyPartitions
 
 ROWS: tuple[Row, ...] = (
-    Floor(),
     ProduceBatches(),
     ProduceSmall(),
     ConsumeHot(),
@@ -29,97 +29,115 @@ ROWS: tuple[Row, ...] = (
     StartToFirstAck(),
     EmbeddedStart(),
     Resident(),
+    IdleConnections(),
+    ManyPartitions(),
 )
+NAMES = tuple(dict.fromkeys(row.name for row in ROWS))
+MARK = "bench"
 
 
-def row_number(text: str) -> int:
-    """ "floor" is row 0; raises ArgumentTypeError for anything that is no row."""
-    names = {"floor" if row.number == 0 else str(row.number): row.number for row in ROWS}
-    if text not in names:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of the rows {', '.join(names)}")
-    return names[text]
-
-
-def as_json(result: Result) -> str:
-    """One line."""
-    low, high = result.spread
-    return json.dumps(
-        {
-            "row": result.row,
-            "system": result.system,
-            "title": result.title,
-            "figure": result.figure.name,
-            "unit": result.figure.unit,
-            "median": result.median,
-            "min": low,
-            "max": high,
-            "repetitions": len(result.values),
-            "budget": result.figure.budget,
-        }
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(NAMES)}; or all")
+    parser.add_argument("--only", choices=("tierbroker", "kafka"), help="leave the other out")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="another source tree of ours")
+    parser.add_argument("--repetitions", type=int, help="instead of each row's own number")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="write the run there, as JSON")
+    parser.add_argument(
+        "--from", type=Path, metavar="FILE", dest="kept", help="show a kept run, measure nothing"
     )
-
-
-def as_table(results: Iterable[Result]) -> Table:
-    """What a person reads."""
-    table = Table(title="median of the repetitions; budgets are those of the design")
-    results = list(results)
-    several = len({result.system for result in results}) > 1
-    table.add_column("row", justify="right")
-    table.add_column("what")
-    if several:
-        table.add_column("system")
-    table.add_column("figure")
-    for name in ("median", "min", "max", "budget"):
-        table.add_column(name, justify="right")
-    table.add_column("unit")
-    before: str | None = None
-    for result in results:
-        budget = result.figure.budget
-        style = None if budget is None else "green" if result.median <= budget else "red"
-        new = result.title != before
-        before = result.title
-        table.add_row(
-            ("floor" if result.row == 0 else str(result.row)) if new else "",
-            result.title if new else "",
-            *([result.system] if several else []),
-            result.figure.name,
-            *(_number(value) for value in (result.median, *result.spread)),
-            "" if budget is None else f"≤ {_number(budget)}",
-            result.figure.unit,
-            style=style,
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="one JSON document")
+    shape.add_argument("--markdown", action="store_true", help="a table for a page")
+    shape.add_argument(
+        "--into",
+        type=Path,
+        nargs="+",
+        metavar="PAGE",
+        help=f"that, between its marks <!-- {MARK} -->",
+    )
+    options = parser.parse_args()
+    if unknown := sorted(set(options.rows) - set(NAMES)):
+        parser.error(f"{', '.join(unknown)}: no such row; there are {', '.join(NAMES)}")
+    alone = options.kept or options.only == "tierbroker" or options.against
+    if not alone and not is_installed():
+        parser.error(
+            "Apache Kafka or a JVM is not here. `make bench` fetches Kafka; with "
+            "--only tierbroker it runs without both"
         )
-    return table
+    return options
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
+def contestants(options: argparse.Namespace) -> list[System]:
+    """Those who race, ours last."""
+    if options.only == "kafka":
+        return [KafkaSystem()]
+    if options.only == "tierbroker":
+        return [Tierbroker()]
+    other: System = Tierbroker(options.against) if options.against else KafkaSystem()
+    return [other, Tierbroker()]
+
+
+def run(options: argparse.Namespace) -> report.Run:
+    """Measure the rows that were asked for."""
+    systems = contestants(options)
+    told = conditions.conditions(systems)
+    started = time.monotonic()
+    progress = Console(stderr=True)
+    results: list[Result] = []
+    brokers = Brokers(systems)
+    try:
+        with progress.status("starting …") as status:
+
+            def tell(what: str) -> None:
+                status.update(f"{time.monotonic() - started:.0f} s  {what}")
+
+            for row in ROWS:
+                if not options.rows or row.name in options.rows:
+                    results += measure(row, brokers, options.repetitions, tell)
+    finally:
+        brokers.stop()
+    told = conditions.after(told, time.monotonic() - started)
+    theirs = systems[0].name if len(systems) == 2 else None
+    return report.Run(told, systems[-1].name, theirs, results)
+
+
+def show(done: report.Run, options: argparse.Namespace) -> None:
+    """In the shape that was asked for."""
+    if options.json:
+        print(report.as_json(done.results, done.told, done.ours, done.theirs))
+        return
+    found = [
+        line
+        for line in report.lines(done.results, done.ours, done.theirs)
+        if not options.rows or line.row in options.rows
+    ]
+    if options.markdown or options.into:
+        told = "".join(f"- {name}: {value}\n" for name, value in done.told.items())
+        text = f"{report.as_markdown(found, done.ours, done.theirs)}\n\n{told}".rstrip()
+        for page in options.into or ():
+            page.write_text(report.between_marks(page.read_text(), MARK, text))
+        if options.markdown:
+            print(text)
+        return
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(report.as_table(found, done.ours, done.theirs))
+    for name, value in done.told.items():
+        console.print(f"{name}: {value}", highlight=False)
 
 
 def main() -> None:
-    """Measure what was asked for, or everything."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", type=row_number, metavar="ROW", help="1 to 7, floor")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--repetitions", type=int, help="instead of each row's own number")
-    parser.add_argument(
-        "--against", type=Path, metavar="DIR", help="another source tree, measured in turn"
-    )
-    options = parser.parse_args()
-    systems: list[System] = [Tierbroker()]
-    if options.against is not None:
-        systems.insert(0, Tierbroker(options.against))
-    progress = Console(stderr=True)
-    results: list[Result] = []
-    for row in ROWS:
-        if options.rows and row.number not in options.rows:
-            continue
-        with progress.status(f"measuring {row.title} …"):
-            measured = measure(row, systems, options.repetitions)
-        results += measured
-        if options.json:
-            print("\n".join(map(as_json, measured)), flush=True)
-    if not options.json:
-        Console(width=None if sys.stdout.isatty() else 120).print(as_table(results))
+    """Measure and show, or only show."""
+    options = arguments()
+    if options.kept is not None:
+        show(report.from_json(options.kept.read_text()), options)
+        return
+    done = run(options)
+    if options.keep is not None:
+        options.keep.parent.mkdir(parents=True, exist_ok=True)
+        options.keep.write_text(report.as_json(done.results, done.told, done.ours, done.theirs))
+    show(done, options)
 
 
 if __name__ == "__main__":

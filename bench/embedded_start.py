@@ -8,7 +8,7 @@ import statistics
 import time
 
 from bench.start import TOPIC
-from bench.wire_client import WireClient, create_by_metadata, produce_request, produced_offset
+from bench.wire_client import WireClient, first_acknowledgement, produce_request
 
 
 def start_to_first_ack() -> float:
@@ -19,8 +19,7 @@ def start_to_first_ack() -> float:
     request = produce_request(TOPIC, b"\x42" * 100)
     with Broker() as broker:
         client = WireClient(broker.bootstrap)
-        create_by_metadata(client, TOPIC)
-        produced_offset(client.call(request))
+        first_acknowledgement(client, TOPIC, request)
         seconds = time.perf_counter() - started
         client.close()
     return seconds

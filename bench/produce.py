@@ -3,8 +3,9 @@
 import time
 from collections.abc import Mapping
 
+from bench import floor
 from bench.process_cost import cpu_seconds
-from bench.row import Figure
+from bench.row import Bound, Figure
 from bench.stock_client import ProducerLoad, create_topic, delete_topic
 from bench.system import Durability, System
 
@@ -15,13 +16,13 @@ class ProduceBatches:
     """Row 1: records of 1 KiB in batches of 16 KiB, acks=all.
 
     Resource: the broker's one busy core. Physical limit: receive, CRC and append of 16 KiB, the
-    three things that cannot be left out (`python -m bench floor` measures them).
+    three things that cannot be left out.
     """
 
-    number = 1
+    name = "1"
     title = "produce, 1 KiB records, 16 KiB batches"
     figures = (
-        Figure("broker CPU per GiB", "CPU-s/GiB", 3.2),
+        Figure("broker CPU per GiB", "CPU-s/GiB", ratio=Bound(0.25)),
         Figure("broker CPU per request", "µs"),
         Figure("client's rate", "MiB/s"),
     )
@@ -33,8 +34,8 @@ class ProduceBatches:
     _COUNT = 200_000
 
     def prepare(self, system: System) -> None:
-        """Load everything once."""
-        self._send(system, 20_000)
+        """One whole run."""
+        self._send(system, self._COUNT)
 
     def measure(self, system: System) -> Mapping[str, float]:
         cpu, requests, seconds = self._send(system, self._COUNT)
@@ -45,6 +46,9 @@ class ProduceBatches:
             "client's rate": size / seconds / (1 << 20),
         }
 
+    def floor(self) -> Mapping[str, float]:
+        return {"broker CPU per GiB": floor.receive(floor.BATCH_BYTES)}
+
     def _send(self, system: System, count: int) -> tuple[float, int, float]:
         return produce(system, self._RECORD, self._BATCH_RECORDS, count)
 
@@ -52,13 +56,16 @@ class ProduceBatches:
 class ProduceSmall:
     """Row 2: two records of 100 bytes a batch: chatty applications.
 
-    Resource: the broker's one busy core. Physical limit: the system calls: one recv, one append
-    and one send are about 10 µs together; pipelined requests share recv and send.
+    Resource: the broker's one busy core. Physical limit: the system calls: a recv, an append
+    and a send for each; requests that arrive together may share them.
     """
 
-    number = 2
+    name = "2"
     title = "produce, 2 records a batch"
-    figures = (Figure("broker CPU per request", "µs", 38.0), Figure("client's rate", "requests/s"))
+    figures = (
+        Figure("broker CPU per request", "µs", ratio=Bound(0.4)),
+        Figure("client's rate", "requests/s"),
+    )
     repetitions = 5
     durability = Durability.REPLICATED
 
@@ -66,8 +73,8 @@ class ProduceSmall:
     _COUNT = 60_000
 
     def prepare(self, system: System) -> None:
-        """Load everything once."""
-        produce(system, self._RECORD, 2, 10_000)
+        """One whole run."""
+        produce(system, self._RECORD, 2, self._COUNT)
 
     def measure(self, system: System) -> Mapping[str, float]:
         cpu, requests, seconds = produce(system, self._RECORD, 2, self._COUNT)
@@ -75,6 +82,9 @@ class ProduceSmall:
             "broker CPU per request": cpu / requests * 1e6,
             "client's rate": requests / seconds,
         }
+
+    def floor(self) -> Mapping[str, float]:
+        return {"broker CPU per request": floor.answer() * 1e6}
 
 
 def produce(

@@ -20,11 +20,11 @@ from bench.system import Tierbroker
 def main() -> None:
     """Profile one row."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
-    parser.add_argument("row", type=int, choices=[row.number for row in ROWS if row.durability])
+    parser.add_argument("row", choices=[row.name for row in ROWS if row.durability])
     parser.add_argument("--sort", default="tottime", help="tottime or cumtime")
     parser.add_argument("--lines", type=int, default=40)
     options = parser.parse_args()
-    row = next(row for row in ROWS if row.number == options.row)
+    row = next(row for row in ROWS if row.name == options.row)
     assert row.durability is not None
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "profile"

@@ -1,6 +1,7 @@
 """Load from confluent-kafka (librdkafka): what most brokers are spoken to by."""
 
 import json
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,13 +10,22 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 TIMEOUT_S = 60.0
 QUEUE_RECORDS = 100_000
+TOPICS_A_REQUEST = 10
+"""Kafka takes at most 10,000 records of metadata in one step."""
 
 
 def create_topic(bootstrap: str, name: str, partitions: int = 1) -> None:
     """Make a topic and wait until it is there."""
+    create_topics(bootstrap, [name], partitions)
+
+
+def create_topics(bootstrap: str, names: Sequence[str], partitions: int) -> None:
+    """Make topics, some in each request, and wait until they are there."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    made = admin.create_topics([NewTopic(name, partitions, 1)], operation_timeout=TIMEOUT_S)
-    made[name].result(TIMEOUT_S)
+    for start in range(0, len(names), TOPICS_A_REQUEST):
+        wanted = [NewTopic(name, partitions, 1) for name in names[start:][:TOPICS_A_REQUEST]]
+        for made in admin.create_topics(wanted, operation_timeout=TIMEOUT_S).values():
+            made.result(TIMEOUT_S)
 
 
 def delete_topic(bootstrap: str, name: str) -> None:
@@ -89,6 +99,16 @@ class ProducerLoad:
 
 def consume(bootstrap: str, topic: str, count: int) -> int:
     """Read `count` records of partition 0 from the start with a new consumer; bytes of values."""
+    return _consume(bootstrap, [TopicPartition(topic, 0, 0)], count)
+
+
+def first_records(bootstrap: str, topics: Sequence[str], partitions: int) -> None:
+    """Read the one record of each partition of some topics."""
+    wanted = [TopicPartition(topic, number, 0) for topic in topics for number in range(partitions)]
+    _consume(bootstrap, wanted, len(wanted))
+
+
+def _consume(bootstrap: str, partitions: list[TopicPartition], count: int) -> int:
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -100,7 +120,7 @@ def consume(bootstrap: str, topic: str, count: int) -> int:
     )
     size = 0
     try:
-        consumer.assign([TopicPartition(topic, 0, 0)])
+        consumer.assign(partitions)
         while count > 0:
             messages = consumer.consume(min(count, 10_000), timeout=TIMEOUT_S)
             if not messages:

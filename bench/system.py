@@ -41,9 +41,17 @@ class System(Protocol):
     def start(self, durability: Durability) -> None:
         """Start on an empty data directory; returns once clients can connect."""
 
-    def spawn(self, port: int) -> None:
-        """Begin to start on an empty data directory and a given port, with the settings that a
-        user gets; returns at once. `pid` and `bootstrap` are set, but nobody listens yet."""
+    def prepare(self, port: int) -> None:
+        """All that a user does once before the first start on an empty directory and a given
+        port, with the settings that a user gets."""
+
+    def spawn(self) -> None:
+        """Begin to start what was prepared; returns at once. `pid` and `bootstrap` are set, but
+        nobody listens yet."""
+
+    def restart(self) -> tuple[float, float]:
+        """Stop in an orderly way and start on the same data: seconds until the process has ended,
+        and from then until clients can connect."""
 
     def stop(self) -> None:
         """Stop, and remove the data."""
@@ -64,54 +72,77 @@ class Tierbroker:
             self._environment["PYTHONPATH"] = str(source.resolve())
         self._process: subprocess.Popen[bytes] | None = None
         self._directory: Path | None = None
+        self._arguments: tuple[str, ...] = ()
         self.bootstrap = ""
         self.pid = -1
 
     def start(self, durability: Durability) -> None:
         """Start and wait for the ready file."""
-        directory = self._new_directory()
-        ready = directory / "ready.json"
-        self._run(
-            "--port", "0", "--ready-file", str(ready), "--set", f"flush.mode={durability.value}"
-        )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not ready.exists():
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.name} did not start: see {directory / 'log'}")
-            time.sleep(0.01)
-        self.bootstrap = json.loads(ready.read_text())["bootstrap"]
+        self._directory = new_directory()
+        self._arguments = ("--port", "0", "--set", f"flush.mode={durability.value}")
+        self._start()
 
-    def spawn(self, port: int) -> None:
-        """Start and do not wait."""
-        self._new_directory()
+    def prepare(self, port: int) -> None:
+        """There is nothing to do before a start."""
+        self._directory = new_directory()
+        self._arguments = ("--port", str(port))
         self.bootstrap = f"127.0.0.1:{port}"
-        self._run("--port", str(port))
+
+    def spawn(self) -> None:
+        """Start and do not wait."""
+        self._run()
+
+    def restart(self) -> tuple[float, float]:
+        """SIGTERM, wait, and start again."""
+        started = time.perf_counter()
+        self._end()
+        ended = time.perf_counter()
+        self._start()
+        return ended - started, time.perf_counter() - ended
 
     def stop(self) -> None:
         """SIGTERM, then wait."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(STOP_TIMEOUT_S)
-            self._process = None
+        self._end()
         if self._directory is not None:
             shutil.rmtree(self._directory)
             self._directory = None
 
-    def _new_directory(self) -> Path:
-        self._directory = Path(tempfile.mkdtemp(prefix="bench-", dir=data_root()))
-        return self._directory
+    def _start(self) -> None:
+        assert self._directory is not None
+        ready = self._directory / "ready.json"
+        ready.unlink(missing_ok=True)
+        self._run("--ready-file", str(ready))
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not ready.exists():
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                said = (self._directory / "log").read_text(errors="replace")[-4000:]
+                raise RuntimeError(f"{self.name} did not start:\n{said}")
+            time.sleep(0.01)
+        self.bootstrap = json.loads(ready.read_text())["bootstrap"]
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(STOP_TIMEOUT_S)
+            self._process = None
 
     def _run(self, *arguments: str) -> None:
         assert self._directory is not None
+        data = str(self._directory / "data")
         with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [*self._command, "dev", "--data", str(self._directory / "data"), *arguments],
+                [*self._command, "dev", "--data", data, *self._arguments, *arguments],
                 stdout=log,
                 stderr=log,
                 env=self._environment,
             )
         self.pid = self._process.pid
+
+
+def new_directory() -> Path:
+    """An empty directory for a broker."""
+    return Path(tempfile.mkdtemp(prefix="bench-", dir=data_root()))
 
 
 def data_root() -> str:

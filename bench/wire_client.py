@@ -12,11 +12,12 @@ from typing import Any
 from tierbroker.records.builder import build_batch
 from tierbroker.records.record import Record
 from tierbroker.wire.header import decode_response_header
-from tierbroker.wire.messages import fetch, metadata, produce
+from tierbroker.wire.messages import api_versions, fetch, metadata, produce
 
 PRODUCE_VERSION = 9
 FETCH_VERSION = 12
 METADATA_VERSION = 9
+API_VERSIONS_VERSION = 3
 CLIENT_ID = b"bench"
 
 _HEADER = Struct(">ihhih5sB")
@@ -24,13 +25,13 @@ _SIZE = Struct(">i")
 
 
 class WireClient:
-    """One blocking connection."""
+    """One blocking connection that takes no answer above 4 MiB."""
 
     def __init__(self, bootstrap: str) -> None:
         host, _, port = bootstrap.rpartition(":")
         self.socket = socket.create_connection((host, int(port)))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._buffer = bytearray(1 << 20)
+        self._buffer = bytearray(4 << 20)
 
     def close(self) -> None:
         self.socket.close()
@@ -121,6 +122,30 @@ def create_by_metadata(client: WireClient, topic: str, timeout_s: float = 30.0) 
         time.sleep(0.001)
 
 
+def first_acknowledgement(client: WireClient, topic: str, request: bytes) -> int:
+    """Send a record to a topic that makes itself, as a producer does: again when the broker says
+    that it does not lead the partition yet. Returns the record's offset."""
+    create_by_metadata(client, topic)
+    deadline = time.monotonic() + 30.0
+    while True:
+        try:
+            return produced_offset(client.call(request))
+        except RuntimeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
+
+
+def metadata_of_everything(client: WireClient, *, decode: bool = True) -> int:
+    """Ask for the metadata of all topics; the number of partitions in the answer (0 unread)."""
+    packed = _packed(metadata, metadata.MetadataRequest(topics=None), METADATA_VERSION)
+    answer = client.call(packed)
+    if not decode:
+        return 0
+    response = _decoded(metadata, answer, METADATA_VERSION)
+    return sum(len(topic.partitions) for topic in response.topics)
+
+
 def _packed(module: Any, request: Any, version: int) -> bytes:
     assert version >= module.FLEXIBLE_FROM
     body = bytes(module.encode_request(request, version))
@@ -136,3 +161,11 @@ def _decoded(module: Any, answer: bytes, version: int) -> Any:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
+
+
+VERSIONS_REQUEST = _packed(
+    api_versions,
+    api_versions.ApiVersionsRequest(client_software_name="bench", client_software_version="1"),
+    API_VERSIONS_VERSION,
+)
+"""What every client asks first."""

@@ -37,7 +37,8 @@ def test_unit_tests_mirror_the_packages(root: Path) -> None:
     homeless = []
     for test in sorted((root / "tests" / "unit").rglob("test_*.py")):
         place = test.parent.relative_to(root / "tests" / "unit")
-        folder = root / place if place.parts[:1] == ("tools",) else root / "tierbroker" / place
+        beside = place.parts[:1] in (("tools",), ("bench",))
+        folder = root / place if beside else root / "tierbroker" / place
         subject = test.stem.removeprefix("test_")
         module, package = folder / f"{subject}.py", folder / subject / "__init__.py"
         dunder = folder / f"__{subject}__.py"
