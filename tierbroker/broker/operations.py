@@ -1,4 +1,4 @@
-"""Authorized operations as Metadata and DescribeCluster report them.
+"""Authorized operations as Metadata, DescribeCluster and DescribeGroups report them.
 
 Bit n stands for the ACL operation of code n (org.apache.kafka.common.acl.AclOperation). Without
 an authorizer everyone may do everything that the resource knows.
@@ -26,3 +26,4 @@ CLUSTER_OPERATIONS = _bits(
     _ALTER,
     _DESCRIBE,
 )
+GROUP_OPERATIONS = _bits(_READ, _DESCRIBE, _DELETE, _DESCRIBE_CONFIGS, _ALTER_CONFIGS)

@@ -1,0 +1,25 @@
+"""Who asks the group coordinator: a client's name and host as Kafka shows them."""
+
+import socket
+
+from tierbroker.broker.api import RequestContext
+from tierbroker.groups.client import Client
+
+_IPV4_MAPPED = bytes(10) + b"\xff\xff"
+
+
+def client_of(context: RequestContext) -> Client:
+    """The sender of the request."""
+    return Client(context.client_id or "", "/" + host_text(context.peer.client_host))
+
+
+def host_text(address: str) -> str:
+    """The address as Java prints it: IPv6 in eight groups, without '::' (Inet6Address)."""
+    if ":" not in address:
+        return address
+    literal, percent, scope = address.partition("%")
+    packed = socket.inet_pton(socket.AF_INET6, literal)
+    if packed.startswith(_IPV4_MAPPED):
+        return socket.inet_ntop(socket.AF_INET, packed[12:])
+    groups = (int.from_bytes(packed[at : at + 2]) for at in range(0, 16, 2))
+    return ":".join(f"{group:x}" for group in groups) + percent + scope
