@@ -12,11 +12,13 @@ from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.pending import Pending
 from tierbroker.broker.fetch_sessions import FetchSessionCache
 from tierbroker.broker.producer_ids import ProducerIds
+from tierbroker.broker.topic_bodies import TopicBodies
 from tierbroker.controller.driver import MetadataDriver
 from tierbroker.controller.state.environment import Environment
 from tierbroker.controller.state.image import Endpoint, MetadataImage
 from tierbroker.controller.state.topics import TopicOutcome
 from tierbroker.hot.config_origin import BrokerLayer, TopicConfigs
+from tierbroker.hot.log_dirs import LogDirs
 from tierbroker.replication.partitions import Partitions
 
 
@@ -28,6 +30,7 @@ class BrokerServices:
     cluster_id: str
     controller: MetadataDriver
     partitions: Partitions
+    log_dirs: LogDirs
     deadlines: Deadlines
     fetch_sessions: FetchSessionCache
     producer_ids: ProducerIds
@@ -44,6 +47,8 @@ class BrokerServices:
     """What the controller's deciders may know beside the image."""
     auto_creating: dict[str, Pending[list[TopicOutcome]]] = field(default_factory=dict)
     """Topics whose automatic creation is under way."""
+    topic_bodies: TopicBodies = field(default_factory=TopicBodies)
+    """What Metadata answers of topics, packed."""
 
     @property
     def image(self) -> MetadataImage:

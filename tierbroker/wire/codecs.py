@@ -34,6 +34,10 @@ def load(key: ApiKey) -> Codec:
             decode_produce,
             lambda response, version, header: [encode_produce_response(response, version, header)],
         )
+    if key is ApiKey.METADATA:
+        from tierbroker.wire.metadata import decode_metadata, encode_metadata_response
+
+        return Codec(decode_metadata, encode_metadata_response)
     module = messages.load(key)
     decode, encode = module.decode_request, module.encode_response
     return Codec(

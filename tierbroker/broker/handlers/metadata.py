@@ -8,23 +8,25 @@ A missing topic is created when both the client and auto.create.topics.enable al
 answer then waits until the topic can be used, where Kafka sends the client round again.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from tierbroker.base.errors import ApiError, TopicAlreadyExistsError
 from tierbroker.base.ids import ZERO_UUID, Uuid
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.operations import CLUSTER_OPERATIONS, NOT_REQUESTED, TOPIC_OPERATIONS
+from tierbroker.broker.topic_bodies import Variant
 from tierbroker.broker.topic_creation import create_automatically, is_internal, is_legal_name
 from tierbroker.controller.state.image import MetadataImage, TopicImage
 from tierbroker.wire.error_codes import ErrorCode, code_of
-from tierbroker.wire.messages.metadata import (
+from tierbroker.wire.metadata import (
     MetadataRequest,
     MetadataRequestTopic,
     MetadataResponse,
     MetadataResponseBroker,
-    MetadataResponsePartition,
-    MetadataResponseTopic,
+    PackedMetadata,
+    TopicHead,
+    pack_topic,
 )
 
 _BY_ID_SINCE = 12
@@ -32,10 +34,10 @@ _BY_ID_SINCE = 12
 
 def handle(
     request: MetadataRequest, context: RequestContext
-) -> MetadataResponse | Coroutine[Any, Any, MetadataResponse]:
+) -> PackedMetadata | Coroutine[Any, Any, PackedMetadata]:
     """Answer from the image, or create what is missing first."""
     if _names_ids_too_early(request, context.api_version):
-        return _refused(request)
+        return _refused(request, context.api_version)
     request.topics = _told_once(request.topics)
     missing = _missing_names(request, context)
     allowed = request.allow_auto_topic_creation and context.broker.values.flag(
@@ -48,7 +50,7 @@ def handle(
 
 async def _create_and_answer(
     request: MetadataRequest, context: RequestContext, missing: list[str]
-) -> MetadataResponse:
+) -> PackedMetadata:
     failures: dict[str, ErrorCode] = {}
     for name in missing:
         try:
@@ -90,7 +92,7 @@ def _missing_names(request: MetadataRequest, context: RequestContext) -> list[st
 
 def _answer(
     request: MetadataRequest, context: RequestContext, failures: dict[str, ErrorCode]
-) -> MetadataResponse:
+) -> PackedMetadata:
     broker, image = context.broker, context.broker.image
     listener = context.peer.listener_name
     wants_all = request.topics is None or (context.api_version == 0 and not request.topics)
@@ -102,18 +104,19 @@ def _answer(
     if request.include_cluster_authorized_operations:
         response.cluster_authorized_operations = CLUSTER_OPERATIONS
     operations = TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_REQUESTED
-    reachable = {entry.node_id for entry in response.brokers}
-    if wants_all:
-        response.topics = [_topic(topic, operations, reachable) for topic in image.topics]
-        return response
+    reachable = frozenset(entry.node_id for entry in response.brokers)
+    variant = Variant(context.api_version, operations, reachable)
+    told = image.topics if wants_all else _asked_for(request, image, failures)
+    return PackedMetadata(response, broker.topic_bodies.pack(image, told, variant))
+
+
+def _asked_for(
+    request: MetadataRequest, image: MetadataImage, failures: dict[str, ErrorCode]
+) -> Iterator[TopicImage | TopicHead]:
     for asked in request.topics or ():
         name = asked.name
         topic = image.topic_by_id(asked.topic_id) if name is None else image.topic(name)
-        if topic is not None:
-            response.topics.append(_topic(topic, operations, reachable))
-        else:
-            response.topics.append(_absent(asked.name, asked.topic_id, failures))
-    return response
+        yield _absent(name, asked.topic_id, failures) if topic is None else topic
 
 
 def _names_ids_too_early(request: MetadataRequest, version: int) -> bool:
@@ -123,29 +126,22 @@ def _names_ids_too_early(request: MetadataRequest, version: int) -> bool:
     )
 
 
-def _refused(request: MetadataRequest) -> MetadataResponse:
-    return MetadataResponse(
-        topics=[
-            MetadataResponseTopic(
-                error_code=ErrorCode.INVALID_REQUEST,
-                name=asked.name or "",
-                topic_id=asked.topic_id,
-            )
-            for asked in request.topics or ()
-        ]
-    )
+def _refused(request: MetadataRequest, version: int) -> PackedMetadata:
+    refused = [
+        TopicHead(asked.name or "", asked.topic_id, ErrorCode.INVALID_REQUEST)
+        for asked in request.topics or ()
+    ]
+    return PackedMetadata(MetadataResponse(), [pack_topic(version, head) for head in refused])
 
 
-def _absent(
-    name: str | None, topic_id: Uuid, failures: dict[str, ErrorCode]
-) -> MetadataResponseTopic:
+def _absent(name: str | None, topic_id: Uuid, failures: dict[str, ErrorCode]) -> TopicHead:
     if name is None:
         error = ErrorCode.UNKNOWN_TOPIC_ID if topic_id != ZERO_UUID else ErrorCode.INVALID_REQUEST
-        return MetadataResponseTopic(error_code=error, name=None, topic_id=topic_id)
+        return TopicHead(None, topic_id, error)
     legal = is_legal_name(name)
     absent = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if legal else ErrorCode.INVALID_TOPIC_EXCEPTION
     error = failures.get(name, absent)
-    return MetadataResponseTopic(error_code=error, name=name, is_internal=is_internal(name))
+    return TopicHead(name, error_code=error, is_internal=is_internal(name))
 
 
 def _brokers(image: MetadataImage, listener: str) -> list[MetadataResponseBroker]:
@@ -156,32 +152,3 @@ def _brokers(image: MetadataImage, listener: str) -> list[MetadataResponseBroker
         for entry in image.brokers.values()
         if not entry.fenced and (endpoint := entry.endpoint(listener)) is not None
     ]
-
-
-def _topic(topic: TopicImage, operations: int, reachable: set[int]) -> MetadataResponseTopic:
-    partitions = []
-    for index, partition in enumerate(topic.partitions):
-        replicas = list(partition.replicas)
-        leader = partition.leader
-        error = ErrorCode.NONE
-        if leader not in reachable:
-            error = ErrorCode.LEADER_NOT_AVAILABLE if leader < 0 else ErrorCode.LISTENER_NOT_FOUND
-            leader = -1
-        partitions.append(
-            MetadataResponsePartition(
-                error_code=error,
-                partition_index=index,
-                leader_id=leader,
-                leader_epoch=partition.leader_epoch,
-                replica_nodes=replicas,
-                isr_nodes=list(partition.isr),
-                offline_replicas=[replica for replica in replicas if replica not in reachable],
-            )
-        )
-    return MetadataResponseTopic(
-        name=topic.name,
-        topic_id=topic.topic_id,
-        is_internal=is_internal(topic.name),
-        partitions=partitions,
-        topic_authorized_operations=operations,
-    )

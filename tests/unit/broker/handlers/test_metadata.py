@@ -11,7 +11,12 @@ from tierbroker.base.errors import NotControllerError
 from tierbroker.broker.handlers import metadata
 from tierbroker.controller.state.brokers import fence_broker
 from tierbroker.wire.error_codes import ErrorCode
-from tierbroker.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from tierbroker.wire.messages.metadata import decode_response
+from tierbroker.wire.metadata import (
+    MetadataRequest,
+    MetadataRequestTopic,
+    encode_metadata_response,
+)
 
 OK = ErrorCode.NONE
 
@@ -20,7 +25,13 @@ async def ask(bench: HandlerBench, *names: str, listener: str = "PLAINTEXT", **h
     version = how.pop("version", 12)
     request = MetadataRequest(topics=[MetadataRequestTopic(name=name) for name in names], **how)
     response = metadata.handle(request, bench.context(version, listener))
-    return response if not hasattr(response, "__await__") else await response
+    return as_read(response if not hasattr(response, "__await__") else await response, version)
+
+
+def as_read(response: Any, version: int) -> Any:
+    """The answer as a client reads it."""
+    (answer,) = encode_metadata_response(response, version)
+    return decode_response(answer, 0, version)[0]
 
 
 async def test_a_missing_topic_is_made(tmp_path: pathlib.Path) -> None:
@@ -108,5 +119,5 @@ async def test_names_beside_ids_are_not_looked_at(tmp_path: pathlib.Path) -> Non
         MetadataRequestTopic(name="new"),
     ]
     response = metadata.handle(MetadataRequest(topics=asked), bench.context(12, "PLAINTEXT"))
-    assert [entry.name for entry in response.topics] == ["t"]
+    assert [entry.name for entry in as_read(response, 12).topics] == ["t"]
     assert bench.controller.image.topic("new") is None
