@@ -1,6 +1,7 @@
-"""`tierbroker consume`: read a topic by assignment, without a consumer group.
+"""`tierbroker consume`: read a topic by assignment, or as a member of a consumer group.
 
-The module parses; reading is `cli.consume_run`, loaded when there is something to read.
+The module parses; reading is `cli.consume_run` or, in a group, `cli.consume_group`, loaded when
+there is something to read.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import click
 from tierbroker.base.clock import SystemClock
 from tierbroker.cli.bootstrap import Bootstrap
 from tierbroker.cli.options import bootstrap_option, json_option, parse_with, progress_option
-from tierbroker.cli.positions import Position, parse_position
+from tierbroker.cli.positions import Anchor, Position, parse_position
 from tierbroker.cli.separator import parse_separator
 
 
@@ -27,6 +28,7 @@ class ConsumeOptions:
     as_json: bool
     key_separator: bytes | None
     show_progress: bool
+    group: str | None
 
 
 @click.command()
@@ -50,6 +52,13 @@ class ConsumeOptions:
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="Stop after so many records.")
 @click.option("-p", "--partition", type=click.IntRange(min=0), help="Read this partition only.")
 @click.option(
+    "-g",
+    "--group",
+    metavar="NAME",
+    help="Read as a member of this consumer group, from where it has committed; --from start or "
+    "end is for partitions without a commit.",
+)
+@click.option(
     "--key-separator",
     callback=parse_with(parse_separator),
     metavar="SEP",
@@ -65,6 +74,7 @@ def consume(
     stop_at_end: bool,
     limit: int | None,
     partition: int | None,
+    group: str | None,
     key_separator: bytes | None,
     as_json: bool,
     no_progress: bool,
@@ -74,6 +84,9 @@ def consume(
 
     Reads all partitions, in no consumer group, and waits for new records until Ctrl-C unless
     --exit or -n says otherwise. Records of one partition come in order.
+
+    With --group the members of the group share the partitions, and what was written is committed
+    every five seconds and at the end: who comes next goes on from there.
 
     \b
     With --json each record is one object:
@@ -86,9 +99,12 @@ def consume(
       tierbroker consume hello --from start --exit
       tierbroker consume hello --from @-15m --json
       tierbroker consume hello --from -10 --exit --partition 0
+      tierbroker consume hello --group billing --from start
     """
     if as_json and key_separator is not None:
         raise click.UsageError("--json and --key-separator exclude each other.")
+    if group is not None:
+        _check_group(group, partition, position)
     options = ConsumeOptions(
         topic,
         bootstrap,
@@ -99,7 +115,27 @@ def consume(
         as_json,
         key_separator,
         not no_progress,
+        group,
     )
+    if group is not None:
+        from tierbroker.cli.consume_group import read_in_group
+
+        return read_in_group(options, group)
     from tierbroker.cli.consume_run import read
 
     return read(options)
+
+
+def _check_group(group: str, partition: int | None, position: Position) -> None:
+    """Raises UsageError for what cannot go with --group."""
+    if not group:
+        raise click.UsageError("--group needs a name that is not empty.")
+    if partition is not None:
+        raise click.UsageError(
+            "--group and --partition exclude each other: the group shares out the partitions."
+        )
+    if position.anchor not in (Anchor.START, Anchor.END):
+        raise click.UsageError(
+            "With --group, --from is start or end: it is only for partitions that the group has "
+            "not committed."
+        )

@@ -72,7 +72,7 @@ class _Reading:
         self._options = options
         self._watch = watch
         self._consumer = consumer
-        self._format = _format_of(options)
+        self._format = format_of(options)
         self._left = options.limit
         self._written = 0
         self._tracker: EndTracker | None = None
@@ -150,7 +150,7 @@ class _Reading:
             self._watch.clear()
             if self._tracker is not None:
                 self._tracker.finish(partition)
-        elif error.code() in _FINAL_ERRORS or error.fatal():
+        elif error.code() in FINAL_ERRORS or error.fatal():
             where = f"{self._options.topic}-{message.partition()}"
             raise CommandFailedError(f"Cannot read {where}: {error.str()}")
         else:
@@ -166,7 +166,7 @@ class _Reading:
             fail_stalled(self._options.bootstrap, watch, waited_s)
 
 
-_FINAL_ERRORS = frozenset(
+FINAL_ERRORS = frozenset(
     (
         KafkaError._AUTO_OFFSET_RESET,
         KafkaError._BAD_MSG,
@@ -178,7 +178,8 @@ _FINAL_ERRORS = frozenset(
 )
 
 
-def _format_of(options: ConsumeOptions) -> RecordFormat:
+def format_of(options: ConsumeOptions) -> RecordFormat:
+    """How a record is to be written."""
     if options.as_json:
         return json_line
     if options.key_separator is not None:

@@ -69,7 +69,10 @@ def open_producer(
 def open_consumer(
     bootstrap: Bootstrap, watch: ConnectionWatch, settings: Mapping[str, Any]
 ) -> Consumer:
-    """A consumer by assignment, in no group; raises UnreachableError."""
+    """A consumer; by assignment, in no group, unless the settings say otherwise.
+
+    Raises UnreachableError.
+    """
     # The library demands a group id; without subscribe and commit it is never used.
     base: ClientConfig = {
         "group.id": "tierbroker-cli",

@@ -13,9 +13,11 @@ from tierbroker.cli.main import COMMANDS, cli, run
 HEAVY = ("confluent_kafka", "rich", "asyncio", "uvloop", "tierbroker.node", "tierbroker.broker")
 HELP_BUDGET_S = 0.15
 TOPIC_COMMANDS = ("ls", "new", "show", "rm")
+GROUP_COMMANDS = ("ls", "show", "rm")
 ALL_COMMANDS = [
     *([name] for name in COMMANDS),
     *(["topic", name] for name in TOPIC_COMMANDS),
+    *(["group", name] for name in GROUP_COMMANDS),
 ]
 
 
@@ -95,6 +97,10 @@ def test_a_mistyped_command_names_the_near_one(
         ["consume", "t", "--from", "yesterday"],
         ["consume", "t", "-n", "0"],
         ["consume", "t", "--json", "--key-separator", ":"],
+        ["consume", "t", "--group", ""],
+        ["consume", "t", "--group", "g", "--partition", "0"],
+        ["consume", "t", "--group", "g", "--from", "@-1h"],
+        ["group", "show"],
         ["topic", "ls", "-b", ""],
     ],
     ids=" ".join,
