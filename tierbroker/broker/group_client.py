@@ -1,11 +1,9 @@
 """Who asks the group coordinator: a client's name and host as Kafka shows them."""
 
-import socket
+from ipaddress import IPv6Address
 
 from tierbroker.broker.api import RequestContext
 from tierbroker.groups.client import Client
-
-_IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
 
 def client_of(context: RequestContext) -> Client:
@@ -18,8 +16,9 @@ def host_text(address: str) -> str:
     if ":" not in address:
         return address
     literal, percent, scope = address.partition("%")
-    packed = socket.inet_pton(socket.AF_INET6, literal)
-    if packed.startswith(_IPV4_MAPPED):
-        return socket.inet_ntop(socket.AF_INET, packed[12:])
+    parsed = IPv6Address(literal)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    packed = parsed.packed
     groups = (int.from_bytes(packed[at : at + 2]) for at in range(0, 16, 2))
     return ":".join(f"{group:x}" for group in groups) + percent + scope
