@@ -232,6 +232,11 @@ class FaultyFileSystem:
             return self.inner.free_bytes(path)
         return max(self.capacity_bytes - self.used_bytes, 0)
 
+    def total_bytes(self, path: str) -> int:
+        if self.capacity_bytes is None:
+            return self.inner.total_bytes(path)
+        return self.capacity_bytes
+
     # -- bookkeeping ---------------------------------------------------------------------------
 
     def _path(self, fd: int) -> str:

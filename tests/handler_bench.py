@@ -6,7 +6,7 @@ flush is over with the turn, and the turn of the loop ends when the test says so
 
 import pathlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -62,6 +62,9 @@ class FakePartitions:
         self.held: dict[tuple[str, int], Partition] = {}
         self.names: dict[Uuid, str] = {}
 
+    def __iter__(self) -> Iterator[Partition]:
+        return iter(self.held.values())
+
     def get(self, topic: str, index: int) -> Partition:
         if (topic, index) not in self.held:
             raise UnknownTopicOrPartitionError(f"{topic}-{index} is not on this broker")
@@ -96,6 +99,7 @@ class HandlerBench:
         loaded = Settings.load(texts)
         self.controller = FakeController(brokers)
         self.partitions = FakePartitions()
+        self.log_dirs: list[Any] = []
         self.scheduler = ManualScheduler()
         self.clock = ManualClock(NOW_MS)
         self.flusher = ImmediateFlusher(self.scheduler)
@@ -110,6 +114,7 @@ class HandlerBench:
             cluster_id="cluster",
             controller=cast("Any", self.controller),
             partitions=cast("Any", self.partitions),
+            log_dirs=cast("Any", self.log_dirs),
             deadlines=Deadlines(self.scheduler, self.clock),
             fetch_sessions=FetchSessionCache(self.clock, rng, slots=10),
             producer_ids=ProducerIds(self._grant),

@@ -262,6 +262,24 @@ class OffsetNotAvailableError(ApiError):
     retriable = True
 
 
+class PreferredLeaderNotAvailableError(ApiError):
+    """The first replica of the partition cannot lead now."""
+
+    retriable = True
+
+
+class EligibleLeadersNotAvailableError(ApiError):
+    """No replica of the partition can lead now."""
+
+    retriable = True
+
+
+class ElectionNotNeededError(ApiError):
+    """The partition has the leader that an election would give it."""
+
+    retriable = True
+
+
 class NoReassignmentInProgressError(ApiError):
     """No reassignment is under way for that partition."""
 

@@ -53,6 +53,9 @@ class FileSystem(Protocol):
     def free_bytes(self, path: str) -> int:
         """Bytes that this process may still write on the file system of `path`."""
 
+    def total_bytes(self, path: str) -> int:
+        """Size of the file system of `path`."""
+
 
 class OsFileSystem:
     """The real thing. Hot calls are the os functions themselves: no Python frame in between."""
@@ -130,6 +133,11 @@ class OsFileSystem:
         """Bytes that an unprivileged process may still write there."""
         stat = os.statvfs(path)
         return stat.f_bavail * stat.f_frsize
+
+    def total_bytes(self, path: str) -> int:
+        """Size of the file system there, with what is reserved for root."""
+        stat = os.statvfs(path)
+        return stat.f_blocks * stat.f_frsize
 
 
 def _skip(fd: int) -> None:

@@ -53,6 +53,7 @@ class LogDir:
         self.fs = fs
         self.reserve_bytes = reserve_bytes
         self.free_bytes = 0
+        self.total_bytes = 0
         self.error: OSError | None = None
         self.identity: MetaProperties | None = None
         self.recovery_points = OffsetCheckpoint(fs, path, RECOVERY_POINT_FILE)
@@ -165,6 +166,7 @@ class LogDir:
         if self.error is None:
             try:
                 self.free_bytes = self.fs.free_bytes(self.path)
+                self.total_bytes = self.fs.total_bytes(self.path)
             except OSError as error:
                 if is_disk_failure(error):
                     self.take_offline(error)

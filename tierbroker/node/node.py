@@ -212,6 +212,7 @@ class Node:
             cluster_id=self._storage.dirs.cluster_id,
             controller=self._controller,
             partitions=self._partitions,
+            log_dirs=self._storage.dirs,
             deadlines=self._deadlines,
             fetch_sessions=FetchSessionCache(
                 self._clock,

@@ -4,15 +4,13 @@ v1 flexible. SET, DELETE, APPEND and SUBTRACT of topic keys (KIP-339). Absent: b
 which none can be changed while the broker runs, and the other kinds of resource.
 """
 
-from tierbroker.base.errors import ApiError, InvalidRequestError
 from tierbroker.broker.api import RequestContext
+from tierbroker.broker.config_changes import change_configs
 from tierbroker.controller.state.configs import (
     ConfigChange,
-    ConfigOutcome,
     ResourceChanges,
     alter_incrementally,
 )
-from tierbroker.controller.state.image import ConfigResource, ResourceType
 from tierbroker.wire.error_codes import code_and_message
 from tierbroker.wire.messages.incremental_alter_configs import (
     AlterConfigsResourceResponse,
@@ -36,30 +34,16 @@ async def handle(
         )
         for resource in request.resources
     ]
-    errors: dict[ConfigResource, ApiError | None] = {
-        entry.resource: InvalidRequestError(f"this is broker {broker.broker_id}, not another")
-        for entry in asked
-        if _is_of_another_broker(entry.resource, broker.broker_id)
-    }
-    own = [entry for entry in asked if entry.resource not in errors]
-    try:
-        outcomes = await broker.controller.submit(
-            lambda image: alter_incrementally(
-                image, own, broker.environment, validate_only=request.validate_only
-            )
-        )
-    except ApiError as error:
-        outcomes = [ConfigOutcome(entry.resource, error) for entry in own]
-    errors |= {outcome.resource: outcome.error for outcome in outcomes}
+    outcomes = await change_configs(
+        broker,
+        asked,
+        lambda image, own: alter_incrementally(
+            image, own, broker.environment, validate_only=request.validate_only
+        ),
+    )
     return IncrementalAlterConfigsResponse(
         responses=[
-            AlterConfigsResourceResponse(*code_and_message(errors[entry.resource]), *entry.resource)
-            for entry in asked
+            AlterConfigsResourceResponse(*code_and_message(outcome.error), *outcome.resource)
+            for outcome in outcomes
         ]
     )
-
-
-def _is_of_another_broker(resource: ConfigResource, broker_id: int) -> bool:
-    """A broker's own settings are changed at that broker (Kafka: ConfigAdminManager)."""
-    kind, name = resource
-    return kind == ResourceType.BROKER and name.isdecimal() and int(name) != broker_id

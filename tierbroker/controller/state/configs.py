@@ -14,7 +14,6 @@ from typing import TypeVar
 from tierbroker.base.config import ConfigKey, ConfigType, Scope
 from tierbroker.base.errors import (
     ApiError,
-    BrokerIdNotRegisteredError,
     InvalidConfigError,
     InvalidRequestError,
     UnknownTopicOrPartitionError,
@@ -143,7 +142,7 @@ def _check_resource(image: MetadataImage, resource: ConfigResource) -> None:
         if not name.isdecimal():
             raise InvalidRequestError(f"{name!r} is not the id of a broker.")
         if int(name) not in image.brokers:
-            raise BrokerIdNotRegisteredError(f"Broker {name} is not registered.")
+            raise InvalidRequestError(f"Broker {name} is not registered.")
     else:
         raise InvalidRequestError(f"Configurations of resource type {kind} cannot be set here.")
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
-from tierbroker.base.errors import FeatureUpdateFailedError, InvalidUpdateVersionError
+from tierbroker.base.errors import InvalidUpdateVersionError
 from tierbroker.controller.records.feature_level_record import FeatureLevelRecord
 from tierbroker.controller.state.codec import METADATA_VERSION_LEVEL, MIN_METADATA_VERSION
 from tierbroker.controller.state.image import METADATA_VERSION, MetadataImage, VersionRange
 from tierbroker.controller.state.result import MetadataRecord, Result
 
 KRAFT_VERSION = "kraft.version"
+_KRAFT_LEVEL = 1
+"""Every log is begun with it: the voters stand in the log itself (KIP-853)."""
 
 SUPPORTED_FEATURES: Mapping[str, VersionRange] = {
     METADATA_VERSION: VersionRange(MIN_METADATA_VERSION, METADATA_VERSION_LEVEL),
@@ -44,51 +47,62 @@ def finalized_features(image: MetadataImage) -> FinalizedFeatures:
     return FinalizedFeatures(levels, image.offset)
 
 
+class UpgradeType(IntEnum):
+    """What an update of a feature may do (org.apache.kafka.clients.admin.FeatureUpdate)."""
+
+    UPGRADE = 1
+    SAFE_DOWNGRADE = 2
+    UNSAFE_DOWNGRADE = 3
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureUpdate:
-    """Set a feature to a level; `allow_downgrade` as the UpdateFeatures request has it."""
+    """Set a feature to a level; 0 takes it away."""
 
     name: str
     level: int
-    allow_downgrade: bool = False
+    upgrade_type: int = UpgradeType.UPGRADE
 
 
 def update_features(
     image: MetadataImage, updates: Sequence[FeatureUpdate], *, validate_only: bool = False
 ) -> Result[None]:
-    """Set feature levels, all or none; raises FeatureUpdateFailedError."""
-    records = [
-        FeatureLevelRecord(update.name, update.level)
-        for update in updates
-        if _checked(image, update)
-    ]
-    return Result(() if validate_only else tuple(records), None)
+    """Set feature levels, all or none; raises InvalidUpdateVersionError."""
+    levels = {update.name: update.level for update in updates if _checked(image, update)}
+    records = tuple(FeatureLevelRecord(name, level) for name, level in levels.items())
+    return Result(() if validate_only else records, None)
 
 
 def _checked(image: MetadataImage, update: FeatureUpdate) -> bool:
-    """The update is allowed; false if it changes nothing."""
+    """The update is allowed; false if it changes nothing. Rules: FeatureControlManager in Kafka."""
+    wanted = f"{update.name} cannot be set to {update.level}"
+    if update.upgrade_type not in list(UpgradeType):
+        raise InvalidUpdateVersionError(f"{wanted}: {update.upgrade_type} is no type of update.")
     supported = SUPPORTED_FEATURES.get(update.name)
-    if supported is None or update.name == KRAFT_VERSION:
-        raise FeatureUpdateFailedError(f"The feature {update.name} cannot be set here.")
-    current = image.features.levels.get(update.name, 0)
-    if update.level == current:
-        return False
+    if supported is None:
+        raise InvalidUpdateVersionError(f"{wanted}: there is no such feature here.")
     if not supported.min <= update.level <= supported.max:
-        raise FeatureUpdateFailedError(
-            f"{update.name} {update.level} is not supported; known are"
-            f" {supported.min} to {supported.max}."
+        raise InvalidUpdateVersionError(
+            f"{wanted}: supported are {supported.min} to {supported.max}."
         )
+    current = _KRAFT_LEVEL
+    if update.name != KRAFT_VERSION:
+        current = image.features.levels.get(update.name, 0)
+        _check_brokers(image, update, wanted)
+    if update.level < current:
+        if update.upgrade_type == UpgradeType.UPGRADE:
+            raise InvalidUpdateVersionError(
+                f"{wanted}: it is at {current}; no downgrade was asked."
+            )
+        # Records of the newer level may be in the log; an older node would not read them.
+        raise InvalidUpdateVersionError(f"{wanted}: it cannot go back from {current}.")
+    return update.level > current
+
+
+def _check_brokers(image: MetadataImage, update: FeatureUpdate, wanted: str) -> None:
     for broker in image.brokers.values():
         versions = dict(broker.features).get(update.name)
         if versions is None or not versions.min <= update.level <= versions.max:
-            raise FeatureUpdateFailedError(
-                f"Broker {broker.broker_id} does not support {update.name} {update.level}."
-            )
-    if update.level < current:
-        if not update.allow_downgrade:
             raise InvalidUpdateVersionError(
-                f"{update.name} is at {current}; going back to {update.level} has to be allowed."
+                f"{wanted}: broker {broker.broker_id} does not support that."
             )
-        # Records of the newer level may be in the log; an older node would not read them.
-        raise FeatureUpdateFailedError(f"{update.name} cannot go back from {current}.")
-    return True

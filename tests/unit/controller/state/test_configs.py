@@ -5,7 +5,6 @@ import pytest
 from tests.metadata_cluster import applied, cluster, environment, with_topic
 from tierbroker.base.errors import (
     ApiError,
-    BrokerIdNotRegisteredError,
     InvalidConfigError,
     InvalidRequestError,
     InvalidTopicError,
@@ -77,7 +76,7 @@ def test_broker_and_cluster_default() -> None:
     [
         ((2, "nope"), ConfigChange("retention.ms", SET, "5"), UnknownTopicOrPartitionError),
         ((2, "a b"), ConfigChange("retention.ms", SET, "5"), InvalidTopicError),
-        ((4, "9"), ConfigChange("log.retention.ms", SET, "5"), BrokerIdNotRegisteredError),
+        ((4, "9"), ConfigChange("log.retention.ms", SET, "5"), InvalidRequestError),
         ((4, "x"), ConfigChange("log.retention.ms", SET, "5"), InvalidRequestError),
         ((16, "x"), ConfigChange("k", SET, "5"), InvalidRequestError),
         (TOPIC, ConfigChange("retention.ms", SET, None), InvalidRequestError),

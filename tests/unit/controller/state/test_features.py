@@ -3,11 +3,12 @@
 import pytest
 
 from tests.metadata_cluster import applied, cluster, registration, replayed
-from tierbroker.base.errors import FeatureUpdateFailedError, InvalidUpdateVersionError
+from tierbroker.base.errors import InvalidUpdateVersionError
 from tierbroker.controller.records.feature_level_record import FeatureLevelRecord
 from tierbroker.controller.state.brokers import register_broker
 from tierbroker.controller.state.features import (
     FeatureUpdate,
+    UpgradeType,
     bootstrap_records,
     finalized_features,
     update_features,
@@ -48,25 +49,31 @@ def test_upgrade() -> None:
     "update",
     [
         FeatureUpdate("metadata.version", 31),
-        FeatureUpdate("metadata.version", 0),
-        FeatureUpdate("metadata.version", 29, allow_downgrade=True),
+        FeatureUpdate("metadata.version", 0, UpgradeType.SAFE_DOWNGRADE),
+        FeatureUpdate("metadata.version", -1),
+        FeatureUpdate("metadata.version", 30, 0),
+        FeatureUpdate("metadata.version", 30, 9),
+        FeatureUpdate("metadata.version", 29),
+        FeatureUpdate("metadata.version", 29, UpgradeType.SAFE_DOWNGRADE),
+        FeatureUpdate("metadata.version", 29, UpgradeType.UNSAFE_DOWNGRADE),
         FeatureUpdate("transaction.version", 2),
-        FeatureUpdate("kraft.version", 1),
+        FeatureUpdate("kraft.version", 0, UpgradeType.SAFE_DOWNGRADE),
+        FeatureUpdate("kraft.version", 2),
     ],
 )
 def test_refused_updates(update: FeatureUpdate) -> None:
-    with pytest.raises(FeatureUpdateFailedError):
+    with pytest.raises(InvalidUpdateVersionError):
         update_features(cluster(), [update])
 
 
-def test_a_downgrade_must_be_allowed() -> None:
-    with pytest.raises(InvalidUpdateVersionError):
-        update_features(cluster(), [FeatureUpdate("metadata.version", 29)])
+def test_the_level_that_is_there_changes_nothing() -> None:
+    same = [FeatureUpdate("metadata.version", 30), FeatureUpdate("kraft.version", 1)]
+    assert update_features(cluster(), same).records == ()
 
 
 def test_every_broker_must_support_the_level() -> None:
     image = replayed(MetadataImage(), bootstrap_records(29))
     old = (("metadata.version", VersionRange(7, 29)),)
     image = applied(image, register_broker(image, registration(1, features=old)))
-    with pytest.raises(FeatureUpdateFailedError, match="Broker 1"):
+    with pytest.raises(InvalidUpdateVersionError, match="broker 1"):
         update_features(image, [FeatureUpdate("metadata.version", 30)])
