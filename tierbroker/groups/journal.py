@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from tierbroker.groups.ports import KeyValue, WriteDone
+from tierbroker.groups.ports import KeyValue, PartitionWriter, WriteDone
 
 
 class Journal(Protocol):
@@ -11,3 +11,17 @@ class Journal(Protocol):
 
     def append(self, records: Sequence[KeyValue], done: WriteDone) -> None:
         """Write the records as one batch; see `PartitionWriter.append` for `done`."""
+
+
+class PartitionJournal:
+    """The journal of one partition."""
+
+    __slots__ = ("_partition", "_writer")
+
+    def __init__(self, writer: PartitionWriter, partition: int) -> None:
+        self._writer = writer
+        self._partition = partition
+
+    def append(self, records: Sequence[KeyValue], done: WriteDone) -> None:
+        """Write the records as one batch."""
+        self._writer.append(self._partition, records, done)

@@ -1,0 +1,182 @@
+"""A `__consumer_offsets` in memory: the coordinator's writer and reader for tests.
+
+Batches are real bytes, so what is written is what a broker would load. Flushes happen when the
+test says so; what was not flushed is gone after a crash.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tierbroker.base.errors import ApiError
+from tierbroker.groups.ports import KeyValue, WriteDone
+from tierbroker.records.batch import patch_offsets, read_header, walk
+from tierbroker.records.builder import build_batch
+from tierbroker.records.control import ControlType, EndTxnMarker, build_marker_batch
+from tierbroker.records.record import Record, iterate
+
+
+@dataclass(slots=True)
+class _Partition:
+    batches: list[bytes] = field(default_factory=list)
+    end: int = 0
+    flushed: int = 0
+    """Batches that are visible."""
+    waiting: list[WriteDone] = field(default_factory=list)
+
+
+class GroupLog:
+    """`PartitionWriter` and `PartitionReader`. `auto_flush`: every append is done at once."""
+
+    def __init__(self, *, auto_flush: bool = True) -> None:
+        self.auto_flush = auto_flush
+        self.refuse: ApiError | None = None
+        self.reads = 0
+        self._partitions: dict[int, _Partition] = {}
+
+    # --- PartitionWriter
+
+    def append(self, partition: int, records: Sequence[KeyValue], done: WriteDone) -> None:
+        assert records
+        if self.refuse is not None:
+            done(self.refuse)
+            return
+        self.append_batch(partition, build_batch([Record(0, 1_000, *pair) for pair in records]))
+        log = self._partition(partition)
+        log.waiting.append(done)
+        if self.auto_flush:
+            self.flush(partition)
+
+    def flush(self, partition: int | None = None) -> None:
+        """All that was appended becomes visible; who waits is told, in log order."""
+        for number in list(self._partitions) if partition is None else [partition]:
+            log = self._partition(number)
+            log.flushed = len(log.batches)
+            waiting, log.waiting = log.waiting, []
+            for done in waiting:
+                done(None)
+
+    def fail(self, error: ApiError) -> None:
+        """What was not flushed never will be; who waits is told so."""
+        for log in self._partitions.values():
+            self._drop_unflushed(log)
+            waiting, log.waiting = log.waiting, []
+            for done in waiting:
+                done(error)
+
+    def crash(self) -> None:
+        """What was not flushed is gone, and nobody hears of it."""
+        for log in self._partitions.values():
+            self._drop_unflushed(log)
+            log.waiting.clear()
+
+    # --- PartitionReader
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        log = self._partition(partition)
+        visible = log.batches[: log.flushed]
+        if not visible:
+            return 0, 0
+        return read_header(visible[0]).base_offset, read_header(visible[-1]).next_offset
+
+    def read(self, partition: int, offset: int, max_bytes: int) -> bytes:
+        self.reads += 1
+        log = self._partition(partition)
+        found: list[bytes] = []
+        size = 0
+        for batch in log.batches[: log.flushed]:
+            if read_header(batch).last_offset < offset:
+                continue
+            if found and size + len(batch) > max_bytes:
+                break
+            found.append(batch)
+            size += len(batch)
+        return b"".join(found)
+
+    # --- for the tests
+
+    def append_batch(self, partition: int, batch: bytes) -> None:
+        """Append a batch as it is, but for its offset; visible after the next flush."""
+        log = self._partition(partition)
+        placed = bytearray(batch)
+        patch_offsets(placed, 0, log.end, 0)
+        log.end = read_header(placed).next_offset
+        log.batches.append(bytes(placed))
+
+    def append_marker(self, partition: int, producer_id: int, *, commit: bool) -> None:
+        """End a producer's transaction; visible at once."""
+        marker = EndTxnMarker(ControlType.COMMIT if commit else ControlType.ABORT, 0)
+        batch = build_marker_batch(
+            marker, timestamp_ms=1_000, producer_id=producer_id, producer_epoch=0
+        )
+        self.append_batch(partition, batch)
+        self.flush(partition)
+
+    def append_transactional(
+        self, partition: int, producer_id: int, records: Sequence[KeyValue]
+    ) -> None:
+        """Records of an open transaction; visible at once."""
+        batch = build_batch(
+            [Record(0, 1_000, *pair) for pair in records],
+            producer_id=producer_id,
+            producer_epoch=0,
+            base_sequence=0,
+            transactional=True,
+        )
+        self.append_batch(partition, batch)
+        self.flush(partition)
+
+    def batches(self, partition: int) -> list[bytes]:
+        """What is in the log, flushed or not."""
+        return list(self._partition(partition).batches)
+
+    def records(self, partition: int) -> list[KeyValue]:
+        """Keys and values of the log, flushed or not."""
+        data = b"".join(self._partition(partition).batches)
+        return [
+            (record.key or b"", record.value)
+            for position, _ in walk(data)
+            for record in iterate(data[position:])
+        ]
+
+    def damage(self, partition: int, batch: int, position: int) -> None:
+        """Flip a bit of a batch."""
+        log = self._partition(partition)
+        damaged = bytearray(log.batches[batch])
+        damaged[position] ^= 1
+        log.batches[batch] = bytes(damaged)
+
+    def compact(self, partition: int) -> None:
+        """Keep the last record of each key, as the cleaner would, with its offset."""
+        log = self._partition(partition)
+        last = {record.key: record.offset for batch in log.batches for record in iterate(batch)}
+        log.batches = [
+            kept for batch in log.batches if (kept := _compacted(batch, last)) is not None
+        ]
+        log.flushed = len(log.batches)
+
+    def _partition(self, partition: int) -> _Partition:
+        return self._partitions.setdefault(partition, _Partition())
+
+    @staticmethod
+    def _drop_unflushed(log: _Partition) -> None:
+        del log.batches[log.flushed :]
+        log.end = read_header(log.batches[-1]).next_offset if log.batches else 0
+
+
+def _compacted(batch: bytes, last: dict[bytes | None, int]) -> bytes | None:
+    header = read_header(batch)
+    if header.control:
+        return batch
+    kept = [record for record in iterate(batch) if last[record.key] == record.offset]
+    if not kept:
+        return None
+    return build_batch(
+        kept,
+        base_offset=header.base_offset,
+        offsets=[record.offset for record in kept],
+        last_offset=header.last_offset,
+        producer_id=header.producer_id,
+        producer_epoch=header.producer_epoch,
+        base_sequence=header.base_sequence,
+        transactional=header.transactional,
+    )

@@ -1,0 +1,239 @@
+"""Changes the committed offsets of one shard: commits, and the tombstones of whoever deletes.
+
+A change goes to the journal first; the store learns of it, and the client is answered, once it is
+flushed. What others decide on the store (which offsets a deletion has to name) must not overlook a
+commit that is still on its way: `is_writing` and `when_settled` tell of those. The rules are those
+of Kafka's OffsetMetadataManager.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from tierbroker.base.clock import Clock
+from tierbroker.base.errors import ApiError
+from tierbroker.base.pending import Pending
+from tierbroker.groups.config import GroupConfig
+from tierbroker.groups.errors import group_write_error
+from tierbroker.groups.journal import Journal
+from tierbroker.groups.memberships import Memberships
+from tierbroker.groups.offsets import OffsetStore
+from tierbroker.groups.ports import KeyValue
+from tierbroker.groups.record_codec import (
+    EXPIRING_METADATA_BYTES_MAX,
+    NO_TIMESTAMP,
+    CommittedOffset,
+    offset_key,
+    offset_key_of,
+    offset_key_prefix,
+    offset_value,
+)
+from tierbroker.wire.error_codes import ErrorCode
+from tierbroker.wire.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitResponse,
+    OffsetCommitResponsePartition,
+    OffsetCommitResponseTopic,
+)
+
+NO_RETENTION = -1
+"""The retention time of a commit that leaves it to the broker."""
+TOMBSTONES_PER_BATCH = 4_000
+"""So many fit into a batch, however long the names are that people use."""
+
+Done = Callable[[ErrorCode], None]
+"""Gets NONE once a change is flushed and applied, or what its client is told."""
+_Change = tuple[str, int, CommittedOffset]
+
+
+class CommittedOffsets:
+    """Loop thread only; the shard must be active."""
+
+    def __init__(
+        self,
+        config: GroupConfig,
+        store: OffsetStore,
+        memberships: Memberships,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        self.store = store
+        self._metadata_max = config.offset_metadata_max_bytes
+        self._memberships = memberships
+        self._journal = journal
+        self._clock = clock
+        # The last commit of each group that is on its way, with who waits for it.
+        self._writing: dict[str, list[Callable[[], None]]] = {}
+
+    # --- commit
+
+    def commit(self, request: OffsetCommitRequest) -> Pending[OffsetCommitResponse]:
+        """All offsets of the request in one batch; answered when it is flushed.
+
+        GROUP_ID_NOT_FOUND for a member of a group that does not exist: below version 9 the caller
+        has to say ILLEGAL_GENERATION instead.
+        """
+        pending: Pending[OffsetCommitResponse] = Pending()
+        error = self._memberships.check_commit(
+            request.group_id,
+            request.member_id,
+            request.group_instance_id,
+            request.generation_id_or_member_epoch,
+        )
+        if error is not ErrorCode.NONE:
+            pending.resolve(refused_commit(request, error))
+            return pending
+        records, changes, response = self._decide_commit(request)
+        if records:
+            self._write_commit(request, records, changes, response, pending)
+        else:
+            pending.resolve(response)
+        return pending
+
+    def _decide_commit(
+        self, request: OffsetCommitRequest
+    ) -> tuple[list[KeyValue], list[_Change], OffsetCommitResponse]:
+        """(records to write, changes to make then, answer)."""
+        now_ms = self._clock.now_ms()
+        retention_ms = request.retention_time_ms
+        expire_ms = NO_TIMESTAMP if retention_ms == NO_RETENTION else now_ms + retention_ms
+        records: list[KeyValue] = []
+        changes: list[_Change] = []
+        topics = []
+        for topic in request.topics:
+            name, topic_id = topic.name, topic.topic_id
+            prefix = offset_key_prefix(request.group_id, name)
+            answers = []
+            for asked in topic.partitions:
+                partition = asked.partition_index
+                committed = CommittedOffset(
+                    asked.committed_offset,
+                    asked.committed_leader_epoch,
+                    asked.committed_metadata or "",
+                    now_ms,
+                    expire_ms,
+                    topic_id,
+                )
+                error = ErrorCode.NONE
+                if self._is_too_long(committed):
+                    error = ErrorCode.OFFSET_METADATA_TOO_LARGE
+                else:
+                    records.append((offset_key_of(prefix, partition), offset_value(committed)))
+                    changes.append((name, partition, committed))
+                answers.append(OffsetCommitResponsePartition(partition, error))
+            topics.append(OffsetCommitResponseTopic(name, topic_id, answers))
+        return records, changes, OffsetCommitResponse(topics=topics)
+
+    def _is_too_long(self, committed: CommittedOffset) -> bool:
+        """Kafka counts the characters as Java does, in units of UTF-16."""
+        text = committed.metadata
+        if not text:
+            return False
+        units = len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
+        return units > self._metadata_max or (
+            committed.expire_timestamp_ms != NO_TIMESTAMP
+            and len(text.encode()) > EXPIRING_METADATA_BYTES_MAX
+        )
+
+    def _write_commit(
+        self,
+        request: OffsetCommitRequest,
+        records: Sequence[KeyValue],
+        changes: Sequence[_Change],
+        response: OffsetCommitResponse,
+        pending: Pending[OffsetCommitResponse],
+    ) -> None:
+        group_id = request.group_id
+        waiting: list[Callable[[], None]] = []
+        self._writing[group_id] = waiting
+
+        def done(error: ApiError | None) -> None:
+            if self._writing.get(group_id) is waiting:
+                del self._writing[group_id]
+            if error is None:
+                for topic, number, committed in changes:
+                    self.store.put(group_id, topic, number, committed)
+                answer = response
+            else:
+                answer = refused_commit(request, group_write_error(error))
+            if not pending.done:
+                pending.resolve(answer)
+            for callback in waiting:
+                callback()
+
+        self._journal.append(records, done)
+
+    # --- what deletions need
+
+    def is_writing(self, group_id: str) -> bool:
+        """Whether a commit of the group is on its way."""
+        return group_id in self._writing
+
+    def writing_groups(self) -> list[str]:
+        """The groups that have a commit on its way."""
+        return list(self._writing)
+
+    def when_settled(self, group_id: str, callback: Callable[[], None]) -> None:
+        """Call once all commits of the group that are on their way now are applied, or failed."""
+        waiting = self._writing.get(group_id)
+        if waiting is None:
+            callback()
+        else:
+            waiting.append(callback)
+
+    def write_tombstones(
+        self,
+        group_id: str,
+        offsets: Sequence[tuple[str, int]],
+        group_tombstone: KeyValue | None,
+        done: Done,
+    ) -> None:
+        """Delete offsets (topic, partition) of a group, and the group itself if it is given.
+
+        One batch, or several when it would be too large; the group goes with the last one. `done`
+        gets the first error; what was written before it is deleted all the same.
+        """
+        chunks = [
+            offsets[start : start + TOMBSTONES_PER_BATCH]
+            for start in range(0, len(offsets), TOMBSTONES_PER_BATCH)
+        ] or [offsets]
+        errors: list[ErrorCode] = []
+
+        def written(chunk: Sequence[tuple[str, int]], last: bool, error: ApiError | None) -> None:
+            if error is None:
+                for topic, number in chunk:
+                    self.store.remove(group_id, topic, number)
+                if last and group_tombstone is not None:
+                    self._memberships.forget(group_id)
+            errors.append(ErrorCode.NONE if error is None else group_write_error(error))
+            if len(errors) == len(chunks):
+                failed = [code for code in errors if code is not ErrorCode.NONE]
+                done(failed[0] if failed else ErrorCode.NONE)
+
+        for number, chunk in enumerate(chunks, start=1):
+            last = number == len(chunks)
+            records: list[KeyValue] = [
+                (offset_key(group_id, topic, partition), None) for topic, partition in chunk
+            ]
+            if last and group_tombstone is not None:
+                records.append(group_tombstone)
+            if records:
+                self._journal.append(records, partial(written, chunk, last))
+            else:
+                written(chunk, last, None)
+
+
+def refused_commit(request: OffsetCommitRequest, error: ErrorCode) -> OffsetCommitResponse:
+    """The same error for every partition, as Kafka answers."""
+    return OffsetCommitResponse(
+        topics=[
+            OffsetCommitResponseTopic(
+                topic.name,
+                topic.topic_id,
+                [
+                    OffsetCommitResponsePartition(asked.partition_index, error)
+                    for asked in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )

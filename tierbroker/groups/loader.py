@@ -1,0 +1,113 @@
+"""Loads a shard: reads its partition of `__consumer_offsets` from the log start to the end.
+
+The work is done in short slices of the loop, since a large partition takes seconds. The loader
+answers no request; the shard is not available until `done` is called, and stays so after an error.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+
+from tierbroker.base.clock import Clock
+from tierbroker.base.errors import ApiError, CorruptMessageError
+from tierbroker.groups.memberships import Memberships
+from tierbroker.groups.offsets import OffsetStore
+from tierbroker.groups.ports import PartitionReader
+from tierbroker.groups.record_codec import decode_group_value
+from tierbroker.groups.replay import Replay
+from tierbroker.records.batch import walk
+
+SLICE_S = 0.008
+READ_BYTES = 256 * 1024
+
+Yield = Callable[[Callable[[], None]], object]
+"""Runs a callback in a later turn of the loop: `call_soon`."""
+
+logger = logging.getLogger(__name__)
+
+
+class Loader:
+    """One loading of one partition. Loop thread only."""
+
+    def __init__(
+        self,
+        partition: int,
+        reader: PartitionReader,
+        offsets: OffsetStore,
+        memberships: Memberships,
+        clock: Clock,
+        yield_: Yield,
+        done: Callable[[ApiError | None], None],
+    ) -> None:
+        self._partition = partition
+        self._reader = reader
+        self._replay = Replay(offsets)
+        self._memberships = memberships
+        self._clock = clock
+        self._yield = yield_
+        self._done = done
+        self._offset = 0
+        self._steps = self._load()
+        self._cancelled = False
+
+    def start(self) -> None:
+        """Begin in the next turn; `done` gets None, or why the partition cannot be loaded."""
+        self._yield(self._run_slice)
+
+    def cancel(self) -> None:
+        """Stop reading; `done` is not called any more."""
+        self._cancelled = True
+
+    def _run_slice(self) -> None:
+        if self._cancelled:
+            return
+        end = self._clock.monotonic() + SLICE_S
+        try:
+            for _ in self._steps:
+                if self._clock.monotonic() >= end:
+                    self._yield(self._run_slice)
+                    return
+        except ApiError as error:
+            logger.error(
+                "__consumer_offsets-%d cannot be loaded at offset %d: %s; its groups stay "
+                "unavailable",
+                self._partition,
+                self._offset,
+                error.message,
+            )
+            self._done(error)
+            return
+        self._done(None)
+
+    def _load(self) -> Iterator[None]:
+        """Everything there is to do; each step is short."""
+        self._offset, end = self._reader.bounds(self._partition)
+        while self._offset < end:
+            yield from self._read(end)
+        values, self._replay.group_values = self._replay.group_values, {}
+        for group_id, value in values.items():
+            self._memberships.restore(decode_group_value(value), group_id)
+            yield
+        if self._replay.unknown:
+            logger.warning(
+                "__consumer_offsets-%d holds records of other kinds, which are left alone: %s",
+                self._partition,
+                ", ".join(
+                    f"{count} of type {kind}"
+                    for kind, count in sorted(self._replay.unknown.items())
+                ),
+            )
+
+    def _read(self, end: int) -> Iterator[None]:
+        """Replay the batches of one read."""
+        data = self._reader.read(self._partition, self._offset, READ_BYTES)
+        first = self._offset
+        for position, header in walk(data):
+            if header.last_offset < self._offset:
+                continue
+            yield from self._replay.batch(data, position, header)
+            self._offset = header.next_offset
+            yield
+            if self._offset >= end:
+                return
+        if self._offset == first:
+            raise CorruptMessageError(f"{len(data)} bytes hold no whole batch")

@@ -1,0 +1,96 @@
+"""One shard: the groups and offsets of one partition of `__consumer_offsets`, while we lead it.
+
+It has a life (loading, active, closed; or failed, when the log cannot be read) and answers nothing
+but while it is active. Requests are carried out by `Memberships` and `CommittedOffsets`; their
+records go through one journal, so that what is in memory changes in log order.
+"""
+
+import random
+from enum import Enum
+
+from tierbroker.base.clock import Clock
+from tierbroker.base.errors import ApiError
+from tierbroker.groups.committed_offsets import CommittedOffsets
+from tierbroker.groups.config import GroupConfig
+from tierbroker.groups.deletion import Deletion
+from tierbroker.groups.expiry import Expiry
+from tierbroker.groups.journal import PartitionJournal
+from tierbroker.groups.loader import Loader, Yield
+from tierbroker.groups.memberships import Memberships
+from tierbroker.groups.offsets import OffsetStore
+from tierbroker.groups.ports import PartitionReader, PartitionWriter, Timers
+from tierbroker.wire.error_codes import ErrorCode
+
+
+class ShardState(Enum):
+    """A shard answers only while it is ACTIVE."""
+
+    LOADING = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+    ACTIVE = ErrorCode.NONE
+    FAILED = ErrorCode.COORDINATOR_NOT_AVAILABLE
+    CLOSED = ErrorCode.NOT_COORDINATOR
+
+
+class Shard:
+    """Loop thread only; begins to load at once."""
+
+    def __init__(
+        self,
+        partition: int,
+        config: GroupConfig,
+        writer: PartitionWriter,
+        reader: PartitionReader,
+        timers: Timers,
+        clock: Clock,
+        rng: random.Random,
+        yield_: Yield,
+    ) -> None:
+        journal = PartitionJournal(writer, partition)
+        store = OffsetStore()
+        self.partition = partition
+        self.state = ShardState.LOADING
+        self.memberships = Memberships(
+            config, journal, timers, clock, rng, has_offsets=store.has_offsets
+        )
+        self.offsets = CommittedOffsets(config, store, self.memberships, journal, clock)
+        self.deletion = Deletion(self.offsets, self.memberships, clock, lambda: self.error)
+        self._expiry = Expiry(config, self.offsets, self.memberships, clock, yield_)
+        self._forgotten_topics: set[str] = set()
+        self._loader = Loader(
+            partition, reader, store, self.memberships, clock, yield_, self._loaded
+        )
+        self._loader.start()
+
+    @property
+    def error(self) -> ErrorCode:
+        """NONE while it may be asked, else what requests are answered."""
+        return self.state.value
+
+    def forget_topics(self, names: set[str]) -> None:
+        """Delete the offsets of topics that exist no more; once loaded, if it is loading."""
+        if self.state is ShardState.ACTIVE:
+            self.deletion.forget_topics(names)
+        elif self.state is ShardState.LOADING:
+            self._forgotten_topics |= names
+
+    def expire_offsets(self) -> None:
+        """Look for expired offsets, over the next turns."""
+        if self.state is ShardState.ACTIVE:
+            self._expiry.start()
+
+    def close(self, error: ErrorCode) -> None:
+        """Leadership went elsewhere, or the broker stops: who waits is answered with `error`."""
+        if self.state is ShardState.CLOSED:
+            return
+        self.state = ShardState.CLOSED
+        self._loader.cancel()
+        self._expiry.cancel()
+        self.memberships.stop(error)
+
+    def _loaded(self, error: ApiError | None) -> None:
+        if error is not None:
+            self.state = ShardState.FAILED
+        else:
+            self.memberships.start()
+            self.state = ShardState.ACTIVE
+            self.forget_topics(self._forgotten_topics)
