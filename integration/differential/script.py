@@ -251,6 +251,16 @@ class Connection:
         wire = self._connected()
         self._run.record(f"{self.name}: waits", "wait", {}, {"silent": wire.is_silent(SILENT_S)})
 
+    def ends(self) -> None:
+        """Note whether the broker closes the connection."""
+        try:
+            self._connected().wait_closed()
+            answer = CLOSED
+        except AssertionError as error:
+            answer = str(error)
+        self.close()
+        self._run.record(f"{self.name}: waits", "wait", {}, answer)
+
     def close(self) -> None:
         """Close it; the next call connects anew."""
         if self._wire is not None:

@@ -64,6 +64,8 @@ UNORDERED: tuple[str, ...] = (
     "ListGroups.groups",
     "Metadata.topics",
     "Metadata.topics.partitions",
+    "Produce.responses",
+    "Produce.responses.partition_responses",
 )
 
 # Arrays of named things in no order: each is found by its name, in answers and in the list of
@@ -152,7 +154,7 @@ class Names:
         if rule is Rule.HOST:
             own = {self.host: "<host>", f"/{self.host}": "</host>", self.port: "<port>"}
             return own.get(value, value)
-        if value in (None, 0, -1, ""):
+        if value in (None, -1, "") or (value == 0 and path.endswith(".session_id")):
             return value
         return self._name(path.rpartition(".")[2], value, side, value)
 

@@ -139,11 +139,12 @@ class FetchContext:
 
 def _targets(request: FetchRequest, version: int) -> list[FetchTarget]:
     by_id = version >= TOPIC_IDS_FROM
-    return [
-        FetchTarget(topic.topic_id if by_id else topic.topic, asked)
-        for topic in request.topics
-        for asked in topic.partitions
-    ]
+    targets: dict[PartitionKey, FetchTarget] = {}
+    for topic in request.topics:
+        topic_key = topic.topic_id if by_id else topic.topic
+        for asked in topic.partitions:
+            targets[topic_key, asked.partition] = FetchTarget(topic_key, asked)
+    return list(targets.values())
 
 
 class FetchSessionCache:
@@ -181,13 +182,17 @@ class FetchSessionCache:
         if session.uses_topic_ids != (version >= TOPIC_IDS_FROM):
             raise FetchSessionTopicIdError("the session was opened the other way")
         session.update(request)
+        if not session.partitions:
+            # Nothing is left to ask for: the session ends, as if the client had ended it.
+            del self._sessions[session.id]
+            return FetchContext([], None, incremental=False)
         session.epoch = 1 if session.epoch == _MAX_EPOCH else session.epoch + 1
         session.last_used_s = self._clock.monotonic()
         self._sessions.move_to_end(session.id)
         return FetchContext(list(session.partitions.values()), session, incremental=True)
 
     def _create(self, targets: list[FetchTarget], version: int) -> FetchSession | None:
-        if not targets or not self._make_room():
+        if not self._make_room():
             return None
         session_id = self._rng.randint(1, _MAX_EPOCH)
         while session_id in self._sessions:

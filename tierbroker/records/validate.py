@@ -2,7 +2,8 @@
 
 Raises the error that Kafka 4 answers for each fault (ProduceRequest.validateRecords,
 UnifiedLog.analyzeAndValidateRecords, LogValidator), in Kafka's order of checks. Records are opened
-only for a compacted topic, whose records need keys; nothing else here may look behind the header.
+only for a compacted topic, whose records need keys, and to name those of a batch that is refused;
+nothing else here may look behind the header.
 """
 
 from tierbroker.base.errors import (
@@ -33,6 +34,18 @@ _ZSTD = 4
 _HIGHEST_CODEC = 4
 _MAGIC_POSITION = 16
 _FORBIDDEN_BITS = LOG_APPEND_TIME_BIT | CONTROL_BIT | DELETE_HORIZON_BIT
+
+
+class NotOneBatchError(InvalidRecordError):
+    """The bytes are not exactly one batch: the request is at fault, no log has looked at it."""
+
+
+class RecordTimestampsError(InvalidTimestampError):
+    """Records are too far from the broker's clock; `record_errors` as in InvalidRecordError."""
+
+    def __init__(self, message: str, record_errors: tuple[tuple[int, str], ...]) -> None:
+        super().__init__(message)
+        self.record_errors = record_errors
 
 
 def validate_produce(
@@ -86,7 +99,7 @@ def validate_produce(
     if attributes & _FORBIDDEN_BITS:
         raise _attributes_refused(attributes)
     if timestamp_type == TimestampType.CREATE_TIME:
-        _check_timestamps(header, now_ms, before_max_ms, after_max_ms)
+        _check_timestamps(records, header, now_ms - before_max_ms, now_ms + after_max_ms)
     if compacted:
         _check_keys(records)
     return header
@@ -96,20 +109,20 @@ def _not_a_batch(records: memoryview) -> Exception:
     """Name the fault of bytes that are not exactly one v2 batch."""
     size = len(records)
     if size <= _MAGIC_POSITION:
-        return InvalidRecordError(f"{size} bytes hold no record batch")
+        return NotOneBatchError(f"{size} bytes hold no record batch")
     batch_size = int.from_bytes(records[8:12], "big", signed=True) + SIZE_OVERHEAD
     magic = records[_MAGIC_POSITION]
     if magic > MAGIC_V2:
         return CorruptMessageError(f"unknown message format, magic {magic}")
     if magic < MAGIC_V2:
-        return InvalidRecordError(
+        return NotOneBatchError(
             f"message format v{magic} is not accepted, only v2 record batches (magic 2)"
         )
     if batch_size < HEADER_BYTES:
         return CorruptMessageError(f"the batch claims a size of {batch_size} bytes")
     if batch_size > size:
-        return InvalidRecordError(f"the batch claims {batch_size} bytes, {size} were sent")
-    return InvalidRecordError(
+        return NotOneBatchError(f"the batch claims {batch_size} bytes, {size} were sent")
+    return NotOneBatchError(
         f"exactly one record batch is allowed: it has {batch_size} bytes, {size} were sent"
     )
 
@@ -129,19 +142,36 @@ def _attributes_refused(attributes: int) -> Exception:
 
 
 def _check_timestamps(
-    header: BatchHeader, now_ms: int, before_max_ms: int, after_max_ms: int
+    records: memoryview, header: BatchHeader, earliest_ms: int, latest_ms: int
 ) -> None:
-    """Refuse timestamps outside [now - before, now + after]; -1 means that there is none."""
+    """Refuse timestamps outside of the limits; -1 means that there is none."""
     highest = header.max_timestamp
     lowest = header.base_timestamp
-    if (highest != NO_TIMESTAMP and highest - now_ms > after_max_ms) or (
-        lowest != NO_TIMESTAMP
-        and (now_ms - lowest > before_max_ms or lowest - now_ms > after_max_ms)
+    if (highest != NO_TIMESTAMP and highest > latest_ms) or (
+        lowest != NO_TIMESTAMP and not earliest_ms <= lowest <= latest_ms
     ):
-        raise InvalidTimestampError(
+        raise RecordTimestampsError(
             f"the batch's timestamps {lowest} to {highest} are not within "
-            f"[{now_ms - before_max_ms}, {now_ms + after_max_ms}]"
+            f"[{earliest_ms}, {latest_ms}]",
+            _records_out_of_time(records, earliest_ms, latest_ms),
         )
+
+
+def _records_out_of_time(
+    records: memoryview, earliest_ms: int, latest_ms: int
+) -> tuple[tuple[int, str], ...]:
+    """Which records of a refused batch are at fault (KIP-467), as far as they can be read."""
+    from tierbroker.records.record import iterate
+
+    try:
+        return tuple(
+            (index, f"the timestamp {record.timestamp_ms} is out of range")
+            for index, record in enumerate(iterate(records))
+            if record.timestamp_ms != NO_TIMESTAMP
+            and not earliest_ms <= record.timestamp_ms <= latest_ms
+        )
+    except (CorruptMessageError, MessageTooLargeError):
+        return ()
 
 
 def _check_keys(records: memoryview) -> None:

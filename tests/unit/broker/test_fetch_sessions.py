@@ -144,3 +144,25 @@ def test_an_error_is_news_and_so_is_its_end(cache: FetchSessionCache) -> None:
     assert answers(healed) == [0]
     calm = cache.open(request(first.session_id, 3), VERSION)
     assert answers(calm) == []
+
+
+def test_a_session_of_nothing_is_one(cache: FetchSessionCache) -> None:
+    made = cache.open(request(0, 0), VERSION)
+    assert made.session_id != 0
+    assert [t.asked.partition for t in cache.open(request(made.session_id, 1, {0: 0}), 12).targets]
+
+
+def test_a_session_ends_when_nothing_is_left_in_it(cache: FetchSessionCache) -> None:
+    made = cache.open(request(0, 0, {0: 0}), VERSION)
+    gone = [ForgottenTopic(topic="t", partitions=[0])]
+    last = cache.open(request(made.session_id, 1, forgotten_topics_data=gone), VERSION)
+    assert (last.session_id, last.targets, len(cache)) == (0, [], 0)
+    with pytest.raises(FetchSessionIdNotFoundError):
+        cache.open(request(made.session_id, 2), VERSION)
+
+
+def test_a_partition_that_is_named_twice_is_read_once(cache: FetchSessionCache) -> None:
+    asked = [FetchPartition(partition=0, fetch_offset=offset) for offset in (1, 2)]
+    twice = FetchRequest(session_epoch=-1, topics=[FetchTopic(topic="t", partitions=asked)])
+    (target,) = cache.open(twice, VERSION).targets
+    assert target.asked.fetch_offset == 2

@@ -17,7 +17,11 @@ from tierbroker.records.batch import BatchHeader, TimestampType, read_header, re
 from tierbroker.records.builder import build_batch
 from tierbroker.records.compression import Codec
 from tierbroker.records.record import Record
-from tierbroker.records.validate import validate_produce
+from tierbroker.records.validate import (
+    NotOneBatchError,
+    RecordTimestampsError,
+    validate_produce,
+)
 
 NOW_MS = 1_700_000_000_000
 
@@ -211,3 +215,18 @@ def test_rubbish_in_a_compacted_topic_is_not_worth_a_retry() -> None:
         judge(data, compacted=True)
     assert isinstance(caught.value, InvalidRecordError)
     assert not caught.value.retriable
+
+
+def test_the_records_out_of_time_are_named() -> None:
+    records = [Record(0, NOW_MS + shift, b"k", b"v") for shift in (0, 20, -20, 5)]
+    with pytest.raises(RecordTimestampsError) as caught:
+        judge(bytearray(build_batch(records)), before_max_ms=10, after_max_ms=10)
+    assert [index for index, _ in caught.value.record_errors] == [1, 2]
+
+
+def test_what_is_not_one_batch_is_told_from_what_a_log_refuses() -> None:
+    with pytest.raises(NotOneBatchError):
+        judge(batch() + batch())
+    with pytest.raises(InvalidRecordError) as caught:
+        judge(patched(">h", 21, 0x40))
+    assert not isinstance(caught.value, NotOneBatchError)

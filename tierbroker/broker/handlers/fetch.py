@@ -7,13 +7,14 @@ directory id and v18 high watermark of replicas.
 An answer waits until min_bytes can be read, max_wait has passed, or any partition has an error
 or changes hands. Records travel as file slices: nothing here reads them. Errors of a partition
 are only those that Kafka documents for Fetch; a wait that ends with nothing is an empty success.
-Absent: reads from followers' point of view (replica ids are taken for consumers), preferred read
-replicas, aborted transactions (there are none yet).
+Absent: replicas (who says that it is one is none of this partition), preferred read replicas,
+aborted transactions (there are none yet).
 """
 
 from tierbroker.base.errors import (
     ApiError,
     InconsistentTopicIdError,
+    NotLeaderOrFollowerError,
     OffsetOutOfRangeError,
     UnknownTopicIdError,
 )
@@ -37,6 +38,7 @@ from tierbroker.wire.fetch import (
 )
 
 _READ_COMMITTED = 1
+_REPLICA_STATE_SINCE = 15
 _ENDPOINTS_SINCE = 16
 
 
@@ -66,6 +68,7 @@ class FetchReading:
         "_ends_with_segment",
         "_fetch",
         "_has_error",
+        "_is_replica",
         "_limit_bytes",
         "_min_bytes",
         "_read_committed",
@@ -87,6 +90,7 @@ class FetchReading:
         self._limit_bytes = min(request.max_bytes, broker.fetch_max_bytes)
         self._min_bytes = request.min_bytes
         self._read_committed = request.isolation_level == _READ_COMMITTED
+        self._is_replica = _replica_id(request, context.api_version) >= 0
         self._answers: list[PartitionData] = []
         self._size_bytes = 0
         self._has_error = False
@@ -135,7 +139,7 @@ class FetchReading:
                     topic.topic_id = last_key
                 answer.responses.append(topic)
             topic.partitions.append(data)
-        if self._has_error and self._context.api_version >= _ENDPOINTS_SINCE:
+        if self._has_error and not self._is_replica:
             self._add_endpoints(answer)
         return answer
 
@@ -157,6 +161,8 @@ class FetchReading:
         data = _without_records(asked)
         try:
             partition.check_leader(asked.current_leader_epoch)
+            if self._is_replica:
+                raise NotLeaderOrFollowerError("no other broker has a replica of the partition")
             log = partition.online_log()
             if asked.last_fetched_epoch >= 0:
                 epoch, end_offset = log.end_offset_for_epoch(asked.last_fetched_epoch)
@@ -185,9 +191,11 @@ class FetchReading:
                 _fill_offsets(data, partition)
             else:
                 data.high_watermark = data.last_stable_offset = data.log_start_offset = -1
-            data.current_leader = leader_hint(self._broker, partition, error, LeaderIdAndEpoch)
-        if self._read_committed:
-            data.aborted_transactions = []
+            if self._context.api_version >= _ENDPOINTS_SINCE:
+                data.current_leader = leader_hint(self._broker, partition, error, LeaderIdAndEpoch)
+        else:
+            if self._read_committed:
+                data.aborted_transactions = []
         return data
 
 
@@ -228,6 +236,13 @@ class ParkedFetch:
             partition.waiters.discard(self)
 
 
+def _replica_id(request: FetchRequest, version: int) -> int:
+    """Negative for consumers, also for those that debug (-2)."""
+    if version < _REPLICA_STATE_SINCE:
+        return request.replica_id
+    return -1 if request.replica_state is None else request.replica_state.replica_id
+
+
 def _find(broker: BrokerServices, target: FetchTarget) -> Partition:
     """The partition that is meant; raises the error for one that is not here (trap: recreation)."""
     topic_key = target.topic_key
@@ -248,11 +263,13 @@ def _without_records(asked: FetchPartition) -> PartitionData:
     data = PartitionData()
     data.partition_index = asked.partition
     data.records = b""
+    data.aborted_transactions = None
     return data
 
 
 def _failure(asked: FetchPartition, error: ApiError) -> PartitionData:
     data = _without_records(asked)
+    data.aborted_transactions = []
     data.error_code = code_of(error)
     data.high_watermark = data.last_stable_offset = data.log_start_offset = -1
     return data

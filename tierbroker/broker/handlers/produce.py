@@ -14,9 +14,13 @@ from functools import partial
 from tierbroker.base.errors import (
     ApiError,
     CloseConnection,
+    DuplicateSequenceNumberError,
+    InvalidProducerEpochError,
     InvalidRecordError,
     InvalidRequiredAcksError,
+    InvalidTimestampError,
     MessageTooLargeError,
+    OutOfOrderSequenceNumberError,
     TransactionalIdAuthorizationFailedError,
 )
 from tierbroker.base.pending import Pending
@@ -25,7 +29,11 @@ from tierbroker.broker.leader_hints import hinted_endpoints, leader_hint
 from tierbroker.hot.config import LogConfig, TimestampType
 from tierbroker.hot.log import AppendResult
 from tierbroker.records import batch as batches
-from tierbroker.records.validate import validate_produce
+from tierbroker.records.validate import (
+    NotOneBatchError,
+    RecordTimestampsError,
+    validate_produce,
+)
 from tierbroker.replication.partition import ACKS_ALL, Partition
 from tierbroker.serde.structs import Buffer
 from tierbroker.wire.error_codes import code_of
@@ -40,6 +48,14 @@ from tierbroker.wire.produce import (
 )
 
 _ZSTD_SINCE = 7
+_REFUSED_BY_THE_LOG = (
+    InvalidRecordError,
+    InvalidTimestampError,
+    OutOfOrderSequenceNumberError,
+    InvalidProducerEpochError,
+    DuplicateSequenceNumberError,
+)
+"""Errors that tell where the log starts (Kafka: ReplicaManager.appendToLocalLog)."""
 _RECORD_TIME = (batches.TimestampType.CREATE_TIME, batches.TimestampType.LOG_APPEND_TIME)
 
 
@@ -63,6 +79,8 @@ class ProduceCall:
         self._left = 1
         refusal = _refusal(request)
         for topic in request.topic_data:
+            if not topic.partition_data:
+                continue
             topic_answer = TopicProduceResponse(name=topic.name)
             self._response.responses.append(topic_answer)
             for data in topic.partition_data:
@@ -100,7 +118,7 @@ class ProduceCall:
         self, records: Buffer | None, config: LogConfig
     ) -> tuple[memoryview | bytearray, batches.BatchHeader]:
         if records is None or len(records) == 0:
-            raise InvalidRecordError("a produce request needs one record batch per partition")
+            raise NotOneBatchError("a produce request needs one record batch per partition")
         assert isinstance(records, memoryview)
         now_ms = self._context.broker.clock.now_ms()
         header = validate_produce(
@@ -144,12 +162,14 @@ class ProduceCall:
             item.error_code = code_of(result)
             item.error_message = result.message or None
             item.base_offset = -1
-            if isinstance(result, InvalidRecordError):
+            if isinstance(result, InvalidRecordError | RecordTimestampsError):
                 item.record_errors = [
                     BatchIndexAndErrorMessage(index, message)
                     for index, message in result.record_errors
                 ]
             if partition is not None:
+                if isinstance(result, _REFUSED_BY_THE_LOG) and type(result) is not NotOneBatchError:
+                    item.log_start_offset = partition.log_start_offset
                 item.current_leader = leader_hint(
                     self._context.broker, partition, result, LeaderIdAndEpoch
                 )

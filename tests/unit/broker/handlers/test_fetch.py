@@ -189,3 +189,17 @@ def test_a_session_that_is_not_there(bench: HandlerBench) -> None:
     request = fetch_request(None, session_id=5, session_epoch=1)
     response = fetch.handle(request, bench.context(12))
     assert response.error_code == ErrorCode.FETCH_SESSION_ID_NOT_FOUND  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("level", "aborted"), [(0, None), (1, [])])
+def test_aborted_transactions_are_for_who_reads_committed(
+    bench: HandlerBench, level: int, aborted: object
+) -> None:
+    assert only(read(bench, isolation_level=level)).aborted_transactions == aborted
+
+
+def test_who_claims_to_be_a_replica_is_refused(bench: HandlerBench) -> None:
+    write(bench)
+    data = only(read(bench, replica_id=1, version=11))
+    assert (data.error_code, data.records) == (ErrorCode.NOT_LEADER_OR_FOLLOWER, b"")
+    assert let_go(only(read(bench, replica_id=-2, version=11)))

@@ -49,3 +49,12 @@ async def test_transactions_cost_no_id(tmp_path: pathlib.Path, name: str, code: 
     answer = await init_producer_id.handle(request(name), bench.context(4))
     assert (answer.error_code, answer.producer_id) == (code, -1)
     assert bench.granted == []
+
+
+@pytest.mark.parametrize(("producer", "epoch"), [(5, -1), (-1, 0)])
+async def test_half_an_identity_is_refused(
+    tmp_path: pathlib.Path, producer: int, epoch: int
+) -> None:
+    asked = InitProducerIdRequest(transactional_id=None, producer_id=producer, producer_epoch=epoch)
+    answer = await init_producer_id.handle(asked, HandlerBench(tmp_path).context(4))
+    assert (answer.error_code, answer.producer_id) == (ErrorCode.INVALID_REQUEST, -1)

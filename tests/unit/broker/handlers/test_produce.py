@@ -185,3 +185,19 @@ def test_no_records(bench: HandlerBench, records: bytes | None) -> None:
     assert response is not None
     (answer,) = response.responses[0].partition_responses
     assert answer.error_code == ErrorCode.INVALID_RECORD
+
+
+def test_a_refusal_of_the_log_tells_where_it_starts(bench: HandlerBench) -> None:
+    bench.add_topic("t")
+    gap = sound(producer_id=5, producer_epoch=0, base_sequence=3)
+    assert send(bench, gap).error_code == OK
+    late = send(bench, sound(producer_id=5, producer_epoch=0, base_sequence=9))
+    assert late.error_code == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert late.log_start_offset == 0
+    assert send(bench, sound() + sound()).log_start_offset == -1
+
+
+def test_a_topic_without_partitions_is_not_answered(bench: HandlerBench) -> None:
+    request = produce_request("t", None)
+    request.topic_data[0].partition_data = []
+    assert produce.handle(request, bench.context(9)).result().responses == []
