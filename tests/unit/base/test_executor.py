@@ -1,4 +1,6 @@
+import queue
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -54,3 +56,86 @@ def test_threads_work_elsewhere_and_post_back() -> None:
     for callback in posted:
         callback()  # type: ignore[operator]
     assert seen == [False] * 4
+
+
+class Posts:
+    """What would go to the loop."""
+
+    def __init__(self) -> None:
+        self._callbacks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def __call__(self, callback: Callable[[], None]) -> None:
+        self._callbacks.put(callback)
+
+    def run(self, count: int) -> None:
+        for _ in range(count):
+            self._callbacks.get(timeout=10)()
+
+
+def test_the_thread_that_finished_last_works_next() -> None:
+    posts = Posts()
+    executor = ThreadExecutor(4, posts)
+    seen: list[str] = []
+    for _ in range(20):
+        executor.run(lambda: threading.current_thread().name, lambda o: seen.append(o.unwrap()))
+        posts.run(1)
+    executor.close()
+    assert seen == ["worker-0"] * 20
+
+
+def test_no_more_threads_than_allowed_and_the_rest_waits_in_order() -> None:
+    posts = Posts()
+    executor = ThreadExecutor(2, posts)
+    may_end = threading.Event()
+    seen: list[object] = []
+    for number in range(6):
+        executor.run(
+            lambda number=number: (may_end.wait(10), threading.current_thread().name, number)[1:],
+            lambda outcome: seen.append(outcome.unwrap()),
+        )
+    may_end.set()
+    posts.run(6)
+    executor.close()
+    names, numbers = zip(*seen, strict=True)  # type: ignore[misc]
+    assert set(names) == {"worker-0", "worker-1"}
+    assert sorted(numbers) == list(range(6))
+
+
+def test_close_waits_for_what_is_queued() -> None:
+    posts = Posts()
+    executor = ThreadExecutor(1, posts)
+    done: list[int] = []
+    for number in range(50):
+        executor.run(lambda number=number: done.append(number), lambda _: None)
+    executor.close()
+    assert done == list(range(50))
+    with pytest.raises(AssertionError, match="closed"):
+        executor.run(lambda: None, lambda _: None)
+
+
+def test_an_error_on_a_thread_arrives_as_the_outcome() -> None:
+    posts = Posts()
+    executor = ThreadExecutor(1, posts)
+    outcomes: list[Outcome[object]] = []
+    executor.run(lambda: 1 // 0, outcomes.append)
+    posts.run(1)
+    executor.close()
+    assert isinstance(outcomes[0].error, ZeroDivisionError)
+
+
+def test_work_from_work_that_is_done_while_others_wait() -> None:
+    """Each outcome starts the next piece, as a group flush does; nothing is lost or left over."""
+    posts = Posts()
+    executor = ThreadExecutor(3, posts)
+    left = [300]
+
+    def again(outcome: Outcome[int]) -> None:
+        if left[0]:
+            left[0] -= 1
+            executor.run(lambda: 1, again)
+
+    for _ in range(8):
+        executor.run(lambda: 1, again)
+    posts.run(308)
+    executor.close()
+    assert left == [0]
