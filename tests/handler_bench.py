@@ -25,12 +25,15 @@ from tierbroker.broker.producer_ids import ProducerIds
 from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.session import Session
 from tierbroker.controller.state.result import Result
-from tierbroker.controller.state.topics import NewTopic, create_topics
+from tierbroker.controller.state.topics import OFFSETS_TOPIC, NewTopic, create_topics
+from tierbroker.groups.config import GroupConfig
+from tierbroker.groups.coordinator import GroupCoordinator
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_loader import open_log
 from tierbroker.node.settings import SCHEMA, Settings
+from tierbroker.replication.internal_topics import InternalTopic
 from tierbroker.replication.partition import Appender, Partition
 
 BROKER_ID = 1
@@ -109,13 +112,26 @@ class HandlerBench:
         self._cache = FileCache(self.fs)
         self._appender = Appender(self.scheduler)
         rng = random.Random(1)
+        partitions = cast("Any", self.partitions)
+        offsets_topic = InternalTopic(OFFSETS_TOPIC, partitions, self.clock)
+        deadlines = Deadlines(self.scheduler, self.clock)
+        self.groups = GroupCoordinator(
+            GroupConfig(initial_rebalance_delay_ms=0, offsets_partitions=2),
+            offsets_topic,
+            offsets_topic,
+            deadlines,
+            self.clock,
+            rng,
+            self.scheduler.call_soon,
+        )
         self.services = BrokerServices(
             broker_id=BROKER_ID,
             cluster_id="cluster",
             controller=cast("Any", self.controller),
-            partitions=cast("Any", self.partitions),
+            partitions=partitions,
             log_dirs=cast("Any", self.log_dirs),
-            deadlines=Deadlines(self.scheduler, self.clock),
+            deadlines=deadlines,
+            groups=self.groups,
             fetch_sessions=FetchSessionCache(self.clock, rng, slots=10),
             producer_ids=ProducerIds(self._grant),
             schema=SCHEMA,

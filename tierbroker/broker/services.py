@@ -17,6 +17,7 @@ from tierbroker.controller.driver import MetadataDriver
 from tierbroker.controller.state.environment import Environment
 from tierbroker.controller.state.image import Endpoint, MetadataImage
 from tierbroker.controller.state.topics import TopicOutcome
+from tierbroker.groups.coordinator import GroupCoordinator
 from tierbroker.hot.config_origin import BrokerLayer, TopicConfigs
 from tierbroker.hot.log_dirs import LogDirs
 from tierbroker.replication.partitions import Partitions
@@ -32,6 +33,7 @@ class BrokerServices:
     partitions: Partitions
     log_dirs: LogDirs
     deadlines: Deadlines
+    groups: GroupCoordinator
     fetch_sessions: FetchSessionCache
     producer_ids: ProducerIds
     schema: ConfigSchema

@@ -5,6 +5,7 @@ from tierbroker.base.pending import Pending
 from tierbroker.broker.services import BrokerServices
 from tierbroker.controller.state.topics import (
     INTERNAL_TOPICS,
+    OFFSETS_TOPIC,
     NewTopic,
     TopicOutcome,
     check_name,
@@ -44,6 +45,20 @@ async def create_automatically(broker: BrokerServices, name: str) -> None:
 
 
 def _submit(broker: BrokerServices, name: str) -> Pending[list[TopicOutcome]]:
-    return broker.controller.submit(
-        lambda image: create_topics(image, [NewTopic(name)], broker.environment)
+    topic = _offsets_topic(broker) if name == OFFSETS_TOPIC else NewTopic(name)
+    return broker.controller.submit(lambda image: create_topics(image, [topic], broker.environment))
+
+
+def _offsets_topic(broker: BrokerServices) -> NewTopic:
+    """The topic of the group coordinator, with the settings that Kafka gives it."""
+    values = broker.values
+    return NewTopic(
+        OFFSETS_TOPIC,
+        broker.groups.num_partitions,
+        values.integer("offsets.topic.replication.factor"),
+        configs=(
+            ("cleanup.policy", "compact"),
+            ("compression.type", "producer"),
+            ("segment.bytes", str(values["offsets.topic.segment.bytes"])),
+        ),
     )

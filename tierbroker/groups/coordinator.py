@@ -109,6 +109,11 @@ class GroupCoordinator:
 
     # --- routing
 
+    @property
+    def num_partitions(self) -> int:
+        """Partitions that `__consumer_offsets` has, or will have when it is made."""
+        return self._config.offsets_partitions
+
     def partition_for(self, group_id: str) -> int:
         """The partition of `__consumer_offsets` that keeps the group."""
         hashed = java_string_hash(group_id)

@@ -30,6 +30,7 @@ from tierbroker.controller.state.partitions import assign_directories
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.node.addresses import advertised_address
+from tierbroker.node.groups import OffsetsTopicFollower, make_coordinator
 from tierbroker.node.metadata import allocate_block, broker_registration, open_metadata
 from tierbroker.node.settings import SCHEMA, Settings
 from tierbroker.node.storage import Storage, open_logs, open_storage
@@ -42,6 +43,7 @@ from tierbroker.wire.api_keys import ApiKey
 
 if TYPE_CHECKING:
     from tierbroker.controller.driver import MetadataDriver
+    from tierbroker.groups.coordinator import GroupCoordinator
     from tierbroker.server.limits import ListenerConfig
 
 logger = logging.getLogger(__name__)
@@ -75,6 +77,8 @@ class Node:
         self._controller: MetadataDriver
         self._partitions: Partitions
         self._deadlines: Deadlines
+        self._groups: GroupCoordinator
+        self._offsets_topic: OffsetsTopicFollower
         self._server: Server
         self._broker_epoch = -1
         self._ports: dict[str, int] = {}
@@ -141,6 +145,7 @@ class Node:
     async def stop(self) -> None:
         """Finish what is in flight, make it durable, leave the clean-shutdown note."""
         self._server.begin_drain()
+        self._groups.stop()
         self._deadlines.expire_all()
         if not await self._server.wait_drained(DRAIN_TIMEOUT_S):
             logger.warning("some clients did not take their answers in %g s", DRAIN_TIMEOUT_S)
@@ -171,6 +176,10 @@ class Node:
         )
         previous_epoch = open_logs(storage.logs, image, topic_configs, self._node_id, self._clock)
         self._deadlines = Deadlines(loop, self._clock)
+        self._groups = make_coordinator(
+            values, image, self._partitions, self._clock, self._rng, loop
+        )
+        self._offsets_topic = OffsetsTopicFollower(self._groups, self._partitions)
         services = self._services(topic_configs)
         dispatcher = Dispatcher(SPECS, services, self._supervisor)
         dispatcher.preload((ApiKey.API_VERSIONS, ApiKey.METADATA, ApiKey.PRODUCE, ApiKey.FETCH))
@@ -189,14 +198,17 @@ class Node:
         )
         self._broker_epoch = await self._controller.submit(registration)
         self._partitions.load(self._controller.image)
+        self._offsets_topic.load(self._controller.image)
         self._controller.subscribe(self._follow)
         self._report_directories()
         upkeep = Upkeep(
             storage.logs,
             self._partitions,
             storage.flusher,
+            self._groups,
             self._clock,
-            values.integer("log.retention.check.interval.ms") / 1000,
+            retention_every_s=values.integer("log.retention.check.interval.ms") / 1000,
+            offsets_every_s=values.integer("offsets.retention.check.interval.ms") / 1000,
         )
         self._supervisor.start(upkeep.run(), name="upkeep")
         self._server.start()
@@ -214,6 +226,7 @@ class Node:
             partitions=self._partitions,
             log_dirs=self._storage.dirs,
             deadlines=self._deadlines,
+            groups=self._groups,
             fetch_sessions=FetchSessionCache(
                 self._clock,
                 self._rng,
@@ -240,6 +253,7 @@ class Node:
 
     def _follow(self, changes: Changes, image: MetadataImage) -> None:
         self._partitions.apply(changes, image)
+        self._offsets_topic.apply(changes, image)
         # Later: the driver is in the middle of telling everybody about this change.
         asyncio.get_running_loop().call_soon(self._report_directories)
 

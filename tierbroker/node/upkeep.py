@@ -1,4 +1,4 @@
-"""What a node does by the clock: checkpoints, free space, retention, flushes that are due.
+"""What a node does by the clock: checkpoints, free space, retention, expiry, flushes that are due.
 
 One task, one turn a second. Long rounds give the loop a turn between logs.
 """
@@ -6,6 +6,7 @@ One task, one turn a second. Long rounds give the loop a turn between logs.
 import asyncio
 
 from tierbroker.base.clock import Clock
+from tierbroker.groups.coordinator import GroupCoordinator
 from tierbroker.hot.config import FlushMode
 from tierbroker.hot.flush import GroupFlusher
 from tierbroker.hot.log import Log
@@ -28,15 +29,21 @@ class Upkeep:
         logs: LogManager,
         partitions: Partitions,
         flusher: GroupFlusher,
+        groups: GroupCoordinator,
         clock: Clock,
+        *,
         retention_every_s: float,
+        offsets_every_s: float,
     ) -> None:
         self._logs = logs
         self._partitions = partitions
         self._flusher = flusher
+        self._groups = groups
         self._clock = clock
         self._retention_every_s = retention_every_s
         self._next_retention = clock.monotonic() + retention_every_s
+        self._offsets_every_s = offsets_every_s
+        self._next_offsets = clock.monotonic() + offsets_every_s
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -56,6 +63,9 @@ class Upkeep:
                 await self.expire_producers()
             if self._clock.monotonic() >= self._next_retention:
                 await self.apply_retention()
+            if self._clock.monotonic() >= self._next_offsets:
+                self._next_offsets = self._clock.monotonic() + self._offsets_every_s
+                self._groups.expire_offsets()
 
     async def expire_producers(self) -> None:
         """Forget the producers that have been silent for producer.id.expiration.ms."""

@@ -88,8 +88,30 @@ class NoPartitions:
         return None
 
 
-def upkeep_of(logs: FakeLogs, flusher: FakeFlusher, every_s: float = 1000.0) -> Upkeep:
-    return Upkeep(logs, NoPartitions(), flusher, ManualClock(), every_s)  # type: ignore[arg-type]
+class FakeGroups:
+    def __init__(self) -> None:
+        self.expirations = 0
+
+    def expire_offsets(self) -> None:
+        self.expirations += 1
+
+
+def upkeep_of(
+    logs: FakeLogs,
+    flusher: FakeFlusher,
+    every_s: float = 1000.0,
+    groups: FakeGroups | None = None,
+    offsets_every_s: float = 1000.0,
+) -> Upkeep:
+    return Upkeep(
+        logs,  # type: ignore[arg-type]
+        NoPartitions(),  # type: ignore[arg-type]
+        flusher,  # type: ignore[arg-type]
+        groups or FakeGroups(),  # type: ignore[arg-type]
+        ManualClock(),
+        retention_every_s=every_s,
+        offsets_every_s=offsets_every_s,
+    )
 
 
 async def run_turns(subject: Upkeep, turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,3 +167,13 @@ async def test_retention_stops_at_the_log_start_of_an_unknown_partition() -> Non
     logs = FakeLogs([FakeLog(log_start_offset=7), FakeLog()])
     assert await upkeep_of(logs, FakeFlusher()).apply_retention() == 4
     assert logs.retention_limits == [7, 0]
+
+
+@pytest.mark.parametrize(("every_s", "times"), [(0.0, 3), (1000.0, 0)])
+async def test_expired_offsets_are_looked_for(
+    every_s: float, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = FakeGroups()
+    subject = upkeep_of(FakeLogs([]), FakeFlusher(), groups=groups, offsets_every_s=every_s)
+    await run_turns(subject, 3, monkeypatch)
+    assert groups.expirations == times

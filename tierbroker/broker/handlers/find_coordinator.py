@@ -1,13 +1,21 @@
 """FindCoordinator (key 10), versions 0 to 6.
 
 v1 key types. v3 flexible. v4 several keys. v5 TRANSACTION_ABORTABLE. v6 share groups.
-Absent: groups and transactions. A transactional id is refused with its authorization error, which
-clients treat as fatal, so that none waits for a coordinator that will not come. A group is told
-that its coordinator is not available: librdkafka asks for one even when partitions are assigned
-by hand, and hands every other error to the application.
+
+The first question about a group makes `__consumer_offsets`; the answer then waits until the topic
+is there, where Kafka sends the client round again.
+Absent: transactions and share groups. A transactional id is refused with its authorization error,
+which clients treat as fatal, so that none waits for a coordinator that will not come.
 """
 
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from tierbroker.base.errors import ApiError, TopicAlreadyExistsError
 from tierbroker.broker.api import RequestContext
+from tierbroker.broker.topic_creation import create_automatically
+from tierbroker.controller.state.topics import OFFSETS_TOPIC
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.find_coordinator import (
     Coordinator,
@@ -15,26 +23,69 @@ from tierbroker.wire.messages.find_coordinator import (
     FindCoordinatorResponse,
 )
 
+logger = logging.getLogger(__name__)
+
 _BATCH_FROM = 4
-_REFUSALS = {
-    0: (ErrorCode.COORDINATOR_NOT_AVAILABLE, "consumer groups are not available"),
-    1: (ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "transactions are not available"),
-}
-_UNKNOWN_KIND = (ErrorCode.INVALID_REQUEST, "this kind of coordinator is not available")
+_GROUP, _TRANSACTION = 0, 1
 
 
-def handle(request: FindCoordinatorRequest, context: RequestContext) -> FindCoordinatorResponse:
-    """Say that nobody coordinates these keys here."""
-    error, message = _REFUSALS.get(request.key_type, _UNKNOWN_KIND)
-    if context.api_version < _BATCH_FROM:
+def handle(
+    request: FindCoordinatorRequest, context: RequestContext
+) -> FindCoordinatorResponse | Coroutine[Any, Any, FindCoordinatorResponse]:
+    """Say who coordinates each key."""
+    if request.key_type == _GROUP and context.broker.image.topic(OFFSETS_TOPIC) is None:
+        return _create_and_answer(request, context)
+    return _answer(request, context)
+
+
+async def _create_and_answer(
+    request: FindCoordinatorRequest, context: RequestContext
+) -> FindCoordinatorResponse:
+    try:
+        await create_automatically(context.broker, OFFSETS_TOPIC)
+    except TopicAlreadyExistsError:
+        pass  # Somebody else made it in the meantime.
+    except ApiError as error:
+        # Clients ask again; a person finds the reason here.
+        logger.error("%s cannot be created: %s", OFFSETS_TOPIC, error)
+    return _answer(request, context)
+
+
+def _answer(request: FindCoordinatorRequest, context: RequestContext) -> FindCoordinatorResponse:
+    if context.api_version >= _BATCH_FROM:
         return FindCoordinatorResponse(
-            error_code=error, error_message=message, node_id=-1, host="", port=-1
+            coordinators=[
+                _coordinator(request.key_type, key, context) for key in request.coordinator_keys
+            ]
         )
+    found = _coordinator(request.key_type, request.key, context)
     return FindCoordinatorResponse(
-        coordinators=[
-            Coordinator(
-                key=key, node_id=-1, host="", port=-1, error_code=error, error_message=message
-            )
-            for key in request.coordinator_keys
-        ]
+        error_code=found.error_code,
+        error_message=found.error_message,
+        node_id=found.node_id,
+        host=found.host,
+        port=found.port,
+    )
+
+
+def _coordinator(key_type: int, key: str, context: RequestContext) -> Coordinator:
+    if key_type == _TRANSACTION:
+        error = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        return _refused(key, error, "transactions are not available")
+    if key_type != _GROUP:
+        message = "this kind of coordinator is not available"
+        return _refused(key, ErrorCode.INVALID_REQUEST, message)
+    broker = context.broker
+    topic = broker.image.topic(OFFSETS_TOPIC)
+    if topic is not None:
+        leader = topic.partitions[broker.groups.partition_for(key)].leader
+        endpoint = broker.endpoint_of(leader, context.peer.listener_name)
+        if endpoint is not None:
+            return Coordinator(key=key, node_id=leader, host=endpoint.host, port=endpoint.port)
+    return _refused(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, "no broker leads the group's offsets")
+
+
+def _refused(key: str, error: ErrorCode, message: str) -> Coordinator:
+    return Coordinator(
+        key=key, node_id=-1, host="", port=-1, error_code=error, error_message=message
     )

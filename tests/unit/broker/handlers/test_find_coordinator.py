@@ -1,34 +1,96 @@
-"""The handler of FindCoordinator: nobody coordinates, and each key is told so."""
+"""The handler of FindCoordinator: who coordinates a group, and the topic that it is kept in."""
 
 import pathlib
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
-from tests.handler_bench import HandlerBench
+from tests.handler_bench import BROKER_ID, HandlerBench
+from tierbroker.base.errors import NotControllerError
 from tierbroker.broker.handlers import find_coordinator
 from tierbroker.wire.error_codes import ErrorCode
-from tierbroker.wire.messages.find_coordinator import FindCoordinatorRequest
+from tierbroker.wire.messages.find_coordinator import (
+    FindCoordinatorRequest,
+    FindCoordinatorResponse,
+)
 
-CODES = {
-    0: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    1: ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    2: ErrorCode.INVALID_REQUEST,
+TOPIC = "__consumer_offsets"
+GROUP, TRANSACTION, SHARE = 0, 1, 2
+REFUSALS = {
+    TRANSACTION: ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    SHARE: ErrorCode.INVALID_REQUEST,
 }
 
 
-@pytest.mark.parametrize("kind", CODES)
-def test_one_key(tmp_path: pathlib.Path, kind: int) -> None:
-    request = FindCoordinatorRequest(key="k", key_type=kind)
-    answer = find_coordinator.handle(request, HandlerBench(tmp_path).context(3))
-    assert (answer.error_code, answer.node_id, answer.port) == (CODES[kind], -1, -1)
+@pytest.fixture
+def bench(tmp_path: pathlib.Path) -> HandlerBench:
+    return HandlerBench(tmp_path)
+
+
+def ask(request: FindCoordinatorRequest, bench: HandlerBench, version: int) -> Any:
+    answer = find_coordinator.handle(request, bench.context(version))
+    assert isinstance(answer, FindCoordinatorResponse)
+    return answer
+
+
+async def ask_and_wait(request: FindCoordinatorRequest, bench: HandlerBench, version: int) -> Any:
+    answer = find_coordinator.handle(request, bench.context(version))
+    assert isinstance(answer, Coroutine)
+    return await answer
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_kinds_that_nobody_coordinates(bench: HandlerBench, kind: int) -> None:
+    answer = ask(FindCoordinatorRequest(key="k", key_type=kind), bench, 3)
+    assert (answer.error_code, answer.node_id, answer.port) == (REFUSALS[kind], -1, -1)
     assert answer.coordinators == []
-
-
-@pytest.mark.parametrize("kind", CODES)
-def test_several_keys(tmp_path: pathlib.Path, kind: int) -> None:
-    request = FindCoordinatorRequest(coordinator_keys=["a", "b"], key_type=kind)
-    answer = find_coordinator.handle(request, HandlerBench(tmp_path).context(6))
+    answer = ask(FindCoordinatorRequest(coordinator_keys=["a", "b"], key_type=kind), bench, 6)
     assert [(c.key, c.error_code) for c in answer.coordinators] == [
-        ("a", CODES[kind]),
-        ("b", CODES[kind]),
+        ("a", REFUSALS[kind]),
+        ("b", REFUSALS[kind]),
     ]
+
+
+def test_a_group_belongs_to_the_leader_of_its_partition(bench: HandlerBench) -> None:
+    bench.add_topic(TOPIC, 2)
+    answer = ask(FindCoordinatorRequest(key="g"), bench, 2)
+    assert (answer.error_code, answer.node_id) == (ErrorCode.NONE, BROKER_ID)
+    endpoint = bench.services.endpoint_of(BROKER_ID, "PLAINTEXT")
+    assert endpoint is not None
+    assert (answer.host, answer.port) == (endpoint.host, endpoint.port)
+    answer = ask(FindCoordinatorRequest(coordinator_keys=["g", "h"]), bench, 6)
+    assert [(c.key, c.error_code, c.node_id) for c in answer.coordinators] == [
+        ("g", ErrorCode.NONE, BROKER_ID),
+        ("h", ErrorCode.NONE, BROKER_ID),
+    ]
+
+
+def test_a_listener_without_an_endpoint_cannot_be_told(bench: HandlerBench) -> None:
+    bench.add_topic(TOPIC, 2)
+    context = bench.context(6, listener="NOWHERE")
+    answer = find_coordinator.handle(FindCoordinatorRequest(coordinator_keys=["g"]), context)
+    assert isinstance(answer, FindCoordinatorResponse)
+    assert answer.coordinators[0].error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
+
+
+async def test_the_first_question_makes_the_topic(bench: HandlerBench) -> None:
+    answer = await ask_and_wait(FindCoordinatorRequest(coordinator_keys=["g"]), bench, 6)
+    assert answer.coordinators[0].error_code == ErrorCode.NONE
+    topic = bench.controller.image.topic(TOPIC)
+    assert topic is not None
+    assert len(topic.partitions) == bench.groups.num_partitions
+    assert bench.controller.image.configs.topic(TOPIC) == {
+        "cleanup.policy": "compact",
+        "compression.type": "producer",
+        "segment.bytes": "104857600",
+    }
+
+
+async def test_a_topic_that_cannot_be_made_is_asked_for_again(bench: HandlerBench) -> None:
+    bench.controller.failure = NotControllerError("no quorum")
+    answer = await ask_and_wait(FindCoordinatorRequest(key="g"), bench, 2)
+    assert answer.error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
+    bench.controller.failure = None
+    answer = await ask_and_wait(FindCoordinatorRequest(key="g"), bench, 2)
+    assert answer.error_code == ErrorCode.NONE
