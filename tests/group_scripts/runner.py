@@ -8,8 +8,8 @@ request goes out with the last of them unless `id=` says otherwise (`id=none` fo
 The trace has every answer, every change of a group's state, and every record that is written.
 """
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.group_world import GroupWorld
 from tierbroker.base import errors
@@ -21,6 +21,9 @@ from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.join_group import JoinGroupResponse
 from tierbroker.wire.messages.leave_group import LeaveGroupResponse
 from tierbroker.wire.messages.sync_group import SyncGroupResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SEPARATOR = "----"
 
