@@ -1,0 +1,37 @@
+"""DescribeGroups (key 15), versions 0 to 6.
+
+v1 throttle time. v3 authorized operations. v4 static members (KIP-345). v5 flexible. v6 a group
+that does not exist is an error with a message; before, it is a group that is "Dead".
+"""
+
+from tierbroker.broker.api import RequestContext
+from tierbroker.broker.operations import GROUP_OPERATIONS
+from tierbroker.wire.error_codes import ErrorCode
+from tierbroker.wire.messages.describe_groups import (
+    DescribedGroup,
+    DescribeGroupsRequest,
+    DescribeGroupsResponse,
+)
+
+_NOT_FOUND_SINCE = 6
+
+
+def handle(request: DescribeGroupsRequest, context: RequestContext) -> DescribeGroupsResponse:
+    """State, protocol and members of each group."""
+    return DescribeGroupsResponse(
+        groups=[
+            _describe(group_id, request.include_authorized_operations, context)
+            for group_id in request.groups
+        ]
+    )
+
+
+def _describe(group_id: str, with_operations: bool, context: RequestContext) -> DescribedGroup:
+    described = context.broker.groups.describe_group(group_id)
+    if context.api_version < _NOT_FOUND_SINCE:
+        if described.error_code == ErrorCode.GROUP_ID_NOT_FOUND:
+            described.error_code = ErrorCode.NONE
+        described.error_message = None
+    if with_operations and described.error_code == ErrorCode.NONE:
+        described.authorized_operations = GROUP_OPERATIONS
+    return described
