@@ -104,7 +104,8 @@ class Loader:
         for position, header in walk(data):
             if header.last_offset < self._offset:
                 continue
-            yield from self._replay.batch(data, position, header)
+            for _ in self._replay.batch(data, position, header):
+                yield
             self._offset = header.next_offset
             yield
             if self._offset >= end:

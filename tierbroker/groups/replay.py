@@ -8,7 +8,7 @@ unknown kind is counted, a malformed one raises CorruptMessageError.
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tierbroker.base.errors import CorruptMessageError
 from tierbroker.base.ids import ZERO_UUID, Uuid
@@ -21,13 +21,18 @@ from tierbroker.groups.record_codec import (
     decode_offset_prefix,
     decode_offset_value,
 )
-from tierbroker.records.batch import BatchHeader, crc_valid
+from tierbroker.records.batch import HEADER_BYTES, BatchHeader, crc_valid
+from tierbroker.records.compression import Codec
 from tierbroker.records.control import ControlType, read_marker
 from tierbroker.records.record import Record, iterate
+from tierbroker.serde.errors import DecodeError
+from tierbroker.serde.varint import uvarint_tail
 
 RECORDS_PER_STEP = 256
 """Records that are replayed before the loader may look at the clock again."""
 
+_LAST = 127  # the last byte of a varint is at most this
+_DELTAS = ("timestamp", "offset")
 _INT32 = struct.Struct(">i").unpack_from
 _V3_PLAIN = struct.Struct(">hqihq")
 _V4_PLAIN = struct.Struct(">hqiBqB")
@@ -49,25 +54,82 @@ class Replay:
         self.unknown: Counter[int] = Counter()
         """Records of other kinds, by the type of their key."""
 
-    def batch(self, data: bytes, position: int, header: BatchHeader) -> Iterator[None]:
-        """Replay the batch at `position` step by step; each `next` does a bounded amount of work.
+    def batch(self, data: bytes, position: int, header: BatchHeader) -> Iterable[None]:
+        """Replay the batch at `position` step by step; each step is a bounded amount of work.
 
         Raises CorruptMessageError when its CRC or anything in it is wrong.
         """
         if not crc_valid(data, position, header):
             raise CorruptMessageError("the CRC of the batch is wrong")
-        batch = memoryview(data)[position : position + header.size_bytes]
+        start, end = position + HEADER_BYTES, position + header.size_bytes
         if header.control:
-            self._control(batch, header.producer_id)
-            return
-        producer_id = header.producer_id if header.transactional else None
+            self._control(memoryview(data)[position:end], header.producer_id)
+        elif header.codec != Codec.NONE or header.transactional:
+            return self._unusual_batch(memoryview(data)[position:end], header)
+        elif header.record_count > RECORDS_PER_STEP:
+            return self._large_batch(data, start, end, header.record_count)
+        else:
+            _check_end(self._records(data, start, end, header.record_count), end)
+        return ()
+
+    def _large_batch(self, data: bytes, start: int, end: int, count: int) -> Iterator[None]:
+        for done in range(0, count, RECORDS_PER_STEP):
+            start = self._records(data, start, end, min(RECORDS_PER_STEP, count - done))
+            yield
+        _check_end(start, end)
+
+    def _unusual_batch(self, batch: memoryview, header: BatchHeader) -> Iterator[None]:
         for number, record in enumerate(iterate(batch), start=1):
-            if producer_id is not None:
-                self._transactional(producer_id, record)
+            if header.transactional:
+                self._transactional(header.producer_id, record)
             else:
                 self._record(record.key, record.value)
             if number % RECORDS_PER_STEP == 0:
                 yield
+
+    def _records(self, data: bytes, position: int, limit: int, count: int) -> int:
+        """Replay `count` records from `position` on; the position after them.
+
+        The same format as `records.record.iterate` reads, without a value for each record: of
+        lengths and deltas only the first two bytes are taken here.
+        """
+        replay = self._record
+        try:
+            for _ in range(count):
+                number = data[position]
+                position += 1
+                if number > _LAST:
+                    number, position = _varint_tail(data, position, number)
+                end = position + (number >> 1)
+                position += 1  # attributes of a record: unused, always 0
+                for _ in _DELTAS:
+                    while data[position] > _LAST:
+                        position += 1
+                    position += 1
+                number = data[position]
+                position += 1
+                if number > _LAST:
+                    number, position = _varint_tail(data, position, number)
+                key = value = None
+                if not number & 1:
+                    following = position + (number >> 1)
+                    key = data[position:following]
+                    position = following
+                number = data[position]
+                position += 1
+                if number > _LAST:
+                    number, position = _varint_tail(data, position, number)
+                if not number & 1:
+                    following = position + (number >> 1)
+                    value = data[position:following]
+                    position = following
+                if end > limit or position >= end or (not data[position] and position + 1 != end):
+                    raise CorruptMessageError(f"malformed record near byte {position} of {limit}")
+                position = end  # headers, which no coordinator writes, mean nothing
+                replay(key, value)
+        except (IndexError, DecodeError):
+            raise CorruptMessageError(f"malformed record near byte {position}") from None
+        return position
 
     def _control(self, batch: memoryview, producer_id: int) -> None:
         marker = read_marker(batch)
@@ -120,6 +182,19 @@ class Replay:
         else:
             committed = decode_offset_value(record.value)
             self._offsets.add_pending(producer_id, *decoded, committed)
+
+
+def _check_end(position: int, end: int) -> None:
+    if position != end:
+        raise CorruptMessageError(f"{end - position} bytes follow the last record of the batch")
+
+
+def _varint_tail(data: bytes, position: int, first: int) -> tuple[int, int]:
+    """The zigzag number whose first byte was `first`, not unfolded, and the position after it."""
+    second = data[position]
+    if second <= _LAST:
+        return first & _LAST | second << 7, position + 1
+    return uvarint_tail(data, position, first)
 
 
 def _plain_offset(value: bytes) -> tuple[int, int, int, Uuid] | None:
