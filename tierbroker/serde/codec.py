@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_ARRAY_ELEMENTS",
     "MAX_TAGGED_FIELDS",
+    "MAX_TEXT_BYTES",
     "PACK_INT32S",
     "SHORT_ARRAY",
     "UNPACK_INT32S",
@@ -42,6 +43,7 @@ __all__ = [
     "read_uvarint",
     "skip_tagged_fields",
     "tag_count",
+    "too_long",
     "too_many",
     "uvarint_tail",
     "write_tagged_fields",
@@ -51,6 +53,9 @@ __all__ = [
 # The limits that Kafka's own readers have from 4.4 on.
 MAX_ARRAY_ELEMENTS = 1_000_000
 MAX_TAGGED_FIELDS = 10_000
+
+# In flexible versions too, whose lengths could say more (as Kafka's own readers).
+MAX_TEXT_BYTES = 32_767
 
 # For the arrays of replicas that fill Metadata and partition records, by number of elements.
 SHORT_ARRAY = 16
@@ -108,6 +113,11 @@ def encode_with(
 def negative_length(field: str, length: int) -> DecodeError:
     """The field is null where it must not be, or its length makes no sense."""
     return DecodeError(f"{field} is null" if length == -1 else f"{field} has length {length}")
+
+
+def too_long(field: str, length: int) -> DecodeError:
+    """The text is longer than any text may be."""
+    return DecodeError(f"{field} has {length} bytes, more than {MAX_TEXT_BYTES}")
 
 
 def too_many(field: str, count: int) -> DecodeError:

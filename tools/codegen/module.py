@@ -55,6 +55,7 @@ _RESERVED = frozenset(
 
 _CODEC_NAMES = (
     "MAX_ARRAY_ELEMENTS",
+    "MAX_TEXT_BYTES",
     "PACK_INT32S",
     "SHORT_ARRAY",
     "UNPACK_INT32S",
@@ -69,6 +70,7 @@ _CODEC_NAMES = (
     "read_uvarint",
     "skip_tagged_fields",
     "tag_count",
+    "too_long",
     "too_many",
     "uvarint_tail",
     "write_tagged_fields",

@@ -90,7 +90,7 @@ class ReaderSource:
         elif field.is_array:
             self.read_array(field, name, nullable, depth)
         elif field.type == "string":
-            self.read_length("h", name, nullable, depth)
+            self.read_length("h", name, nullable, depth, is_text=True)
             self.emit_string(name, nullable, depth)
         elif field.type in ("bytes", "records"):
             self.read_length("i", name, nullable, depth)
@@ -98,13 +98,21 @@ class ReaderSource:
         else:
             self.read_nested(field, name, nullable, depth)
 
-    def read_length(self, code: str, name: str, nullable: bool, depth: int) -> None:
-        """A length prefix into ``n``; -1 for null, which is refused where it is not allowed."""
+    def read_length(
+        self, code: str, name: str, nullable: bool, depth: int, *, is_text: bool = False
+    ) -> None:
+        """A length prefix into ``n``; -1 for null, which is refused where it is not allowed.
+
+        Texts have at most 32767 bytes in flexible versions too, as in Kafka's own readers.
+        """
         self.run.append(("n", "B" if self.flexible else code))
         self.flush(depth)
         if self.flexible:
             self.emit("if n > 127:", depth)
             self.emit("n, pos = uvarint_tail(buf, pos, n)", depth + 1)
+            if is_text:
+                self.emit("if n > MAX_TEXT_BYTES + 1:", depth + 1)
+                self.emit(f"raise too_long({name!r}, n - 1)", depth + 2)
             self.emit("n -= 1", depth)
         if nullable:
             if not self.flexible:
@@ -167,7 +175,7 @@ class ReaderSource:
             self.emit(f"{name} = []", depth)
             self.emit("for _ in range(n):", depth)
             inner = depth + 1
-            self.read_length("h", name, False, inner)
+            self.read_length("h", name, False, inner, is_text=True)
             self.emit("end = pos + n", inner)
             self.emit(f'{name}.append(str(buf[pos:end], "utf-8"))', inner)
             self.emit("pos = end", inner)

@@ -6,7 +6,7 @@ import pytest
 
 from tierbroker.controller.records.no_op_record import NoOpRecord, decode, encode
 from tierbroker.serde.errors import DecodeError, EncodeError
-from tierbroker.wire.messages import api_versions, create_topics, fetch, metadata
+from tierbroker.wire.messages import api_versions, create_topics, fetch, heartbeat, metadata
 
 
 def test_an_unknown_version_is_refused() -> None:
@@ -116,3 +116,14 @@ def test_a_record_carries_tagged_fields_it_does_not_know() -> None:
     assert end == len(data)
     with pytest.raises(DecodeError, match="10000 ends 1 bytes too soon"):
         decode(data[:-1], 0, 0)
+
+
+@pytest.mark.parametrize("length", [127, 128, 32_767, 32_768, 1 << 20])
+def test_texts_are_no_longer_than_kafka_reads_them(length: int) -> None:
+    data = heartbeat.encode_request(heartbeat.HeartbeatRequest(group_id="x" * length), 4)
+    if length > 32_767:
+        with pytest.raises(DecodeError, match=f"group_id has {length} bytes"):
+            heartbeat.decode_request(data, 0, 4)
+    else:
+        request, _ = heartbeat.decode_request(data, 0, 4)
+        assert len(request.group_id) == length

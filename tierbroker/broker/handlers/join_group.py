@@ -29,11 +29,11 @@ def handle(request: JoinGroupRequest, context: RequestContext) -> Pending[JoinGr
         member_id_required=required,
         may_skip_assignment=version >= _SKIP_ASSIGNMENT_SINCE,
     )
-    if version < _NULL_PROTOCOL_SINCE:
-        joining.on_done(_name_no_protocol)
+    none = None if version >= _NULL_PROTOCOL_SINCE else ""
+    joining.on_done(lambda done: _name_no_protocol(done, none))
     return joining
 
 
-def _name_no_protocol(done: Pending[JoinGroupResponse]) -> None:
-    if done.error is None and done.result().protocol_name is None:
-        done.result().protocol_name = ""
+def _name_no_protocol(done: Pending[JoinGroupResponse], none: str | None) -> None:
+    if done.error is None and not done.result().protocol_name:
+        done.result().protocol_name = none

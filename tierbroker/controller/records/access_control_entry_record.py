@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -18,6 +19,7 @@ from tierbroker.serde.codec import (
     negative_length,
     read_uvarint,
     tag_count,
+    too_long,
     uvarint_tail,
     write_tagged_fields,
 )
@@ -84,6 +86,8 @@ def _read_AccessControlEntryRecord_0(buf, pos):
     pos += 18
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('resource_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('resource_name', n)
@@ -94,6 +98,8 @@ def _read_AccessControlEntryRecord_0(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal', n)
@@ -104,6 +110,8 @@ def _read_AccessControlEntryRecord_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from tierbroker.serde.codec import (
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -15,6 +16,7 @@ from tierbroker.serde.codec import (
     keep_tagged_field,
     read_uvarint,
     tag_count,
+    too_long,
     uvarint_tail,
     write_tagged_fields,
     wrong_tag_size,
@@ -64,6 +66,8 @@ def _read_BeginTransactionRecord_0(buf, pos):
                 pos += 1
                 if n > 127:
                     n, pos = uvarint_tail(buf, pos, n)
+                    if n > MAX_TEXT_BYTES + 1:
+                        raise too_long('name', n - 1)
                 n -= 1
                 if n < 0:
                     name = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -19,6 +20,7 @@ from tierbroker.serde.codec import (
     read_uvarint,
     skip_tagged_fields,
     tag_count,
+    too_long,
     too_many,
     uvarint_tail,
     write_tagged_fields,
@@ -86,6 +88,8 @@ def _read_EntityData_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('entity_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('entity_type', n)
@@ -96,6 +100,8 @@ def _read_EntityData_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('entity_name', n - 1)
     n -= 1
     if n < 0:
         entity_name = None
@@ -128,6 +134,8 @@ def _read_ClientQuotaRecord_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('key', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('key', n)

@@ -8,6 +8,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, ClassVar
 
 from tierbroker.serde.codec import (
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -17,6 +18,7 @@ from tierbroker.serde.codec import (
     negative_length,
     read_uvarint,
     tag_count,
+    too_long,
     uvarint_tail,
     write_tagged_fields,
 )
@@ -66,6 +68,8 @@ def _read_ConfigRecord_0(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('resource_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('resource_name', n)
@@ -76,6 +80,8 @@ def _read_ConfigRecord_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -86,6 +92,8 @@ def _read_ConfigRecord_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('value', n - 1)
     n -= 1
     if n < 0:
         value = None

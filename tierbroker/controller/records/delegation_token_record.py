@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -18,6 +19,7 @@ from tierbroker.serde.codec import (
     negative_length,
     read_uvarint,
     tag_count,
+    too_long,
     too_many,
     uvarint_tail,
     write_tagged_fields,
@@ -77,6 +79,8 @@ def _read_DelegationTokenRecord_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('owner', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('owner', n)
@@ -87,6 +91,8 @@ def _read_DelegationTokenRecord_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('requester', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('requester', n)
@@ -108,6 +114,8 @@ def _read_DelegationTokenRecord_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('renewers', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('renewers', n)
@@ -118,6 +126,8 @@ def _read_DelegationTokenRecord_0(buf, pos):
     pos += 25
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('token_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('token_id', n)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -20,6 +21,7 @@ from tierbroker.serde.codec import (
     read_uvarint,
     skip_tagged_fields,
     tag_count,
+    too_long,
     too_many,
     uvarint_tail,
     write_tagged_fields,
@@ -121,6 +123,8 @@ def _read_ControllerEndpoint_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -131,6 +135,8 @@ def _read_ControllerEndpoint_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)
@@ -149,6 +155,8 @@ def _read_ControllerFeature_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from tierbroker.serde.codec import (
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -16,6 +17,7 @@ from tierbroker.serde.codec import (
     negative_length,
     read_uvarint,
     tag_count,
+    too_long,
     uvarint_tail,
     write_tagged_fields,
 )
@@ -53,6 +55,8 @@ def _read_RemoveDelegationTokenRecord_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('token_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('token_id', n)

@@ -8,6 +8,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, ClassVar
 
 from tierbroker.serde.codec import (
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -17,6 +18,7 @@ from tierbroker.serde.codec import (
     negative_length,
     read_uvarint,
     tag_count,
+    too_long,
     uvarint_tail,
     write_tagged_fields,
 )
@@ -60,6 +62,8 @@ def _read_RemoveUserScramCredentialRecord_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -19,6 +20,7 @@ from tierbroker.serde.codec import (
     read_uvarint,
     skip_tagged_fields,
     tag_count,
+    too_long,
     too_many,
     uvarint_tail,
     write_tagged_fields,
@@ -414,6 +416,8 @@ def _read_MemberMetadata_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -424,6 +428,8 @@ def _read_MemberMetadata_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_instance_id', n - 1)
     n -= 1
     if n < 0:
         group_instance_id = None
@@ -435,6 +441,8 @@ def _read_MemberMetadata_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_id', n)
@@ -445,6 +453,8 @@ def _read_MemberMetadata_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_host', n)
@@ -483,6 +493,8 @@ def _read_GroupMetadataValue_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_type', n)
@@ -493,6 +505,8 @@ def _read_GroupMetadataValue_4(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol', n - 1)
     n -= 1
     if n < 0:
         protocol = None
@@ -504,6 +518,8 @@ def _read_GroupMetadataValue_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('leader', n - 1)
     n -= 1
     if n < 0:
         leader = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -18,6 +19,7 @@ from tierbroker.serde.codec import (
     negative_length,
     read_uvarint,
     tag_count,
+    too_long,
     uvarint_tail,
     write_tagged_fields,
     wrong_tag_size,
@@ -124,6 +126,8 @@ def _read_OffsetCommitValue_4(buf, pos):
     pos += 13
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('metadata', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('metadata', n)

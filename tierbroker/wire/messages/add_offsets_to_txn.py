@@ -8,6 +8,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -15,6 +16,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     uvarint_tail,
 )
 from tierbroker.serde.structs import structs_equal, structs_repr
@@ -102,6 +104,8 @@ def _read_AddOffsetsToTxnRequest_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('transactional_id', n)
@@ -112,6 +116,8 @@ def _read_AddOffsetsToTxnRequest_3(buf, pos):
     pos += 11
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -20,6 +21,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -240,6 +242,8 @@ def _read_AddPartitionsToTxnTopic_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -269,6 +273,8 @@ def _read_AddPartitionsToTxnRequest_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('v3_and_below_transactional_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('v3_and_below_transactional_id', n)
@@ -300,6 +306,8 @@ def _read_AddPartitionsToTxnTransaction_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('transactional_id', n)
@@ -477,6 +485,8 @@ def _read_AddPartitionsToTxnTopicResult_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -529,6 +539,8 @@ def _read_AddPartitionsToTxnResult_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('transactional_id', n)

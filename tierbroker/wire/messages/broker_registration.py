@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -18,6 +19,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -155,6 +157,8 @@ def _read_Listener_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -165,6 +169,8 @@ def _read_Listener_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)
@@ -183,6 +189,8 @@ def _read_Feature_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -201,6 +209,8 @@ def _read_BrokerRegistrationRequest_0(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('cluster_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('cluster_id', n)
@@ -237,6 +247,8 @@ def _read_BrokerRegistrationRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack', n - 1)
     n -= 1
     if n < 0:
         rack = None
@@ -256,6 +268,8 @@ def _read_BrokerRegistrationRequest_1(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('cluster_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('cluster_id', n)
@@ -292,6 +306,8 @@ def _read_BrokerRegistrationRequest_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack', n - 1)
     n -= 1
     if n < 0:
         rack = None
@@ -311,6 +327,8 @@ def _read_BrokerRegistrationRequest_2(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('cluster_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('cluster_id', n)
@@ -347,6 +365,8 @@ def _read_BrokerRegistrationRequest_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack', n - 1)
     n -= 1
     if n < 0:
         rack = None
@@ -378,6 +398,8 @@ def _read_BrokerRegistrationRequest_3(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('cluster_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('cluster_id', n)
@@ -414,6 +436,8 @@ def _read_BrokerRegistrationRequest_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack', n - 1)
     n -= 1
     if n < 0:
         rack = None

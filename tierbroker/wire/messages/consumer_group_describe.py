@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -20,6 +21,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -215,6 +217,8 @@ def _read_ConsumerGroupDescribeRequest_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('group_ids', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('group_ids', n)
@@ -245,6 +249,8 @@ def _read_TopicPartitions_0(buf, pos):
     pos += 17
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic_name', n)
@@ -295,6 +301,8 @@ def _read_Member_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -305,6 +313,8 @@ def _read_Member_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('instance_id', n - 1)
     n -= 1
     if n < 0:
         instance_id = None
@@ -316,6 +326,8 @@ def _read_Member_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         rack_id = None
@@ -327,6 +339,8 @@ def _read_Member_0(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_id', n)
@@ -337,6 +351,8 @@ def _read_Member_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_host', n)
@@ -358,6 +374,8 @@ def _read_Member_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('subscribed_topic_names', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('subscribed_topic_names', n)
@@ -368,6 +386,8 @@ def _read_Member_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('subscribed_topic_regex', n - 1)
     n -= 1
     if n < 0:
         subscribed_topic_regex = None
@@ -389,6 +409,8 @@ def _read_DescribedGroup_0(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -400,6 +422,8 @@ def _read_DescribedGroup_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -410,6 +434,8 @@ def _read_DescribedGroup_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_state', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_state', n)
@@ -420,6 +446,8 @@ def _read_DescribedGroup_0(buf, pos):
     pos += 9
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('assignor_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('assignor_name', n)
@@ -472,6 +500,8 @@ def _read_Member_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -482,6 +512,8 @@ def _read_Member_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('instance_id', n - 1)
     n -= 1
     if n < 0:
         instance_id = None
@@ -493,6 +525,8 @@ def _read_Member_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         rack_id = None
@@ -504,6 +538,8 @@ def _read_Member_1(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_id', n)
@@ -514,6 +550,8 @@ def _read_Member_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_host', n)
@@ -535,6 +573,8 @@ def _read_Member_1(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('subscribed_topic_names', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('subscribed_topic_names', n)
@@ -545,6 +585,8 @@ def _read_Member_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('subscribed_topic_regex', n - 1)
     n -= 1
     if n < 0:
         subscribed_topic_regex = None
@@ -566,6 +608,8 @@ def _read_DescribedGroup_1(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -577,6 +621,8 @@ def _read_DescribedGroup_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -587,6 +633,8 @@ def _read_DescribedGroup_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_state', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_state', n)
@@ -597,6 +645,8 @@ def _read_DescribedGroup_1(buf, pos):
     pos += 9
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('assignor_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('assignor_name', n)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -21,6 +22,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -190,6 +192,8 @@ def _read_ConsumerGroupHeartbeatRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -200,6 +204,8 @@ def _read_ConsumerGroupHeartbeatRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -210,6 +216,8 @@ def _read_ConsumerGroupHeartbeatRequest_0(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('instance_id', n - 1)
     n -= 1
     if n < 0:
         instance_id = None
@@ -221,6 +229,8 @@ def _read_ConsumerGroupHeartbeatRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         rack_id = None
@@ -244,6 +254,8 @@ def _read_ConsumerGroupHeartbeatRequest_0(buf, pos):
             pos += 1
             if n > 127:
                 n, pos = uvarint_tail(buf, pos, n)
+                if n > MAX_TEXT_BYTES + 1:
+                    raise too_long('subscribed_topic_names', n - 1)
             n -= 1
             if n < 0:
                 raise negative_length('subscribed_topic_names', n)
@@ -254,6 +266,8 @@ def _read_ConsumerGroupHeartbeatRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('server_assignor', n - 1)
     n -= 1
     if n < 0:
         server_assignor = None
@@ -287,6 +301,8 @@ def _read_ConsumerGroupHeartbeatRequest_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -297,6 +313,8 @@ def _read_ConsumerGroupHeartbeatRequest_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -307,6 +325,8 @@ def _read_ConsumerGroupHeartbeatRequest_1(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('instance_id', n - 1)
     n -= 1
     if n < 0:
         instance_id = None
@@ -318,6 +338,8 @@ def _read_ConsumerGroupHeartbeatRequest_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         rack_id = None
@@ -341,6 +363,8 @@ def _read_ConsumerGroupHeartbeatRequest_1(buf, pos):
             pos += 1
             if n > 127:
                 n, pos = uvarint_tail(buf, pos, n)
+                if n > MAX_TEXT_BYTES + 1:
+                    raise too_long('subscribed_topic_names', n - 1)
             n -= 1
             if n < 0:
                 raise negative_length('subscribed_topic_names', n)
@@ -351,6 +375,8 @@ def _read_ConsumerGroupHeartbeatRequest_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('subscribed_topic_regex', n - 1)
     n -= 1
     if n < 0:
         subscribed_topic_regex = None
@@ -362,6 +388,8 @@ def _read_ConsumerGroupHeartbeatRequest_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('server_assignor', n - 1)
     n -= 1
     if n < 0:
         server_assignor = None
@@ -528,6 +556,8 @@ def _read_ConsumerGroupHeartbeatResponse_0(buf, pos):
     pos += 7
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -539,6 +569,8 @@ def _read_ConsumerGroupHeartbeatResponse_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         member_id = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -17,6 +18,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -172,6 +174,8 @@ def _read_CreatableRenewers_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_type', n)
@@ -182,6 +186,8 @@ def _read_CreatableRenewers_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_name', n)
@@ -221,6 +227,8 @@ def _read_CreateDelegationTokenRequest_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('owner_principal_type', n - 1)
     n -= 1
     if n < 0:
         owner_principal_type = None
@@ -232,6 +240,8 @@ def _read_CreateDelegationTokenRequest_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('owner_principal_name', n - 1)
     n -= 1
     if n < 0:
         owner_principal_name = None
@@ -361,6 +371,8 @@ def _read_CreateDelegationTokenResponse_2(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_type', n)
@@ -371,6 +383,8 @@ def _read_CreateDelegationTokenResponse_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_name', n)
@@ -381,6 +395,8 @@ def _read_CreateDelegationTokenResponse_2(buf, pos):
     pos += 25
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('token_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('token_id', n)
@@ -409,6 +425,8 @@ def _read_CreateDelegationTokenResponse_3(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_type', n)
@@ -419,6 +437,8 @@ def _read_CreateDelegationTokenResponse_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_name', n)
@@ -429,6 +449,8 @@ def _read_CreateDelegationTokenResponse_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('token_requester_principal_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('token_requester_principal_type', n)
@@ -439,6 +461,8 @@ def _read_CreateDelegationTokenResponse_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('token_requester_principal_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('token_requester_principal_name', n)
@@ -449,6 +473,8 @@ def _read_CreateDelegationTokenResponse_3(buf, pos):
     pos += 25
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('token_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('token_id', n)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -16,6 +17,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -225,6 +227,8 @@ def _read_DeleteAclsFilter_2(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('resource_name_filter', n - 1)
     n -= 1
     if n < 0:
         resource_name_filter = None
@@ -236,6 +240,8 @@ def _read_DeleteAclsFilter_2(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_filter', n - 1)
     n -= 1
     if n < 0:
         principal_filter = None
@@ -247,6 +253,8 @@ def _read_DeleteAclsFilter_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host_filter', n - 1)
     n -= 1
     if n < 0:
         host_filter = None
@@ -409,6 +417,8 @@ def _read_DeleteAclsMatchingAcl_2(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -420,6 +430,8 @@ def _read_DeleteAclsMatchingAcl_2(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('resource_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('resource_name', n)
@@ -430,6 +442,8 @@ def _read_DeleteAclsMatchingAcl_2(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal', n)
@@ -440,6 +454,8 @@ def _read_DeleteAclsMatchingAcl_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)
@@ -458,6 +474,8 @@ def _read_DeleteAclsFilterResult_2(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None

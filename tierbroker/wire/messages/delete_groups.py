@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -16,6 +17,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -123,6 +125,8 @@ def _read_DeleteGroupsRequest_2(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('groups_names', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('groups_names', n)
@@ -189,6 +193,8 @@ def _read_DeletableGroupResult_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -16,6 +17,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -191,6 +193,8 @@ def _read_DescribeAclsRequest_2(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('resource_name_filter', n - 1)
     n -= 1
     if n < 0:
         resource_name_filter = None
@@ -202,6 +206,8 @@ def _read_DescribeAclsRequest_2(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_filter', n - 1)
     n -= 1
     if n < 0:
         principal_filter = None
@@ -213,6 +219,8 @@ def _read_DescribeAclsRequest_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host_filter', n - 1)
     n -= 1
     if n < 0:
         host_filter = None
@@ -328,6 +336,8 @@ def _read_AclDescription_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal', n)
@@ -338,6 +348,8 @@ def _read_AclDescription_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)
@@ -356,6 +368,8 @@ def _read_DescribeAclsResource_2(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('resource_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('resource_name', n)
@@ -387,6 +401,8 @@ def _read_DescribeAclsResponse_2(buf, pos):
     pos += 7
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None

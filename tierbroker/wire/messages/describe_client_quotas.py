@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -16,6 +17,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -204,6 +206,8 @@ def _read_ComponentData_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('entity_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('entity_type', n)
@@ -214,6 +218,8 @@ def _read_ComponentData_1(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('match', n - 1)
     n -= 1
     if n < 0:
         match = None
@@ -378,6 +384,8 @@ def _read_EntityData_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('entity_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('entity_type', n)
@@ -388,6 +396,8 @@ def _read_EntityData_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('entity_name', n - 1)
     n -= 1
     if n < 0:
         entity_name = None
@@ -407,6 +417,8 @@ def _read_ValueData_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('key', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('key', n)
@@ -459,6 +471,8 @@ def _read_DescribeClientQuotasResponse_1(buf, pos):
     pos += 7
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None

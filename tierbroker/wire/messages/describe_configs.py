@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -17,6 +18,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -262,6 +264,8 @@ def _read_DescribeConfigsResource_4(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('resource_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('resource_name', n)
@@ -284,6 +288,8 @@ def _read_DescribeConfigsResource_4(buf, pos):
             pos += 1
             if n > 127:
                 n, pos = uvarint_tail(buf, pos, n)
+                if n > MAX_TEXT_BYTES + 1:
+                    raise too_long('configuration_keys', n - 1)
             n -= 1
             if n < 0:
                 raise negative_length('configuration_keys', n)
@@ -564,6 +570,8 @@ def _read_DescribeConfigsSynonym_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -574,6 +582,8 @@ def _read_DescribeConfigsSynonym_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('value', n - 1)
     n -= 1
     if n < 0:
         value = None
@@ -593,6 +603,8 @@ def _read_DescribeConfigsResourceResult_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -603,6 +615,8 @@ def _read_DescribeConfigsResourceResult_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('value', n - 1)
     n -= 1
     if n < 0:
         value = None
@@ -627,6 +641,8 @@ def _read_DescribeConfigsResourceResult_4(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('documentation', n - 1)
     n -= 1
     if n < 0:
         documentation = None
@@ -646,6 +662,8 @@ def _read_DescribeConfigsResult_4(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -657,6 +675,8 @@ def _read_DescribeConfigsResult_4(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('resource_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('resource_name', n)

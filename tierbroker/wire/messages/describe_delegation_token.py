@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -17,6 +18,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -194,6 +196,8 @@ def _read_DescribeDelegationTokenOwner_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_type', n)
@@ -204,6 +208,8 @@ def _read_DescribeDelegationTokenOwner_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_name', n)
@@ -357,6 +363,8 @@ def _read_DescribedDelegationTokenRenewer_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_type', n)
@@ -367,6 +375,8 @@ def _read_DescribedDelegationTokenRenewer_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_name', n)
@@ -385,6 +395,8 @@ def _read_DescribedDelegationToken_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_type', n)
@@ -395,6 +407,8 @@ def _read_DescribedDelegationToken_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_name', n)
@@ -405,6 +419,8 @@ def _read_DescribedDelegationToken_2(buf, pos):
     pos += 25
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('token_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('token_id', n)
@@ -467,6 +483,8 @@ def _read_DescribedDelegationToken_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_type', n)
@@ -477,6 +495,8 @@ def _read_DescribedDelegationToken_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('principal_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('principal_name', n)
@@ -487,6 +507,8 @@ def _read_DescribedDelegationToken_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('token_requester_principal_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('token_requester_principal_type', n)
@@ -497,6 +519,8 @@ def _read_DescribedDelegationToken_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('token_requester_principal_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('token_requester_principal_name', n)
@@ -507,6 +531,8 @@ def _read_DescribedDelegationToken_3(buf, pos):
     pos += 25
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('token_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('token_id', n)

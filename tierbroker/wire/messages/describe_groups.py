@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -17,6 +18,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -201,6 +203,8 @@ def _read_DescribeGroupsRequest_5(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('groups', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('groups', n)
@@ -526,6 +530,8 @@ def _read_DescribedGroupMember_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -536,6 +542,8 @@ def _read_DescribedGroupMember_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_instance_id', n - 1)
     n -= 1
     if n < 0:
         group_instance_id = None
@@ -547,6 +555,8 @@ def _read_DescribedGroupMember_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_id', n)
@@ -557,6 +567,8 @@ def _read_DescribedGroupMember_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_host', n)
@@ -595,6 +607,8 @@ def _read_DescribedGroup_5(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -605,6 +619,8 @@ def _read_DescribedGroup_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_state', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_state', n)
@@ -615,6 +631,8 @@ def _read_DescribedGroup_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_type', n)
@@ -625,6 +643,8 @@ def _read_DescribedGroup_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_data', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_data', n)
@@ -677,6 +697,8 @@ def _read_DescribedGroup_6(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -688,6 +710,8 @@ def _read_DescribedGroup_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -698,6 +722,8 @@ def _read_DescribedGroup_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_state', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_state', n)
@@ -708,6 +734,8 @@ def _read_DescribedGroup_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_type', n)
@@ -718,6 +746,8 @@ def _read_DescribedGroup_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_data', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_data', n)

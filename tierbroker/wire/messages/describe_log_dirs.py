@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -19,6 +20,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -215,6 +217,8 @@ def _read_DescribableLogDirTopic_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic', n)
@@ -369,6 +373,8 @@ def _read_DescribeLogDirsTopic_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -400,6 +406,8 @@ def _read_DescribeLogDirsResult_2(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('log_dir', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('log_dir', n)
@@ -473,6 +481,8 @@ def _read_DescribeLogDirsResult_4(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('log_dir', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('log_dir', n)
@@ -525,6 +535,8 @@ def _read_DescribeLogDirsResult_5(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('log_dir', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('log_dir', n)

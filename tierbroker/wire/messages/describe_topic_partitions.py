@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -20,6 +21,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -207,6 +209,8 @@ def _read_TopicRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -225,6 +229,8 @@ def _read_RequestCursor_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic_name', n)
@@ -366,6 +372,8 @@ def _read_DescribeTopicPartitionsResponseTopic_0(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         name = None
@@ -398,6 +406,8 @@ def _read_ResponseCursor_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic_name', n)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -19,6 +20,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -139,6 +141,8 @@ def _read_DescribeTransactionsRequest_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('transactional_ids', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('transactional_ids', n)
@@ -169,6 +173,8 @@ def _read_TopicData_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic', n)
@@ -198,6 +204,8 @@ def _read_TransactionState_0(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('transactional_id', n)
@@ -208,6 +216,8 @@ def _read_TransactionState_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transaction_state', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('transaction_state', n)

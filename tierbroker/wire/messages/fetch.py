@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -23,6 +24,7 @@ from tierbroker.serde.codec import (
     read_uvarint,
     skip_tagged_fields,
     tag_count,
+    too_long,
     too_many,
     uvarint_tail,
     write_tagged_fields,
@@ -619,6 +621,8 @@ def _read_FetchTopic_12(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic', n)
@@ -650,6 +654,8 @@ def _read_ForgottenTopic_12(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic', n)
@@ -705,6 +711,8 @@ def _read_FetchRequest_12(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('rack_id', n)
@@ -725,6 +733,8 @@ def _read_FetchRequest_12(buf, pos):
                 pos += 1
                 if n > 127:
                     n, pos = uvarint_tail(buf, pos, n)
+                    if n > MAX_TEXT_BYTES + 1:
+                        raise too_long('cluster_id', n - 1)
                 n -= 1
                 if n < 0:
                     cluster_id = None
@@ -810,6 +820,8 @@ def _read_FetchRequest_13(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('rack_id', n)
@@ -830,6 +842,8 @@ def _read_FetchRequest_13(buf, pos):
                 pos += 1
                 if n > 127:
                     n, pos = uvarint_tail(buf, pos, n)
+                    if n > MAX_TEXT_BYTES + 1:
+                        raise too_long('cluster_id', n - 1)
                 n -= 1
                 if n < 0:
                     cluster_id = None
@@ -883,6 +897,8 @@ def _read_FetchRequest_15(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('rack_id', n)
@@ -904,6 +920,8 @@ def _read_FetchRequest_15(buf, pos):
                 pos += 1
                 if n > 127:
                     n, pos = uvarint_tail(buf, pos, n)
+                    if n > MAX_TEXT_BYTES + 1:
+                        raise too_long('cluster_id', n - 1)
                 n -= 1
                 if n < 0:
                     cluster_id = None
@@ -994,6 +1012,8 @@ def _read_FetchRequest_17(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('rack_id', n)
@@ -1015,6 +1035,8 @@ def _read_FetchRequest_17(buf, pos):
                 pos += 1
                 if n > 127:
                     n, pos = uvarint_tail(buf, pos, n)
+                    if n > MAX_TEXT_BYTES + 1:
+                        raise too_long('cluster_id', n - 1)
                 n -= 1
                 if n < 0:
                     cluster_id = None
@@ -1111,6 +1133,8 @@ def _read_FetchRequest_18(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('rack_id', n)
@@ -1132,6 +1156,8 @@ def _read_FetchRequest_18(buf, pos):
                 pos += 1
                 if n > 127:
                     n, pos = uvarint_tail(buf, pos, n)
+                    if n > MAX_TEXT_BYTES + 1:
+                        raise too_long('cluster_id', n - 1)
                 n -= 1
                 if n < 0:
                     cluster_id = None
@@ -1849,6 +1875,8 @@ def _read_FetchableTopicResponse_12(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic', n)
@@ -1943,6 +1971,8 @@ def _read_NodeEndpoint_16(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)
@@ -1953,6 +1983,8 @@ def _read_NodeEndpoint_16(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack', n - 1)
     n -= 1
     if n < 0:
         rack = None

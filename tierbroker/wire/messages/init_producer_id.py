@@ -8,6 +8,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -16,6 +17,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     uvarint_tail,
 )
 from tierbroker.serde.structs import structs_equal, structs_repr
@@ -125,6 +127,8 @@ def _read_InitProducerIdRequest_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         transactional_id = None
@@ -144,6 +148,8 @@ def _read_InitProducerIdRequest_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         transactional_id = None
@@ -163,6 +169,8 @@ def _read_InitProducerIdRequest_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         transactional_id = None

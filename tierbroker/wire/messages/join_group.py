@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -17,6 +18,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -298,6 +300,8 @@ def _read_JoinGroupRequestProtocol_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -326,6 +330,8 @@ def _read_JoinGroupRequest_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -336,6 +342,8 @@ def _read_JoinGroupRequest_6(buf, pos):
     pos += 9
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -346,6 +354,8 @@ def _read_JoinGroupRequest_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_instance_id', n - 1)
     n -= 1
     if n < 0:
         group_instance_id = None
@@ -357,6 +367,8 @@ def _read_JoinGroupRequest_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_type', n)
@@ -388,6 +400,8 @@ def _read_JoinGroupRequest_8(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -398,6 +412,8 @@ def _read_JoinGroupRequest_8(buf, pos):
     pos += 9
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -408,6 +424,8 @@ def _read_JoinGroupRequest_8(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_instance_id', n - 1)
     n -= 1
     if n < 0:
         group_instance_id = None
@@ -419,6 +437,8 @@ def _read_JoinGroupRequest_8(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_type', n)
@@ -442,6 +462,8 @@ def _read_JoinGroupRequest_8(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('reason', n - 1)
     n -= 1
     if n < 0:
         reason = None
@@ -744,6 +766,8 @@ def _read_JoinGroupResponseMember_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -754,6 +778,8 @@ def _read_JoinGroupResponseMember_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_instance_id', n - 1)
     n -= 1
     if n < 0:
         group_instance_id = None
@@ -783,6 +809,8 @@ def _read_JoinGroupResponse_6(buf, pos):
     pos += 11
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_name', n)
@@ -793,6 +821,8 @@ def _read_JoinGroupResponse_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('leader', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('leader', n)
@@ -803,6 +833,8 @@ def _read_JoinGroupResponse_6(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -834,6 +866,8 @@ def _read_JoinGroupResponse_7(buf, pos):
     pos += 11
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_type', n - 1)
     n -= 1
     if n < 0:
         protocol_type = None
@@ -845,6 +879,8 @@ def _read_JoinGroupResponse_7(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_name', n - 1)
     n -= 1
     if n < 0:
         protocol_name = None
@@ -856,6 +892,8 @@ def _read_JoinGroupResponse_7(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('leader', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('leader', n)
@@ -866,6 +904,8 @@ def _read_JoinGroupResponse_7(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -897,6 +937,8 @@ def _read_JoinGroupResponse_9(buf, pos):
     pos += 11
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_type', n - 1)
     n -= 1
     if n < 0:
         protocol_type = None
@@ -908,6 +950,8 @@ def _read_JoinGroupResponse_9(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_name', n - 1)
     n -= 1
     if n < 0:
         protocol_name = None
@@ -919,6 +963,8 @@ def _read_JoinGroupResponse_9(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('leader', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('leader', n)
@@ -929,6 +975,8 @@ def _read_JoinGroupResponse_9(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -17,6 +18,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -128,6 +130,8 @@ def _read_ListGroupsRequest_4(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('states_filter', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('states_filter', n)
@@ -157,6 +161,8 @@ def _read_ListGroupsRequest_5(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('states_filter', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('states_filter', n)
@@ -178,6 +184,8 @@ def _read_ListGroupsRequest_5(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('types_filter', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('types_filter', n)
@@ -291,6 +299,8 @@ def _read_ListedGroup_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -301,6 +311,8 @@ def _read_ListedGroup_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_type', n)
@@ -340,6 +352,8 @@ def _read_ListedGroup_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -350,6 +364,8 @@ def _read_ListedGroup_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_type', n)
@@ -360,6 +376,8 @@ def _read_ListedGroup_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_state', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_state', n)
@@ -399,6 +417,8 @@ def _read_ListedGroup_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -409,6 +429,8 @@ def _read_ListedGroup_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('protocol_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('protocol_type', n)
@@ -419,6 +441,8 @@ def _read_ListedGroup_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_state', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_state', n)
@@ -429,6 +453,8 @@ def _read_ListedGroup_5(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_type', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_type', n)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -17,6 +18,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -119,6 +121,8 @@ def _read_ListTransactionsRequest_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('state_filters', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('state_filters', n)
@@ -159,6 +163,8 @@ def _read_ListTransactionsRequest_1(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('state_filters', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('state_filters', n)
@@ -199,6 +205,8 @@ def _read_ListTransactionsRequest_2(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('state_filters', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('state_filters', n)
@@ -220,6 +228,8 @@ def _read_ListTransactionsRequest_2(buf, pos):
     pos += 9
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id_pattern', n - 1)
     n -= 1
     if n < 0:
         transactional_id_pattern = None
@@ -298,6 +308,8 @@ def _read_TransactionState_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('transactional_id', n)
@@ -308,6 +320,8 @@ def _read_TransactionState_0(buf, pos):
     pos += 9
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transaction_state', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('transaction_state', n)
@@ -337,6 +351,8 @@ def _read_ListTransactionsResponse_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('unknown_state_filters', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('unknown_state_filters', n)

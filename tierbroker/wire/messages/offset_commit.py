@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -18,6 +19,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -379,6 +381,8 @@ def _read_OffsetCommitRequestPartition_8(buf, pos):
     pos += 17
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('committed_metadata', n - 1)
     n -= 1
     if n < 0:
         committed_metadata = None
@@ -398,6 +402,8 @@ def _read_OffsetCommitRequestTopic_8(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -429,6 +435,8 @@ def _read_OffsetCommitRequest_8(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -439,6 +447,8 @@ def _read_OffsetCommitRequest_8(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -449,6 +459,8 @@ def _read_OffsetCommitRequest_8(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_instance_id', n - 1)
     n -= 1
     if n < 0:
         group_instance_id = None
@@ -502,6 +514,8 @@ def _read_OffsetCommitRequest_10(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -512,6 +526,8 @@ def _read_OffsetCommitRequest_10(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -522,6 +538,8 @@ def _read_OffsetCommitRequest_10(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_instance_id', n - 1)
     n -= 1
     if n < 0:
         group_instance_id = None
@@ -782,6 +800,8 @@ def _read_OffsetCommitResponseTopic_8(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)

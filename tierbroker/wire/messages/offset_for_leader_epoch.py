@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -16,6 +17,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -221,6 +223,8 @@ def _read_OffsetForLeaderTopic_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic', n)
@@ -365,6 +369,8 @@ def _read_OffsetForLeaderTopicResult_4(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic', n)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -20,6 +21,7 @@ from tierbroker.serde.codec import (
     read_uvarint,
     skip_tagged_fields,
     tag_count,
+    too_long,
     too_many,
     uvarint_tail,
     write_tagged_fields,
@@ -338,6 +340,8 @@ def _read_TopicProduceData_9(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -369,6 +373,8 @@ def _read_ProduceRequest_9(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         transactional_id = None
@@ -422,6 +428,8 @@ def _read_ProduceRequest_13(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         transactional_id = None
@@ -693,6 +701,8 @@ def _read_BatchIndexAndErrorMessage_9(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('batch_index_error_message', n - 1)
     n -= 1
     if n < 0:
         batch_index_error_message = None
@@ -725,6 +735,8 @@ def _read_PartitionProduceResponse_9(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -744,6 +756,8 @@ def _read_TopicProduceResponse_9(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -817,6 +831,8 @@ def _read_PartitionProduceResponse_10(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -847,6 +863,8 @@ def _read_TopicProduceResponse_10(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -878,6 +896,8 @@ def _read_NodeEndpoint_10(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)
@@ -888,6 +908,8 @@ def _read_NodeEndpoint_10(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack', n - 1)
     n -= 1
     if n < 0:
         rack = None

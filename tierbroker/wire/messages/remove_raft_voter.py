@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
     encode_uvarint,
     encode_with,
     skip_tagged_fields,
+    too_long,
     uvarint_tail,
 )
 from tierbroker.serde.structs import structs_equal, structs_repr
@@ -79,6 +81,8 @@ def _read_RemoveRaftVoterRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('cluster_id', n - 1)
     n -= 1
     if n < 0:
         cluster_id = None
@@ -106,6 +110,8 @@ def _read_RemoveRaftVoterResponse_0(buf, pos):
     pos += 7
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None

@@ -8,6 +8,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -15,6 +16,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     uvarint_tail,
 )
 from tierbroker.serde.structs import structs_equal, structs_repr
@@ -168,6 +170,8 @@ def _read_SaslAuthenticateResponse_2(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -20,6 +21,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -201,6 +203,8 @@ def _read_ShareGroupDescribeRequest_1(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('group_ids', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('group_ids', n)
@@ -231,6 +235,8 @@ def _read_TopicPartitions_1(buf, pos):
     pos += 17
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic_name', n)
@@ -281,6 +287,8 @@ def _read_Member_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -291,6 +299,8 @@ def _read_Member_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         rack_id = None
@@ -302,6 +312,8 @@ def _read_Member_1(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_id', n)
@@ -312,6 +324,8 @@ def _read_Member_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_host', n)
@@ -333,6 +347,8 @@ def _read_Member_1(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('subscribed_topic_names', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('subscribed_topic_names', n)
@@ -352,6 +368,8 @@ def _read_DescribedGroup_1(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -363,6 +381,8 @@ def _read_DescribedGroup_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -373,6 +393,8 @@ def _read_DescribedGroup_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_state', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_state', n)
@@ -383,6 +405,8 @@ def _read_DescribedGroup_1(buf, pos):
     pos += 9
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('assignor_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('assignor_name', n)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -20,6 +21,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -138,6 +140,8 @@ def _read_ShareGroupHeartbeatRequest_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -148,6 +152,8 @@ def _read_ShareGroupHeartbeatRequest_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -158,6 +164,8 @@ def _read_ShareGroupHeartbeatRequest_1(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         rack_id = None
@@ -181,6 +189,8 @@ def _read_ShareGroupHeartbeatRequest_1(buf, pos):
             pos += 1
             if n > 127:
                 n, pos = uvarint_tail(buf, pos, n)
+                if n > MAX_TEXT_BYTES + 1:
+                    raise too_long('subscribed_topic_names', n - 1)
             n -= 1
             if n < 0:
                 raise negative_length('subscribed_topic_names', n)
@@ -264,6 +274,8 @@ def _read_ShareGroupHeartbeatResponse_1(buf, pos):
     pos += 7
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -275,6 +287,8 @@ def _read_ShareGroupHeartbeatResponse_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         member_id = None

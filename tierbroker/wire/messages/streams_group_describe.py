@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -19,6 +20,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -351,6 +353,8 @@ def _read_StreamsGroupDescribeRequest_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('group_ids', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('group_ids', n)
@@ -381,6 +385,8 @@ def _read_KeyValue_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('key', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('key', n)
@@ -391,6 +397,8 @@ def _read_KeyValue_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('value', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('value', n)
@@ -409,6 +417,8 @@ def _read_TopicInfo_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -440,6 +450,8 @@ def _read_Subtopology_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('subtopology_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('subtopology_id', n)
@@ -461,6 +473,8 @@ def _read_Subtopology_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('source_topics', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('source_topics', n)
@@ -482,6 +496,8 @@ def _read_Subtopology_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('repartition_sink_topics', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('repartition_sink_topics', n)
@@ -548,6 +564,8 @@ def _read_Endpoint_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)
@@ -566,6 +584,8 @@ def _read_TaskOffset_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('subtopology_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('subtopology_id', n)
@@ -584,6 +604,8 @@ def _read_TaskIds_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('subtopology_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('subtopology_id', n)
@@ -660,6 +682,8 @@ def _read_Member_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -670,6 +694,8 @@ def _read_Member_0(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('instance_id', n - 1)
     n -= 1
     if n < 0:
         instance_id = None
@@ -681,6 +707,8 @@ def _read_Member_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         rack_id = None
@@ -692,6 +720,8 @@ def _read_Member_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_id', n)
@@ -702,6 +732,8 @@ def _read_Member_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('client_host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('client_host', n)
@@ -712,6 +744,8 @@ def _read_Member_0(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('process_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('process_id', n)
@@ -777,6 +811,8 @@ def _read_DescribedGroup_0(buf, pos):
     pos += 3
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -788,6 +824,8 @@ def _read_DescribedGroup_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -798,6 +836,8 @@ def _read_DescribedGroup_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_state', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_state', n)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     PACK_INT32S,
     SHORT_ARRAY,
     UNPACK_INT32S,
@@ -19,6 +20,7 @@ from tierbroker.serde.codec import (
     encode_with,
     negative_length,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -423,6 +425,8 @@ def _read_KeyValue_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('key', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('key', n)
@@ -433,6 +437,8 @@ def _read_KeyValue_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('value', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('value', n)
@@ -451,6 +457,8 @@ def _read_TopicInfo_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -523,6 +531,8 @@ def _read_Subtopology_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('subtopology_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('subtopology_id', n)
@@ -544,6 +554,8 @@ def _read_Subtopology_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('source_topics', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('source_topics', n)
@@ -565,6 +577,8 @@ def _read_Subtopology_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('source_topic_regex', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('source_topic_regex', n)
@@ -599,6 +613,8 @@ def _read_Subtopology_0(buf, pos):
         pos += 1
         if n > 127:
             n, pos = uvarint_tail(buf, pos, n)
+            if n > MAX_TEXT_BYTES + 1:
+                raise too_long('repartition_sink_topics', n - 1)
         n -= 1
         if n < 0:
             raise negative_length('repartition_sink_topics', n)
@@ -664,6 +680,8 @@ def _read_RequestTaskIds_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('subtopology_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('subtopology_id', n)
@@ -693,6 +711,8 @@ def _read_RequestEndpoint_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)
@@ -711,6 +731,8 @@ def _read_TaskOffset_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('subtopology_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('subtopology_id', n)
@@ -729,6 +751,8 @@ def _read_StreamsGroupHeartbeatRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -739,6 +763,8 @@ def _read_StreamsGroupHeartbeatRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -749,6 +775,8 @@ def _read_StreamsGroupHeartbeatRequest_0(buf, pos):
     pos += 9
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('instance_id', n - 1)
     n -= 1
     if n < 0:
         instance_id = None
@@ -760,6 +788,8 @@ def _read_StreamsGroupHeartbeatRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('rack_id', n - 1)
     n -= 1
     if n < 0:
         rack_id = None
@@ -819,6 +849,8 @@ def _read_StreamsGroupHeartbeatRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('process_id', n - 1)
     n -= 1
     if n < 0:
         process_id = None
@@ -1079,6 +1111,8 @@ def _read_Status_0(buf, pos):
     pos += 2
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('status_detail', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('status_detail', n)
@@ -1097,6 +1131,8 @@ def _read_ResponseTaskIds_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('subtopology_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('subtopology_id', n)
@@ -1126,6 +1162,8 @@ def _read_ResponseEndpoint_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)
@@ -1144,6 +1182,8 @@ def _read_TopicPartition_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic', n)
@@ -1208,6 +1248,8 @@ def _read_StreamsGroupHeartbeatResponse_0(buf, pos):
     pos += 7
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('error_message', n - 1)
     n -= 1
     if n < 0:
         error_message = None
@@ -1219,6 +1261,8 @@ def _read_StreamsGroupHeartbeatResponse_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -17,6 +18,7 @@ from tierbroker.serde.codec import (
     negative_length,
     not_in_version,
     skip_tagged_fields,
+    too_long,
     too_many,
     uvarint_tail,
 )
@@ -309,6 +311,8 @@ def _read_TxnOffsetCommitRequestPartition_3(buf, pos):
     pos += 17
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('committed_metadata', n - 1)
     n -= 1
     if n < 0:
         committed_metadata = None
@@ -328,6 +332,8 @@ def _read_TxnOffsetCommitRequestTopic_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)
@@ -359,6 +365,8 @@ def _read_TxnOffsetCommitRequest_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('transactional_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('transactional_id', n)
@@ -369,6 +377,8 @@ def _read_TxnOffsetCommitRequest_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('group_id', n)
@@ -379,6 +389,8 @@ def _read_TxnOffsetCommitRequest_3(buf, pos):
     pos += 15
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('member_id', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('member_id', n)
@@ -389,6 +401,8 @@ def _read_TxnOffsetCommitRequest_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('group_instance_id', n - 1)
     n -= 1
     if n < 0:
         group_instance_id = None
@@ -584,6 +598,8 @@ def _read_TxnOffsetCommitResponseTopic_3(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('name', n)

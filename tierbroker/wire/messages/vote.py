@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.serde.codec import (
     MAX_ARRAY_ELEMENTS,
+    MAX_TEXT_BYTES,
     UVARINT,
     UVARINTS,
     decode_with,
@@ -20,6 +21,7 @@ from tierbroker.serde.codec import (
     read_uvarint,
     skip_tagged_fields,
     tag_count,
+    too_long,
     too_many,
     uvarint_tail,
     write_tagged_fields,
@@ -220,6 +222,8 @@ def _read_RequestTopicData_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic_name', n)
@@ -251,6 +255,8 @@ def _read_VoteRequest_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('cluster_id', n - 1)
     n -= 1
     if n < 0:
         cluster_id = None
@@ -291,6 +297,8 @@ def _read_RequestTopicData_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic_name', n)
@@ -322,6 +330,8 @@ def _read_VoteRequest_1(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('cluster_id', n - 1)
     n -= 1
     if n < 0:
         cluster_id = None
@@ -362,6 +372,8 @@ def _read_RequestTopicData_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic_name', n)
@@ -393,6 +405,8 @@ def _read_VoteRequest_2(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('cluster_id', n - 1)
     n -= 1
     if n < 0:
         cluster_id = None
@@ -525,6 +539,8 @@ def _read_ResponseTopicData_0(buf, pos):
     pos += 1
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('topic_name', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('topic_name', n)
@@ -577,6 +593,8 @@ def _read_NodeEndpoint_1(buf, pos):
     pos += 5
     if n > 127:
         n, pos = uvarint_tail(buf, pos, n)
+        if n > MAX_TEXT_BYTES + 1:
+            raise too_long('host', n - 1)
     n -= 1
     if n < 0:
         raise negative_length('host', n)

@@ -32,12 +32,15 @@ def test_a_static_member_needs_no_id(bench: GroupBench) -> None:
     assert bench.groups.calls[0][2]["member_id_required"] is False
 
 
+@pytest.mark.parametrize("protocol", [None, ""])
 @pytest.mark.parametrize("version", range(10))
-def test_an_answer_without_a_protocol_can_be_encoded(bench: GroupBench, version: int) -> None:
+def test_an_answer_without_a_protocol_can_be_encoded(
+    bench: GroupBench, version: int, protocol: str | None
+) -> None:
     answer = join_group.handle(JoinGroupRequest(), bench.context(version))
     assert not answer.done
     bench.groups.pending.resolve(
-        JoinGroupResponse(error_code=ErrorCode.UNKNOWN_MEMBER_ID, protocol_name=None)
+        JoinGroupResponse(error_code=ErrorCode.UNKNOWN_MEMBER_ID, protocol_name=protocol)
     )
     assert answer.result().protocol_name == ("" if version < 7 else None)
     assert encode_response(answer.result(), version)
