@@ -6,7 +6,7 @@ run in `resolve`, in the caller's turn, without a trip through the loop. It must
 from another thread.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -78,3 +78,18 @@ class Pending(Generic[T]):
             self.on_done(lambda _: None if future.done() else future.set_result(None))
             yield from future
         return self.result()
+
+
+def when_all_done(pendings: Sequence[Pending[Any]], then: Callable[[], None]) -> None:
+    """Call `then` once, when the last of them is done, well or not; at once if all are."""
+    left = len(pendings) + 1
+
+    def one_done(_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            then()
+
+    for pending in pendings:
+        pending.on_done(one_done)
+    one_done(None)

@@ -21,7 +21,7 @@ from tierbroker.base.errors import (
     PolicyViolationError,
 )
 from tierbroker.base.executor import Executor, Outcome
-from tierbroker.base.pending import Pending
+from tierbroker.base.pending import Pending, when_all_done
 from tierbroker.controller import loader
 from tierbroker.controller.config import ControllerConfig
 from tierbroker.controller.raft.batches import encode_entry, open_batches
@@ -42,7 +42,7 @@ from tierbroker.controller.state.result import MetadataRecord, Result
 
 T = TypeVar("T")
 
-Listener = Callable[[Changes, MetadataImage], None]
+Listener = Callable[[Changes, MetadataImage], Pending[None] | None]
 
 
 @dataclass(slots=True)
@@ -127,8 +127,10 @@ class MetadataDriver:
     def subscribe(self, listener: Listener) -> None:
         """Call `listener(changes, image)` for every image that is committed from now on.
 
-        In the loop's turn of the commit, before the submitter hears of it. An exception of a
-        listener ends the driver: the node is no longer what its metadata says.
+        In the loop's turn of the commit, before the submitter hears of it; where the listener
+        returns a Pending, the submitter hears of it once that is done. Later commits do not wait
+        for it. An exception of a listener ends the driver: the node is no longer what its metadata
+        says.
         """
         self._listeners.append(listener)
 
@@ -371,12 +373,19 @@ class MetadataDriver:
             self.snapshots.maybe_start(self.image, self.core, self._last_timestamp_ms)
 
     def _commit(self, entry: _InFlight) -> None:
+        followed: list[Pending[None]] = []
         if entry.last_offset >= self._applied_offset:
             self._applied_offset = entry.last_offset + 1
             self._last_timestamp_ms = entry.timestamp_ms
-            self._publish(entry.changes, entry.image)
-        if entry.pending is not None:
-            entry.pending.resolve(entry.response)
+            followed = self._publish(entry.changes, entry.image)
+        pending, response = entry.pending, entry.response
+        if pending is None:
+            return
+        if followed:
+            # Committed it is, whatever else happens; but it is told once it can be used.
+            when_all_done(followed, lambda: pending.resolve(response))
+        else:
+            pending.resolve(response)
 
     def _apply_log(self, high_watermark: int) -> None:
         """Apply committed entries from the log: at start, and what another leader wrote."""
@@ -395,10 +404,11 @@ class MetadataDriver:
             for image, changes in self._replayer.take(offset - 1, epoch):
                 self._publish(changes, image)
 
-    def _publish(self, changes: Changes, image: MetadataImage) -> None:
+    def _publish(self, changes: Changes, image: MetadataImage) -> list[Pending[None]]:
+        """Tell the listeners; what of their work is not done yet."""
         self.image = image
-        for listener in self._listeners:
-            listener(changes, image)
+        told = [listener(changes, image) for listener in self._listeners]
+        return [work for work in told if work is not None and not work.done]
 
     def _maybe_activate(self) -> None:
         """Begin to decide, once all that earlier leaders wrote is committed and applied."""

@@ -30,6 +30,7 @@ from tierbroker.controller.state.partitions import assign_directories
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.node.addresses import advertised_address
+from tierbroker.node.follower import MetadataFollower
 from tierbroker.node.groups import OffsetsTopicFollower, make_coordinator
 from tierbroker.node.metadata import allocate_block, broker_registration, open_metadata
 from tierbroker.node.settings import SCHEMA, Settings
@@ -199,7 +200,14 @@ class Node:
         self._broker_epoch = await self._controller.submit(registration)
         self._partitions.load(self._controller.image)
         self._offsets_topic.load(self._controller.image)
-        self._controller.subscribe(self._follow)
+        self._controller.subscribe(
+            MetadataFollower(
+                self._partitions,
+                self._followed,
+                lambda work: self._supervisor.start(work, name="follow the metadata"),
+                self._clock,
+            )
+        )
         self._report_directories()
         upkeep = Upkeep(
             storage.logs,
@@ -251,8 +259,7 @@ class Node:
     def _request_producer_ids(self) -> Pending[range]:
         return allocate_block(self._controller, self._node_id, self._broker_epoch)
 
-    def _follow(self, changes: Changes, image: MetadataImage) -> None:
-        self._partitions.apply(changes, image)
+    def _followed(self, changes: Changes, image: MetadataImage) -> None:
         self._offsets_topic.apply(changes, image)
         # Later: the driver is in the middle of telling everybody about this change.
         asyncio.get_running_loop().call_soon(self._report_directories)

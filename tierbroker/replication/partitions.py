@@ -83,20 +83,25 @@ class Partitions:
             for index in range(len(topic.partitions)):
                 self._take_up(topic, index, is_new=False)
 
-    def apply(self, changes: Changes, image: MetadataImage) -> None:
-        """Follow one committed change of the metadata."""
+    def follow(self, changes: Changes, image: MetadataImage) -> Iterator[None]:
+        """Follow one committed change of the metadata; yields after each piece of work, so that
+        the loop can have a turn. The next change comes when this one has been followed whole."""
         self._image = image
         for topic in changes.topics_deleted:
             for index in range(len(topic.partitions)):
                 self._drop(topic, index)
+                yield
         for topic in changes.topics_created:
             for index in range(len(topic.partitions)):
                 self._take_up(topic, index)
+                yield
         for change in changes.partitions_changed:
             self._take_up(change.topic, change.partition)
+            yield
         for kind, name in changes.configs_changed:
             if kind == ResourceType.TOPIC:
                 self._reconfigure(name)
+                yield
 
     def make_missing_logs(self) -> None:
         """Try again for the new partitions whose logs could not be made; once a second."""

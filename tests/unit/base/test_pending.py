@@ -1,6 +1,6 @@
 import pytest
 
-from tierbroker.base.pending import Pending
+from tierbroker.base.pending import Pending, when_all_done
 
 
 def test_callbacks_run_in_order_and_late_ones_at_once() -> None:
@@ -53,3 +53,17 @@ async def test_it_can_be_awaited_before_and_after() -> None:
     asyncio.get_running_loop().call_soon(pending.resolve, 5)
     assert await pending == 5
     assert await pending == 5
+
+
+def test_when_all_are_done() -> None:
+    seen: list[str] = []
+    pendings: list[Pending[None]] = [Pending(), Pending(), Pending()]
+    pendings[1].resolve(None)
+    when_all_done(pendings, lambda: seen.append("all"))
+    pendings[2].fail(OSError("no matter"))
+    assert seen == []
+    pendings[0].resolve(None)
+    assert seen == ["all"]
+    when_all_done(pendings, lambda: seen.append("at once"))
+    when_all_done([], lambda: seen.append("none to wait for"))
+    assert seen == ["all", "at once", "none to wait for"]

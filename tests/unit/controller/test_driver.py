@@ -15,6 +15,7 @@ from tierbroker.base.errors import (
 )
 from tierbroker.base.executor import InlineExecutor, ManualExecutor
 from tierbroker.base.ids import Uuid
+from tierbroker.base.pending import Pending
 from tierbroker.controller.config import ControllerConfig
 from tierbroker.controller.driver import MetadataDriver
 from tierbroker.controller.errors import MetadataCorruptError
@@ -161,6 +162,30 @@ def test_listeners_hear_before_the_submitter() -> None:
     driver.submit(create("a"))
     driver.submit(create("b"))
     assert heard == [(["a"], 4), (["b"], 5)]
+
+
+def test_the_submitter_hears_when_all_listeners_are_done_and_later_commits_do_not_wait() -> None:
+    driver = started(MemoryRaftStorage())
+    works: list[Pending[None]] = []
+
+    def listener(changes: Changes, image: MetadataImage) -> Pending[None]:
+        works.append(Pending())
+        return works[-1]
+
+    driver.subscribe(lambda changes, image: None)
+    driver.subscribe(listener)
+    driver.subscribe(listener)
+    first, second = driver.submit(create("a")), driver.submit(create("b"))
+    assert names(driver.image) == {"a", "b"}
+    assert len(works) == 4
+    works[0].resolve(None)
+    assert not first.done
+    works[1].resolve(None)
+    assert first.result() == "created a"
+    assert not second.done
+    for work in works[2:]:
+        work.resolve(None)
+    assert second.result() == "created b"
 
 
 def test_a_submitter_may_submit_from_its_callback() -> None:

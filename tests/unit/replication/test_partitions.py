@@ -89,7 +89,8 @@ class Rig:
         for record in records:
             delta.replay(record)
         self.image, changes = delta.finish(self.image.offset + len(records), 1)
-        self.partitions.apply(changes, self.image)
+        for _ in self.partitions.follow(changes, self.image):
+            pass
 
     def create(self, name: str, *replicas: tuple[int, ...], fill: bytes = b".") -> Uuid:
         topic_id = Uuid(name.encode().ljust(16, fill))
