@@ -17,7 +17,7 @@ from bench.memory import Resident
 from bench.produce import ProduceBatches, ProduceSmall
 from bench.row import Brokers, Result, Row, measure
 from bench.start import EmbeddedStart, StartToFirstAck
-from bench.system import System, Tierbroker
+from bench.system import System, Tierbroker, remove_data
 from bench.wide import ManyPartitions
 
 ROWS: tuple[Row, ...] = (
@@ -98,6 +98,7 @@ def run(options: argparse.Namespace) -> report.Run:
                     results += measure(row, brokers, options.repetitions, tell)
     finally:
         brokers.stop()
+        remove_data()
     told = conditions.after(told, time.monotonic() - started)
     theirs = systems[0].name if len(systems) == 2 else None
     return report.Run(told, systems[-1].name, theirs, results)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bench.system import Durability, new_directory
+from bench.system import Durability, new_directory, remove_later
 from integration import java_tools
 from integration.apache_kafka import START_TIMEOUT_S, ApacheKafka
 from integration.broker_processes import Process, wait_until
@@ -73,7 +73,7 @@ class KafkaSystem:
             self._process.end(signal.SIGKILL)
         self._process = None
         if self._directory is not None:
-            shutil.rmtree(self._directory)
+            remove_later(self._directory)
             self._directory = None
 
     def _format(self, settings: Mapping[str, str], port: int | None) -> None:

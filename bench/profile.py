@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from bench.__main__ import ROWS
-from bench.system import Tierbroker
+from bench.system import Tierbroker, remove_data
 
 
 def main() -> None:
@@ -37,6 +37,7 @@ def main() -> None:
             os.kill(system.pid, signal.SIGUSR2)
         finally:
             system.stop()
+            remove_data()
         statistics = pstats.Stats(str(output))
     for figure in row.figures:
         print(f"{figure.name}: {figures[figure.name]:.3f} {figure.unit} (profiled)")
