@@ -17,6 +17,7 @@ from integration.apache_kafka import ApacheKafka
 from integration.broker_processes import BrokerProcess, Tierbroker
 from integration.clients import Line
 from integration.corpus import read_corpus, small_corpus
+from integration.differential.pair import make_kafka
 
 CHOICE = os.environ.get("INTEGRATION_BOOTSTRAP", "")
 
@@ -66,7 +67,7 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKaf
 
     It may hold topics and groups of other tests: use names of your own.
     """
-    kafka = ApacheKafka(tmp_path_factory.mktemp("apache-kafka"), heap_mb=512)
+    kafka = make_kafka(tmp_path_factory.mktemp("apache-kafka"))
     kafka.start()
     yield kafka
     kafka.stop()

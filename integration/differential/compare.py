@@ -61,7 +61,7 @@ def load_known(file: Path = KNOWN_FILE) -> list[Known]:
     """The list. ValueError for an entry without a reason or with a key that means nothing."""
     entries = tomllib.loads(file.read_text()).get("difference", [])
     known = []
-    for entry in entries:
+    for entry in _one_path_each(entries):
         if not entry.get("reason"):
             raise ValueError(f"{file.name}: no reason given in {entry}")
         defaults = {"scenario": "*", "api": "*", "path": "*", "kafka": "*", "tierbroker": "*"}
@@ -70,6 +70,14 @@ def load_known(file: Path = KNOWN_FILE) -> list[Known]:
         except TypeError as error:
             raise ValueError(f"{file.name}: {error} in {entry}") from None
     return known
+
+
+def _one_path_each(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """`path` may be a list: each of them has to be needed."""
+    for entry in entries:
+        paths = entry.get("path", "*")
+        for path in [paths] if isinstance(paths, str) else paths:
+            yield {**entry, "path": path}
 
 
 def differences(kafka: Transcript, tierbroker: Transcript) -> list[Difference]:
@@ -81,7 +89,7 @@ def differences(kafka: Transcript, tierbroker: Transcript) -> list[Difference]:
             found.append(Difference(name, number, "script", "step", theirs.heading, ours.heading))
             return found
         found += _of_a_step(name, number, theirs, ours)
-    if kafka.broken != tierbroker.broken or len(kafka.steps) != len(tierbroker.steps):
+    if kafka.broken or tierbroker.broken or len(kafka.steps) != len(tierbroker.steps):
         ends = [t.broken or f"ends after {len(t.steps)} steps" for t in (kafka, tierbroker)]
         found.append(Difference(name, len(tierbroker.steps), "script", "end", ends[0], ends[1]))
     return found

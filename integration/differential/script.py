@@ -114,11 +114,16 @@ class Run:
         self._connections.append(connection)
         return connection
 
+    def setup_connection(self) -> "Connection":
+        """A connection that leaves no steps behind."""
+        connection = Connection(self, "setup", recorded=False)
+        self._connections.append(connection)
+        return connection
+
     def topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
         """Make a topic and wait until each partition can be used. Leaves no step behind."""
         full_name = self.name(name)
-        own = Connection(self, "setup", recorded=False)
-        self._connections.append(own)
+        own = self.setup_connection()
         settings = [{"name": key, "value": value} for key, value in (config or {}).items()]
         asked = {
             "name": full_name,
@@ -153,8 +158,7 @@ class Run:
 
     def topic_id(self, name: str) -> Id:
         """The id of a topic. Leaves no step behind."""
-        own = Connection(self, "setup", recorded=False)
-        self._connections.append(own)
+        own = self.setup_connection()
         answer = own.settled(
             ApiKey.METADATA, 12, topics=[{"name": name}], allow_auto_topic_creation=False
         )

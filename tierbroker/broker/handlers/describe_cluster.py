@@ -30,7 +30,6 @@ def handle(request: DescribeClusterRequest, context: RequestContext) -> Describe
             error_code=error,
             error_message="this listener answers for brokers (endpoint type 1)",
             endpoint_type=_BROKERS,
-            cluster_id=broker.cluster_id,
         )
     listener = context.peer.listener_name
     return DescribeClusterResponse(

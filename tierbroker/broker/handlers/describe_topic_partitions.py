@@ -36,13 +36,13 @@ def handle(
         if cursor is not None and name < cursor.topic_name:
             continue
         first = cursor.partition_index if cursor is not None and name == cursor.topic_name else 0
+        if room <= 0:
+            response.next_cursor = ResponseCursor(topic_name=name, partition_index=first)
+            return response
         topic = image.topic(name)
         if topic is None:
             response.topics.append(_absent(name))
             continue
-        if room <= 0:
-            response.next_cursor = ResponseCursor(topic_name=name, partition_index=first)
-            return response
         last = min(len(topic.partitions), first + room)
         response.topics.append(_describe(topic, range(first, last), context))
         room -= max(0, last - first)
@@ -78,7 +78,9 @@ def _absent(name: str) -> DescribeTopicPartitionsResponseTopic:
         if is_legal_name(name)
         else ErrorCode.INVALID_TOPIC_EXCEPTION
     )
-    return DescribeTopicPartitionsResponseTopic(error_code=error, name=name)
+    return DescribeTopicPartitionsResponseTopic(
+        error_code=error, name=name, topic_authorized_operations=TOPIC_OPERATIONS
+    )
 
 
 def _describe(

@@ -61,7 +61,8 @@ def _answer(request: FindCoordinatorRequest, context: RequestContext) -> FindCoo
     found = _coordinator(request.key_type, request.key, context)
     return FindCoordinatorResponse(
         error_code=found.error_code,
-        error_message=found.error_message,
+        # Kafka says so in these versions, as text.
+        error_message=found.error_message or ErrorCode.NONE.name,
         node_id=found.node_id,
         host=found.host,
         port=found.port,

@@ -43,14 +43,19 @@ def handle(request: ListOffsetsRequest, context: RequestContext) -> ListOffsetsR
         for topic in request.topics
         for asked in topic.partitions
     )
+    refused: set[tuple[str, int]] = set()
     response = ListOffsetsResponse()
     for topic in request.topics:
         answers = ListOffsetsTopicResponse(name=topic.name)
         response.topics.append(answers)
         for asked in topic.partitions:
+            place = (topic.name, asked.partition_index)
+            if place in refused:
+                continue
             answer = ListOffsetsPartitionResponse(partition_index=asked.partition_index)
             answers.partitions.append(answer)
-            if times[topic.name, asked.partition_index] > 1:
+            if times[place] > 1:
+                refused.add(place)
                 answer.error_code = ErrorCode.INVALID_REQUEST
                 answer.offset = answer.timestamp = answer.leader_epoch = -1
                 continue

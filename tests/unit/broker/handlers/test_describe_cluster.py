@@ -45,3 +45,4 @@ def test_another_listener_has_no_brokers(bench: HandlerBench) -> None:
 def test_controllers_are_somewhere_else(bench: HandlerBench) -> None:
     answer = ask(bench, endpoint_type=2)
     assert (answer.error_code, answer.brokers) == (ErrorCode.MISMATCHED_ENDPOINT_TYPE, [])
+    assert answer.cluster_id == ""

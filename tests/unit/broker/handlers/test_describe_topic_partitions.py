@@ -71,6 +71,16 @@ def test_unknown_topics_are_named(bench: HandlerBench) -> None:
     ]
 
 
+def test_a_full_page_ends_also_before_a_topic_that_is_not_there(bench: HandlerBench) -> None:
+    request = DescribeTopicPartitionsRequest(
+        topics=[TopicRequest(name=name) for name in ("a", "z")], response_partition_limit=2
+    )
+    answer = describe_topic_partitions.handle(request, bench.context(0))
+    assert [topic.name for topic in answer.topics] == ["a"]
+    assert answer.next_cursor is not None
+    assert answer.next_cursor.topic_name == "z"
+
+
 @pytest.mark.parametrize("cursor", [RequestCursor("b", -1), RequestCursor("zz", 0)])
 def test_a_cursor_that_points_nowhere(bench: HandlerBench, cursor: RequestCursor) -> None:
     request = DescribeTopicPartitionsRequest(

@@ -77,3 +77,10 @@ def test_not_the_leader(bench: HandlerBench) -> None:
     bench.partitions.get("t", 0).retire()
     answer = ask(bench, -1)
     assert (answer.error_code, answer.offset) == (ErrorCode.NOT_LEADER_OR_FOLLOWER, -1)
+
+
+def test_a_partition_that_is_asked_for_twice_is_refused_once(bench: HandlerBench) -> None:
+    asked = [ListOffsetsPartition(partition_index=0, timestamp=time) for time in (-1, -2)]
+    request = ListOffsetsRequest(topics=[ListOffsetsTopic(name="t", partitions=asked)])
+    (answer,) = list_offsets.handle(request, bench.context(11)).topics[0].partitions
+    assert (answer.error_code, answer.offset) == (ErrorCode.INVALID_REQUEST, -1)
