@@ -15,7 +15,7 @@ from tierbroker.base.pending import Pending
 from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.image import MetadataImage
 
-SLICE_S = 0.01
+SLICE_S = 0.005
 
 
 class Followed(Protocol):

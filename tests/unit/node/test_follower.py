@@ -11,13 +11,13 @@ from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.image import MetadataImage
 from tierbroker.node.follower import SLICE_S, MetadataFollower
 
-STEP_MS = 2
+STEP_MS = 1
 IMAGE = MetadataImage()
 STEPS_A_SLICE = int(SLICE_S * 1000) // STEP_MS
 
 
 class Rig:
-    """Each step takes two milliseconds; `offset` of the image says how many steps there are."""
+    """Each step takes a millisecond; `offset` of the image says how many steps there are."""
 
     def __init__(self) -> None:
         self.clock = ManualClock(now_ms=0)
