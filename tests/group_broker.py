@@ -1,6 +1,7 @@
 """A group coordinator with its log in memory, and a loop and a clock that stand still."""
 
 import random
+from collections.abc import Callable
 
 from tests.group_log import GroupLog
 from tierbroker.base.clock import ManualClock
@@ -45,6 +46,8 @@ class GroupBroker:
         self.log = GroupLog() if log is None else log
         self.clock = clock or ManualClock()
         self.scheduler = ManualScheduler()
+        self.turns = 0
+        """Turns of the loop that the coordinator asked for."""
         self.deadlines = Deadlines(self.scheduler, self.clock)
         self.coordinator = GroupCoordinator(
             config,
@@ -53,12 +56,16 @@ class GroupBroker:
             self.deadlines,
             self.clock,
             random.Random(7),
-            self.scheduler.call_soon,
+            self._yield,
         )
         if load:
             for partition in range(config.offsets_partitions):
                 self.coordinator.load(partition)
             self.scheduler.end_turn()
+
+    def _yield(self, callback: Callable[[], None]) -> None:
+        self.turns += 1
+        self.scheduler.call_soon(callback)
 
     def advance(self, ms: int) -> None:
         """Let time pass, for both the clock and the timers."""

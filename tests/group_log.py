@@ -145,6 +145,18 @@ class GroupLog:
         damaged[position] ^= 1
         log.batches[batch] = bytes(damaged)
 
+    def cut(self, partition: int, offset: int) -> None:
+        """Move the log start, as DeleteRecords does."""
+        log = self._partition(partition)
+        log.batches = [one for one in log.batches if read_header(one).last_offset >= offset]
+        log.flushed = len(log.batches)
+
+    def drop(self, partition: int, batch: int) -> None:
+        """Leave a hole where a batch was."""
+        log = self._partition(partition)
+        del log.batches[batch]
+        log.flushed = len(log.batches)
+
     def compact(self, partition: int) -> None:
         """Keep the last record of each key, as the cleaner would, with its offset."""
         log = self._partition(partition)

@@ -66,11 +66,13 @@ class CommittedOffsets:
 
     # --- commit
 
-    def commit(self, request: OffsetCommitRequest) -> Pending[OffsetCommitResponse]:
+    def commit(
+        self, request: OffsetCommitRequest, *, knows_not_found: bool = True
+    ) -> Pending[OffsetCommitResponse]:
         """All offsets of the request in one batch; answered when it is flushed.
 
-        GROUP_ID_NOT_FOUND for a member of a group that does not exist: below version 9 the caller
-        has to say ILLEGAL_GENERATION instead.
+        A member of a group that does not exist gets GROUP_ID_NOT_FOUND; ILLEGAL_GENERATION if its
+        version of the request does not know that error, which is so below 9.
         """
         pending: Pending[OffsetCommitResponse] = Pending()
         error = self._memberships.check_commit(
@@ -80,6 +82,8 @@ class CommittedOffsets:
             request.generation_id_or_member_epoch,
         )
         if error is not ErrorCode.NONE:
+            if error is ErrorCode.GROUP_ID_NOT_FOUND and not knows_not_found:
+                error = ErrorCode.ILLEGAL_GENERATION
             pending.resolve(refused_commit(request, error))
             return pending
         records, changes, response = self._decide_commit(request)

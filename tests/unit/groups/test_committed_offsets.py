@@ -1,7 +1,26 @@
 """OffsetCommit and OffsetFetch of one shard."""
 
-from tests.group_broker import GroupBroker, errors_of
+from dataclasses import replace
+
+import pytest
+
+from tests.group_broker import CONFIG, GroupBroker, commit_request, errors_of
 from tests.group_log import GroupLog
+from tierbroker.base.errors import (
+    ApiError,
+    KafkaStorageError,
+    MessageTooLargeError,
+    NotEnoughReplicasError,
+    NotLeaderOrFollowerError,
+    UnknownTopicOrPartitionError,
+)
+from tierbroker.base.ids import Uuid
+from tierbroker.groups.committed_offsets import TOMBSTONES_PER_BATCH
+from tierbroker.groups.record_codec import decode_offset_value
+from tierbroker.records.batch import read_header
+from tierbroker.wire.error_codes import ErrorCode
+
+TOPIC_ID = Uuid(bytes(range(16)))
 
 
 def test_what_was_committed_is_fetched() -> None:
@@ -36,3 +55,182 @@ def test_commits_survive_a_restart() -> None:
     (topic,) = again.fetch("g", {"t": [3]}).topics
     assert topic.partitions[0].metadata == "note"
     assert topic.partitions[0].committed_leader_epoch == 4
+
+
+def test_metadata_is_limited_partition_by_partition() -> None:
+    broker = GroupBroker(config=replace(CONFIG, offset_metadata_max_bytes=4))
+    request = commit_request("g", {("t", 0): 1, ("t", 1): 2, ("u", 0): 3}, metadata="four")
+    request.topics[0].partitions[1].committed_metadata = "fives"
+    done = broker.coordinator.commit_offsets(request)
+    assert errors_of(done) == {
+        ("t", 0): 0,
+        ("t", 1): ErrorCode.OFFSET_METADATA_TOO_LARGE,
+        ("u", 0): 0,
+    }
+    assert broker.committed("g") == {("t", 0): 1, ("u", 0): 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("üüüü", ErrorCode.NONE),
+        ("\U0001f600\U0001f600", ErrorCode.NONE),
+        ("\U0001f600\U0001f600a", ErrorCode.OFFSET_METADATA_TOO_LARGE),
+    ],
+)
+def test_metadata_is_counted_as_java_counts_characters(text: str, error: ErrorCode) -> None:
+    broker = GroupBroker(config=replace(CONFIG, offset_metadata_max_bytes=4))
+    assert errors_of(broker.commit("g", {("t", 0): 1}, metadata=text)) == {("t", 0): error}
+
+
+def test_metadata_of_a_megabyte_leaves_nothing_behind() -> None:
+    broker = GroupBroker()
+    done = broker.commit("g", {("t", 0): 1}, metadata="x" * 1_000_000)
+    assert errors_of(done) == {("t", 0): ErrorCode.OFFSET_METADATA_TOO_LARGE}
+    assert broker.log.records(0) == []
+    assert broker.coordinator.list_groups() == (ErrorCode.NONE, [])
+
+
+def test_null_metadata_is_empty() -> None:
+    broker = GroupBroker()
+    broker.commit("g", {("t", 0): 1}, metadata=None)
+    (topic,) = broker.fetch("g").topics
+    assert topic.partitions[0].metadata == ""
+
+
+def test_metadata_that_fits_the_setting_but_not_the_record_is_refused() -> None:
+    broker = GroupBroker(config=replace(CONFIG, offset_metadata_max_bytes=100_000))
+    done = broker.commit("g", {("t", 0): 1}, metadata="x" * 40_000, retention_ms=5)
+    assert errors_of(done) == {("t", 0): ErrorCode.OFFSET_METADATA_TOO_LARGE}
+    done = broker.commit("g", {("t", 0): 1}, metadata="x" * 40_000)
+    assert errors_of(done) == {("t", 0): ErrorCode.NONE}
+
+
+def test_a_retention_time_becomes_a_time_of_expiry() -> None:
+    broker = GroupBroker()
+    broker.commit("g", {("t", 0): 1}, retention_ms=60_000)
+    ((_, value),) = broker.log.records(0)
+    assert value is not None
+    committed = decode_offset_value(value)
+    assert committed.commit_timestamp_ms == broker.clock.now_ms()
+    assert committed.expire_timestamp_ms == broker.clock.now_ms() + 60_000
+
+
+def test_without_a_retention_time_the_topic_id_is_kept() -> None:
+    broker = GroupBroker()
+    broker.commit("g", {("t", 0): 1}, topic_id=TOPIC_ID)
+    ((_, value),) = broker.log.records(0)
+    assert value is not None
+    assert decode_offset_value(value).topic_id == TOPIC_ID
+
+
+def test_an_empty_commit_writes_nothing() -> None:
+    broker = GroupBroker(GroupLog(auto_flush=False))
+    done = broker.commit("g", {})
+    assert done.result().topics == []
+    assert broker.log.records(0) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NotLeaderOrFollowerError(), ErrorCode.NOT_COORDINATOR),
+        (KafkaStorageError(), ErrorCode.NOT_COORDINATOR),
+        (NotEnoughReplicasError(), ErrorCode.COORDINATOR_NOT_AVAILABLE),
+        (UnknownTopicOrPartitionError(), ErrorCode.COORDINATOR_NOT_AVAILABLE),
+        (MessageTooLargeError(), ErrorCode.UNKNOWN_SERVER_ERROR),
+    ],
+)
+def test_a_failed_write_changes_nothing(error: ApiError, code: ErrorCode) -> None:
+    broker = GroupBroker(GroupLog(auto_flush=False))
+    broker.commit("g", {("t", 0): 1})
+    broker.log.flush()
+    done = broker.commit("g", {("t", 0): 2, ("t", 1): 2})
+    broker.log.fail(error)
+    assert errors_of(done) == {("t", 0): code, ("t", 1): code}
+    assert broker.committed("g") == {("t", 0): 1}
+
+
+def test_commits_in_flight_apply_in_log_order() -> None:
+    broker = GroupBroker(GroupLog(auto_flush=False))
+    first = broker.commit("g", {("t", 0): 1, ("t", 1): 1})
+    second = broker.commit("g", {("t", 0): 2})
+    third = broker.commit("g", {("t", 1): 3})
+    assert [first.done, second.done, third.done] == [False] * 3
+    broker.log.flush()
+    assert [first.done, second.done, third.done] == [True] * 3
+    assert broker.committed("g") == {("t", 0): 2, ("t", 1): 3}
+    assert broker.restarted().committed("g") == {("t", 0): 2, ("t", 1): 3}
+
+
+def test_a_member_commits_with_its_generation() -> None:
+    broker = GroupBroker()
+    member_id, generation = broker.join("g", "t")
+    assert errors_of(broker.commit("g", {("t", 0): 1}, member=(member_id, generation))) == {
+        ("t", 0): 0
+    }
+    for member, error in (
+        ((member_id, generation + 1), ErrorCode.ILLEGAL_GENERATION),
+        (("stranger", generation), ErrorCode.UNKNOWN_MEMBER_ID),
+        (("", -1), ErrorCode.UNKNOWN_MEMBER_ID),
+    ):
+        done = broker.commit("g", {("t", 0): 9, ("u", 1): 9}, member=member)
+        assert errors_of(done) == {("t", 0): error, ("u", 1): error}
+    assert broker.committed("g") == {("t", 0): 1}
+
+
+def test_a_member_of_a_group_that_does_not_exist_commits_nothing() -> None:
+    broker = GroupBroker()
+    done = broker.commit("g", {("t", 0): 1}, member=("somebody", 4))
+    assert errors_of(done) == {("t", 0): ErrorCode.GROUP_ID_NOT_FOUND}
+    done = broker.coordinator.commit_offsets(
+        commit_request("g", {("t", 0): 1}, member=("somebody", 4)), knows_not_found=False
+    )
+    assert errors_of(done) == {("t", 0): ErrorCode.ILLEGAL_GENERATION}
+    assert broker.log.records(0) == []
+
+
+def test_a_commit_without_a_member_makes_a_simple_group() -> None:
+    broker = GroupBroker()
+    broker.commit("g", {("t", 0): 1})
+    described = broker.coordinator.describe_group("g")
+    assert (described.error_code, described.group_state) == (0, "Empty")
+    assert described.protocol_type == ""
+    assert described.members == []
+
+
+def test_an_answer_to_a_client_that_went_away_is_dropped() -> None:
+    broker = GroupBroker(GroupLog(auto_flush=False))
+    done = broker.commit("g", {("t", 0): 1})
+    done.cancel()
+    broker.log.flush()
+    assert broker.committed("g") == {("t", 0): 1}
+
+
+def test_who_waits_is_called_once_what_was_on_its_way_is_applied() -> None:
+    log = GroupLog(auto_flush=False)
+    broker = GroupBroker(log)
+    seen: list[dict[tuple[str, int], int]] = []
+    first = broker.commit("g", {("t", 0): 1})
+    deleted = broker.coordinator.delete_groups(["g"])
+    first.on_done(lambda _: seen.append(broker.committed("g")))
+    assert not deleted.done
+    log.flush()
+    log.flush()
+    assert seen == [{("t", 0): 1}]
+    assert deleted.result() == {"g": ErrorCode.NONE}
+    assert broker.committed("g") == {}
+    assert broker.restarted().coordinator.list_groups() == (ErrorCode.NONE, [])
+
+
+def test_many_tombstones_are_split_into_batches() -> None:
+    broker = GroupBroker()
+    count = TOMBSTONES_PER_BATCH + 10
+    broker.commit("g", {("t", number): 1 for number in range(count)})
+    assert broker.coordinator.delete_groups(["g"]).result() == {"g": ErrorCode.NONE}
+    assert [read_header(batch).record_count for batch in broker.log.batches(0)] == [
+        count,
+        TOMBSTONES_PER_BATCH,
+        11,
+    ]
+    assert broker.committed("g") == {}
