@@ -66,13 +66,11 @@ class CommittedOffsets:
 
     # --- commit
 
-    def commit(
-        self, request: OffsetCommitRequest, *, knows_not_found: bool = True
-    ) -> Pending[OffsetCommitResponse]:
+    def commit(self, request: OffsetCommitRequest) -> Pending[OffsetCommitResponse]:
         """All offsets of the request in one batch; answered when it is flushed.
 
-        A member of a group that does not exist gets GROUP_ID_NOT_FOUND; ILLEGAL_GENERATION if its
-        version of the request does not know that error, which is so below 9.
+        A topic's id is kept with the offset. A member of a group that does not exist gets
+        GROUP_ID_NOT_FOUND, which versions below 9 do not know: the handler says it otherwise.
         """
         pending: Pending[OffsetCommitResponse] = Pending()
         error = self._memberships.check_commit(
@@ -82,8 +80,6 @@ class CommittedOffsets:
             request.generation_id_or_member_epoch,
         )
         if error is not ErrorCode.NONE:
-            if error is ErrorCode.GROUP_ID_NOT_FOUND and not knows_not_found:
-                error = ErrorCode.ILLEGAL_GENERATION
             pending.resolve(refused_commit(request, error))
             return pending
         records, changes, response = self._decide_commit(request)

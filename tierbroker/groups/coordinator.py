@@ -20,7 +20,6 @@ from tierbroker.groups.group import GroupState
 from tierbroker.groups.loader import Yield
 from tierbroker.groups.ports import PartitionReader, PartitionWriter, Timers
 from tierbroker.groups.record_codec import NAME_BYTES_MAX
-from tierbroker.groups.sessions import Alarm
 from tierbroker.groups.shard import Shard, ShardState
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.describe_groups import DescribedGroup
@@ -62,7 +61,6 @@ class GroupCoordinator:
         self._yield = yield_
         self._shards: dict[int, Shard] = {}
         self._stopped = False
-        self._expiry_alarm = Alarm(timers)
 
     # --- life
 
@@ -75,8 +73,6 @@ class GroupCoordinator:
         """This broker leads the partition from now on: load it, over the next turns."""
         if self._stopped or partition in self._shards:
             return
-        if not self._shards:
-            self._set_expiry_alarm()
         self._shards[partition] = Shard(
             partition,
             self._config,
@@ -95,17 +91,9 @@ class GroupCoordinator:
             shard.close(ErrorCode.NOT_COORDINATOR)
 
     def expire_offsets(self) -> None:
-        """Look for expired offsets now; it happens every `offsets.retention.check.interval.ms`."""
+        """Look for expired offsets; due every `offsets.retention.check.interval.ms`."""
         for shard in self._shards.values():
             shard.expire_offsets()
-
-    def _set_expiry_alarm(self) -> None:
-        interval_ms = self._config.offsets_retention_check_interval_ms
-        self._expiry_alarm.set(interval_ms, self._expiry_due)
-
-    def _expiry_due(self) -> None:
-        self.expire_offsets()
-        self._set_expiry_alarm()
 
     def forget_topics(self, names: Iterable[str]) -> None:
         """The topics were deleted: their offsets go. To be called in the turn of the deletion."""
@@ -116,7 +104,6 @@ class GroupCoordinator:
     def stop(self) -> None:
         """Answer whoever waits, take all timers back; requests get COORDINATOR_NOT_AVAILABLE."""
         self._stopped = True
-        self._expiry_alarm.cancel()
         for shard in self._shards.values():
             shard.close(ErrorCode.COORDINATOR_NOT_AVAILABLE)
 
@@ -198,17 +185,12 @@ class GroupCoordinator:
 
     # --- offsets
 
-    def commit_offsets(
-        self, request: OffsetCommitRequest, *, knows_not_found: bool = True
-    ) -> Pending[OffsetCommitResponse]:
-        """OffsetCommit for topics that exist; `topic_id` is kept with the offset.
-
-        `knows_not_found` from version 9 on; see `CommittedOffsets.commit`.
-        """
+    def commit_offsets(self, request: OffsetCommitRequest) -> Pending[OffsetCommitResponse]:
+        """OffsetCommit for topics that exist; see `CommittedOffsets.commit`."""
         shard, error = self._find(request.group_id)
         if shard is None:
             return _resolved(refused_commit(request, error))
-        return shard.offsets.commit(request, knows_not_found=knows_not_found)
+        return shard.offsets.commit(request)
 
     def fetch_offsets(
         self, group: OffsetFetchRequestGroup, *, require_stable: bool

@@ -201,20 +201,6 @@ def test_a_round_is_spread_over_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert broker.turns - before > 20
 
 
-def test_expired_offsets_are_looked_for_at_intervals() -> None:
-    broker = GroupBroker(config=replace(EXPIRING, offsets_retention_check_interval_ms=RETENTION_MS))
-    broker.commit("g", {("t", 0): 1})
-    broker.advance(RETENTION_MS - 1)
-    broker.commit("h", {("t", 0): 1})
-    broker.advance(50)
-    assert broker.committed("g") == {}
-    assert broker.committed("h") == {("t", 0): 1}
-    broker.advance(RETENTION_MS + 50)
-    assert broker.committed("h") == {}
-    broker.coordinator.stop()
-    assert len(broker.deadlines) == 0
-
-
 def test_a_round_ends_when_the_shard_is_closed() -> None:
     broker = make_broker()
     broker.commit("g", {("t", 0): 1})
