@@ -5,7 +5,7 @@ broker's epoch is the offset of its registration. It starts fenced, and is unfen
 caught up with the metadata log.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tierbroker.base.errors import (
@@ -18,6 +18,7 @@ from tierbroker.base.ids import Uuid, uuid_text
 from tierbroker.controller.records.broker_registration_change_record import (
     BrokerRegistrationChangeRecord,
 )
+from tierbroker.controller.records.partition_change_record import PartitionChangeRecord
 from tierbroker.controller.records.unregister_broker_record import UnregisterBrokerRecord
 from tierbroker.controller.state.image import (
     METADATA_VERSION,
@@ -93,22 +94,38 @@ def register_broker(
         in_controlled_shutdown=False,
         log_dirs=registration.log_dirs,
     )
-    records: list[MetadataRecord] = [register_broker_record(broker)]
+    changes: list[PartitionChangeRecord] = []
     if existing is not None and registration.previous_epoch != existing.epoch:
-        records.extend(_after_unclean_stop(image, registration))
+        changes.extend(_after_unclean_stop(image, registration))
+    if not registration.fenced:
+        changes.extend(_orphans(image, registration.broker_id, changes))
+    records: list[MetadataRecord] = [register_broker_record(broker), *changes]
     return Result(tuple(records), broker.epoch, atomic=len(records) == 1)
+
+
+def _orphans(
+    image: MetadataImage, broker_id: int, decided: Sequence[PartitionChangeRecord]
+) -> Iterator[PartitionChangeRecord]:
+    """What the broker leads because nobody else does; not what is decided on already.
+
+    Kafka leaves every partition of a single node without a leader when it stops in order.
+    """
+    settled = {(change.topic_id, change.partition_id) for change in decided}
+    for change in lead_orphans(image, broker_id, _alive_in(image, included=broker_id)):
+        if (change.topic_id, change.partition_id) not in settled:
+            yield change
 
 
 def _after_unclean_stop(
     image: MetadataImage, registration: Registration
-) -> Sequence[MetadataRecord]:
+) -> Sequence[PartitionChangeRecord]:
     """Who has an in-sync peer hands over to it; who has none goes on in a new epoch."""
     broker_id = registration.broker_id
     left = {
         (change.topic_id, change.partition_id): change
         for change in leave_partitions(image, broker_id, _alive_in(image, excluded=broker_id))
     }
-    records: list[MetadataRecord] = []
+    records: list[PartitionChangeRecord] = []
     for bump in bump_leader_epochs(image, broker_id):
         change = left.pop((bump.topic_id, bump.partition_id))
         records.append(change if change.isr is not None else bump)

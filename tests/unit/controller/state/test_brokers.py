@@ -13,6 +13,7 @@ from tierbroker.base.errors import (
     UnsupportedVersionError,
 )
 from tierbroker.base.ids import Uuid
+from tierbroker.controller.records.partition_change_record import PartitionChangeRecord
 from tierbroker.controller.state.brokers import (
     Registration,
     begin_controlled_shutdown,
@@ -22,6 +23,7 @@ from tierbroker.controller.state.brokers import (
     unregister_broker,
 )
 from tierbroker.controller.state.image import MetadataImage, PartitionImage, VersionRange
+from tierbroker.controller.state.result import Result
 
 
 def partition(image: MetadataImage, number: int = 0) -> PartitionImage:
@@ -98,6 +100,34 @@ def test_fencing_moves_leaders_and_shrinks_isrs() -> None:
     assert (partition(back, 1).leader, partition(back, 1).leader_epoch) == (1, 2)
     assert partition(back, 0).leader == 2
     assert unfence_broker(back, 1, epoch).records == ()
+
+
+def test_a_broker_that_registers_unfenced_leads_what_has_no_leader() -> None:
+    """As Kafka leaves a single node that it stopped in order."""
+    image = with_topic(cluster(1), "a", (1,), (1,))
+    stopped = applied(image, fence_broker(image, 1, image.brokers[1].epoch))
+    assert [partition(stopped, number).leader for number in (0, 1)] == [-1, -1]
+    again = registration(1, incarnation=2, previous_epoch=image.brokers[1].epoch, fenced=False)
+    back = applied(stopped, register_broker(stopped, again))
+    for number in (0, 1):
+        found = partition(back, number)
+        assert (found.leader, found.isr, found.leader_epoch) == (1, (1,), 2)
+    fenced_again = replace(again, fenced=True)
+    waiting = applied(stopped, register_broker(stopped, fenced_again))
+    assert partition(waiting).leader == -1
+
+
+def test_after_an_unclean_stop_it_does_not_lead_where_a_peer_is_in_sync() -> None:
+    image = with_topic(cluster(1, 2), "a", (1, 2))
+    for broker_id in (2, 1):
+        image = applied(image, fence_broker(image, broker_id, image.brokers[broker_id].epoch))
+    topic = image.topic("a")
+    assert topic is not None
+    both = PartitionChangeRecord(partition_id=0, topic_id=topic.topic_id, isr=[1, 2])
+    image = applied(image, Result((both,), None))
+    assert (partition(image).leader, partition(image).isr) == (-1, (1, 2))
+    after = applied(image, register_broker(image, registration(1, incarnation=2, fenced=False)))
+    assert (partition(after).leader, partition(after).isr) == (-1, (2,))
 
 
 def test_controlled_shutdown_moves_what_can_be_moved() -> None:
