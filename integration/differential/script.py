@@ -99,6 +99,10 @@ class Run:
         """Say what the next step shows: it stands above it in the transcript."""
         self._note = text
 
+    def pause(self, seconds: float) -> None:
+        """Let time pass, for what a broker does on its own."""
+        time.sleep(seconds)
+
     def take_note(self) -> str:
         """What was noted for the next step."""
         note, self._note = self._note, ""

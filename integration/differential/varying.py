@@ -59,11 +59,18 @@ VARYING: tuple[Varying, ...] = (
 UNORDERED: tuple[str, ...] = (
     "CreateTopics.topics",
     "DeleteTopics.responses",
+    "DeleteGroups.results",
+    "DescribeGroups.groups",
     "DescribeGroups.groups.members",
     "JoinGroup.members",
     "ListGroups.groups",
     "Metadata.topics",
     "Metadata.topics.partitions",
+    "OffsetDelete.topics",
+    "OffsetFetch.groups.topics",
+    "OffsetFetch.groups.topics.partitions",
+    "OffsetFetch.topics",
+    "OffsetFetch.topics.partitions",
     "Produce.responses",
     "Produce.responses.partition_responses",
 )

@@ -1,7 +1,5 @@
 """The classic protocol of groups: joining, syncing, heartbeats and leaving."""
 
-import time
-
 from integration.differential.script import ALL, Run, since, until
 from integration.scenarios.group_member import Member, coordinated, stable, subscription
 from tierbroker.wire.api_keys import ApiKey as Api
@@ -217,7 +215,7 @@ def session_over(run: Run) -> None:
     second.joined(joining)
     first.sync({first.id: b"1", second.id: b"2"})
     second.sync()
-    time.sleep(SHORT_MS * 3 / 1000)
+    run.pause(SHORT_MS * 3 / 1000)
     run.note("the first one is gone")
     first.beat()
     run.note("so the second one has to join again")
@@ -228,7 +226,7 @@ def session_over(run: Run) -> None:
 def last_session_over(run: Run) -> None:
     """A group whose only member is gone is empty."""
     member = stable(run, "over", session_ms=SHORT_MS)
-    time.sleep(SHORT_MS * 3 / 1000)
+    run.pause(SHORT_MS * 3 / 1000)
     member.beat()
     member.client.call(Api.DESCRIBE_GROUPS, 5, groups=[member.group])
     run.note("the generation goes on counting")
@@ -280,10 +278,8 @@ def an_id_that_is_not_used(run: Run) -> None:
     """A member that got its id and stays away is forgotten after its session timeout."""
     member = Member(run, coordinated(run, "pending"), "a", session_ms=SHORT_MS)
     member.ask_for_id()
-    member.client.call(Api.DESCRIBE_GROUPS, 5, groups=[member.group])
     run.note("an id without a generation is none of the group yet")
     member.beat(generation_id=0)
-    time.sleep(SHORT_MS * 3 / 1000)
+    run.pause(SHORT_MS * 3 / 1000)
     run.note("too late")
     member.send_join().answer()
-    member.client.call(Api.DESCRIBE_GROUPS, 5, groups=[member.group])
