@@ -102,6 +102,14 @@ def test_an_election_that_cannot_be_held(
     assert election(client, [(topic, [0])], **how) == (error, [(topic, [(0, error)])])
 
 
+@pytest.mark.parametrize(("version", "told"), [(0, OK), (1, ErrorCode.REQUEST_TIMED_OUT)])
+def test_an_election_without_time_in_old_versions(
+    client: WireClient, topic: str, version: int, told: ErrorCode
+) -> None:
+    late = ErrorCode.REQUEST_TIMED_OUT
+    assert election(client, [(topic, [0])], version, timeout_ms=0) == (told, [(topic, [(0, late)])])
+
+
 # -- AlterPartitionReassignments, ListPartitionReassignments ------------------------------------
 
 

@@ -1,8 +1,8 @@
 """ElectLeaders (key 43), versions 0 to 2.
 
-v1 the type of election (KIP-460). v2 flexible. No topics means all partitions, of which only
-those that need an election are told. A partition that has the leader it should have answers
-ELECTION_NOT_NEEDED.
+v1 the type of election (KIP-460), a top-level error. v2 flexible. No topics means all partitions,
+of which only those that need an election are told. A partition that has the leader it should have
+answers ELECTION_NOT_NEEDED.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from tierbroker.base.ids import TopicPartition
 from tierbroker.broker.api import RequestContext
 from tierbroker.controller.state.elections import ElectionOutcome, elect_leaders
 from tierbroker.controller.state.image import TopicImage
-from tierbroker.wire.error_codes import code_and_message
+from tierbroker.wire.error_codes import code_and_message, code_of
 from tierbroker.wire.messages.elect_leaders import (
     ElectLeadersRequest,
     ElectLeadersResponse,
@@ -20,6 +20,8 @@ from tierbroker.wire.messages.elect_leaders import (
     ReplicaElectionResult,
     TopicPartitions,
 )
+
+_ERROR_SINCE = 1
 
 
 async def handle(request: ElectLeadersRequest, context: RequestContext) -> ElectLeadersResponse:
@@ -41,9 +43,10 @@ async def handle(request: ElectLeadersRequest, context: RequestContext) -> Elect
         results = _results_of(asked, outcomes)
     else:
         results = _results_by_topic([] if error else broker.image.topics, outcomes)
-    return ElectLeadersResponse(
-        error_code=code_and_message(error)[0], replica_election_results=results
-    )
+    response = ElectLeadersResponse(replica_election_results=results)
+    if error is not None and context.api_version >= _ERROR_SINCE:
+        response.error_code = code_of(error)
+    return response
 
 
 def _places(asked: list[TopicPartitions]) -> list[TopicPartition]:
