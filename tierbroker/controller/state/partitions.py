@@ -22,6 +22,7 @@ from tierbroker.controller.state.image import (
     MIGRATING_DIRECTORY,
     NO_LEADER,
     UNASSIGNED_DIRECTORY,
+    LeaderRecoveryState,
     MetadataImage,
     PartitionImage,
     TopicImage,
@@ -246,14 +247,31 @@ def leave_partitions(
 def lead_orphans(
     image: MetadataImage, broker_id: int, alive: Callable[[int], bool]
 ) -> Iterator[PartitionChangeRecord]:
-    """A broker is back: it leads the leaderless partitions in whose ISR it is."""
+    """A broker is back: it leads the leaderless partitions that it may lead.
+
+    Those are the ones in whose ISR it is. Where the ISR is empty, which only Kafka leaves behind,
+    an eligible leader replica has every committed record too (KIP-966); without one of those the
+    last known leader goes on with what it has, if it is the only one.
+    """
     for topic, number, partition in _partitions(image):
-        if partition.leader == NO_LEADER and broker_id in partition.isr:
-            leader = elect(partition, partition.isr, alive)
-            if leader != NO_LEADER:
-                yield PartitionChangeRecord(
-                    partition_id=number, topic_id=topic.topic_id, leader=leader
-                )
+        if partition.leader != NO_LEADER:
+            continue
+        change = PartitionChangeRecord(partition_id=number, topic_id=topic.topic_id)
+        if broker_id in partition.isr:
+            change.leader = elect(partition, partition.isr, alive)
+        elif partition.isr:
+            continue
+        elif broker_id in partition.eligible_leader_replicas:
+            change.leader = elect(partition, partition.eligible_leader_replicas, alive)
+        elif partition.last_known_elr == (broker_id,) and not partition.eligible_leader_replicas:
+            change.leader = elect(partition, partition.last_known_elr, alive)
+            change.leader_recovery_state = LeaderRecoveryState.RECOVERING
+        if change.leader >= 0:
+            if not partition.isr:
+                change.isr = [change.leader]
+                change.eligible_leader_replicas = []
+                change.last_known_elr = []
+            yield change
 
 
 def elect(partition: PartitionImage, isr: Sequence[int], alive: Callable[[int], bool]) -> int:

@@ -22,7 +22,12 @@ from tierbroker.controller.state.brokers import (
     unfence_broker,
     unregister_broker,
 )
-from tierbroker.controller.state.image import MetadataImage, PartitionImage, VersionRange
+from tierbroker.controller.state.image import (
+    LeaderRecoveryState,
+    MetadataImage,
+    PartitionImage,
+    VersionRange,
+)
 from tierbroker.controller.state.result import Result
 
 
@@ -115,6 +120,42 @@ def test_a_broker_that_registers_unfenced_leads_what_has_no_leader() -> None:
     fenced_again = replace(again, fenced=True)
     waiting = applied(stopped, register_broker(stopped, fenced_again))
     assert partition(waiting).leader == -1
+
+
+@pytest.mark.parametrize(
+    ("eligible", "last_known", "leader", "state"),
+    [
+        ([1], [1], 1, LeaderRecoveryState.RECOVERED),
+        ([2, 1], [2], 1, LeaderRecoveryState.RECOVERED),
+        ([], [1], 1, LeaderRecoveryState.RECOVERING),
+        ([], [2], -1, LeaderRecoveryState.RECOVERED),
+        ([2], [1], -1, LeaderRecoveryState.RECOVERED),
+        ([], [], -1, LeaderRecoveryState.RECOVERED),
+    ],
+)
+def test_where_the_isr_is_empty_an_eligible_replica_leads(
+    eligible: list[int], last_known: list[int], leader: int, state: LeaderRecoveryState
+) -> None:
+    """Kafka empties the ISR when the last member stops, and remembers who may lead (KIP-966)."""
+    image = with_topic(cluster(1, 2), "a", (2, 1))
+    for broker_id in (1, 2):
+        image = applied(image, fence_broker(image, broker_id, image.brokers[broker_id].epoch))
+    topic = image.topic("a")
+    assert topic is not None
+    left = PartitionChangeRecord(
+        partition_id=0,
+        topic_id=topic.topic_id,
+        isr=[],
+        eligible_leader_replicas=eligible,
+        last_known_elr=last_known,
+    )
+    image = applied(image, Result((left,), None))
+    after = partition(applied(image, unfence_broker(image, 1, image.brokers[1].epoch)))
+    assert (after.leader, after.leader_recovery_state) == (leader, state)
+    if leader == 1:
+        assert (after.isr, after.eligible_leader_replicas, after.last_known_elr) == ((1,), (), ())
+    else:
+        assert after == partition(image)
 
 
 def test_after_an_unclean_stop_it_does_not_lead_where_a_peer_is_in_sync() -> None:
