@@ -1,4 +1,4 @@
-"""Raw connections and topics of their own for the tests that speak the protocol by hand."""
+"""Raw connections, topics and groups of their own for tests that speak the protocol by hand."""
 
 import itertools
 import os
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.broker.group_calls import Member, await_coordinator, make_stable, new_group
 from tests.broker.wire_calls import create_topic, delete_topic
 from tests.broker.wire_client import WireClient
 from tierbroker.testing.target import BrokerTarget
@@ -48,3 +49,34 @@ def make_topic(client: WireClient) -> Iterator[Callable[..., str]]:
 def topic(make_topic: Callable[..., str]) -> str:
     """A topic with one partition."""
     return make_topic()
+
+
+@pytest.fixture
+def group(client: WireClient) -> str:
+    """The name of a group that does not exist, on a broker that coordinates groups."""
+    await_coordinator(client)
+    return new_group()
+
+
+@pytest.fixture
+def new_member(client: WireClient, group: str) -> Iterator[Callable[..., Member]]:
+    """Makes members of `group`, or of one whose name is that with a prefix, each with a connection
+    of its own; nothing is sent yet: `new_member(prefix="", **join_fields)`.
+    """
+    members: list[Member] = []
+
+    def make(prefix: str = "", **how: object) -> Member:
+        members.append(Member(client.another(), prefix + group, **how))
+        return members[-1]
+
+    yield make
+    for member in members:
+        member.client.close()
+
+
+@pytest.fixture
+def member(new_member: Callable[..., Member]) -> Member:
+    """The only member of a stable group."""
+    made = new_member()
+    make_stable(made)
+    return made

@@ -304,3 +304,15 @@ def listed(client: WireClient) -> dict[str, str]:
     answer = client.call(ListGroupsRequest(), 5)
     assert answer.error_code == ErrorCode.NONE
     return {group.group_id: group.group_state for group in answer.groups}
+
+
+def check_unharmed(client: WireClient, member: Member) -> None:
+    """The group is stable, with this one member."""
+    assert state_of(client, member.group) == "Stable"
+    assert member_ids(client, member.group) == [member.id]
+    assert member.heartbeat() == ErrorCode.NONE
+
+
+def is_absent(client: WireClient, group: str) -> bool:
+    """Neither DescribeGroups nor ListGroups knows it."""
+    return state_of(client, group) == "Dead" and group not in listed(client)
