@@ -14,8 +14,15 @@ from integration.apache_kafka import ApacheKafka
 from integration.conftest import CHOICE
 from integration.differential.compare import differences, load_known, report, unknown
 from integration.differential.pair import make_tierbroker
-from integration.differential.runner import KAFKA, TIERBROKER, carry_out
+from integration.differential.runner import (
+    KAFKA,
+    TIERBROKER,
+    advertised,
+    carry_out,
+    common,
+)
 from integration.differential.scenarios import Scenario, load_scenarios
+from tierbroker.wire import messages
 
 SCENARIOS = load_scenarios()
 KNOWN = load_known()
@@ -39,11 +46,20 @@ def needed() -> set[int]:
     return set()
 
 
+@pytest.fixture(scope="module")
+def asked() -> set[tuple[str, int]]:
+    """Each API and version that a scenario of this run has asked for."""
+    return set()
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_a_scenario(scenario: Scenario, brokers: dict[str, str], needed: set[int]) -> None:
+def test_a_scenario(
+    scenario: Scenario, brokers: dict[str, str], needed: set[int], asked: set[tuple[str, int]]
+) -> None:
     transcripts = carry_out(scenario, brokers)
     kafka, tierbroker = transcripts[KAFKA], transcripts[TIERBROKER]
     found = differences(kafka, tierbroker)
+    asked |= {(step.api, step.version) for step in tierbroker.steps}
     needed |= {slot for slot, entry in enumerate(KNOWN) if any(map(entry.covers, found))}
     news = unknown(found, KNOWN)
     if news:
@@ -54,11 +70,29 @@ def test_no_known_difference_is_left_that_nothing_needs(
     request: pytest.FixtureRequest, needed: set[int]
 ) -> None:
     """An entry goes from the list with the change that makes it needless."""
-    collected = sum(item.name.startswith("test_a_scenario[") for item in request.session.items)
-    if collected < len(SCENARIOS):
-        return  # a selection by hand shows nothing about the others
+    if not _all_were_run(request):
+        return
     needless = [entry for slot, entry in enumerate(KNOWN) if slot not in needed]
     assert not needless, f"remove these from known_differences.toml: {needless}"
+
+
+def test_each_version_of_each_api_is_in_a_scenario(
+    request: pytest.FixtureRequest, brokers: dict[str, str], asked: set[tuple[str, int]]
+) -> None:
+    """What both brokers advertise is compared."""
+    if not _all_were_run(request):
+        return
+    both = common([advertised(bootstrap) for bootstrap in brokers.values()])
+    missing = {
+        (messages.load(key).NAME, version) for key, versions in both.items() for version in versions
+    } - asked
+    assert not missing, f"no scenario asks for {sorted(missing)}"
+
+
+def _all_were_run(request: pytest.FixtureRequest) -> bool:
+    """A selection by hand shows nothing about the others."""
+    run = sum(item.name.startswith("test_a_scenario[") for item in request.session.items)
+    return run == len(SCENARIOS)
 
 
 def test_by_hand(brokers: dict[str, str]) -> None:

@@ -177,9 +177,10 @@ class Run:
             raise NotAdvertisedError(f"{module_of(key).NAME} {wanted}: both advertise {both}")
         return chosen
 
-    def record(self, heading: str, api: str, request: Any, answer: Any) -> None:
+    def record(self, heading: str, api: str, request: Any, answer: Any, version: int = -1) -> None:
         """Add a step to the transcript."""
-        self.transcript.steps.append(Step(heading, api, request, answer, self.take_note()))
+        step = Step(heading, api, request, answer, version, self.take_note())
+        self.transcript.steps.append(step)
 
     def close(self) -> None:
         """Close every connection of the run."""
@@ -330,7 +331,8 @@ class Sent:
         request = names.request(api, as_plain(self.fields))
         answer = names.answer(api, plain) if isinstance(plain, dict) else plain
         if self.connection.recorded:
-            self.run.record(f"{self.connection.name}: {api} v{self.version}", api, request, answer)
+            heading = f"{self.connection.name}: {api} v{self.version}"
+            self.run.record(heading, api, request, answer, self.version)
 
 
 def _errors_in(plain: Any) -> set[int]:

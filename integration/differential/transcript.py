@@ -16,6 +16,7 @@ class Step:
     request: Any
     answer: Any
     """A dict, or a text where there is no answer: "closes the connection"."""
+    version: int = -1
     note: str = ""
     """What the script says about it."""
 

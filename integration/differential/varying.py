@@ -30,6 +30,7 @@ class Rule(Enum):
     TEXT = "whether there is a text"
     HOST = "whether it is the address that the script connected to"
     RECORDS = "one line a batch"
+    POSITIVE = "whether it is above zero"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ VARYING: tuple[Varying, ...] = (
     Varying("*.session_id", Rule.NAME, "fetch sessions are numbered at random"),
     Varying("*.producer_id", Rule.NAME, "producer ids are handed out in blocks"),
     Varying("*.finalized_features_epoch", Rule.NAME, "an offset of the metadata log"),
+    Varying("*.log_dir", Rule.NAME, "each broker has its own directory"),
+    Varying("*.total_bytes", Rule.POSITIVE, "the disk of the machine"),
+    Varying("*.usable_bytes", Rule.POSITIVE, "the disk of the machine"),
+    Varying("DescribeQuorum.*high_watermark", Rule.POSITIVE, "an offset of the metadata log"),
+    Varying("DescribeQuorum.*log_end_offset", Rule.POSITIVE, "an offset of the metadata log"),
+    Varying("DescribeQuorum.*.leader_epoch", Rule.POSITIVE, "terms of the metadata log"),
     Varying("*.records", Rule.RECORDS, "bytes are told by their headers and checksums"),
 )
 
@@ -59,11 +66,16 @@ VARYING: tuple[Varying, ...] = (
 UNORDERED: tuple[str, ...] = (
     "CreateTopics.topics",
     "DeleteTopics.responses",
+    "AlterReplicaLogDirs.results",
+    "AlterReplicaLogDirs.results.partitions",
     "DeleteGroups.results",
     "DescribeGroups.groups",
     "DescribeGroups.groups.members",
     "JoinGroup.members",
     "ListGroups.groups",
+    "DescribeLogDirs.results.topics",
+    "DescribeLogDirs.results.topics.partitions",
+    "ListConfigResources.config_resources",
     "Metadata.topics",
     "Metadata.topics.partitions",
     "OffsetDelete.topics",
@@ -76,7 +88,13 @@ UNORDERED: tuple[str, ...] = (
 )
 
 # Arrays of everything that a broker has: what other runs left there is dropped.
-OTHERS: dict[str, str] = {"ListGroups.groups": "group_id"}
+OTHERS: dict[str, str] = {
+    "DescribeLogDirs.results.topics": "name",
+    "ElectLeaders.replica_election_results": "topic",
+    "ListConfigResources.config_resources": "resource_name",
+    "ListGroups.groups": "group_id",
+}
+_TOPIC_RESOURCE = 2
 
 # Arrays of named things in no order: each is found by its name, in answers and in the list of
 # known differences (`configs.retention.ms.value`).
@@ -122,13 +140,18 @@ class Names:
             return plain
         if isinstance(value, list):
             if side == "answer" and path in OTHERS:
-                value = [item for item in value if self.token in item[OTHERS[path]]]
+                value = [item for item in value if self._is_own(item, OTHERS[path])]
             if side == "answer" and path in KEYED:
                 return self._by_key(value, path)
             if side == "answer" and path in UNORDERED:
                 value = sorted(value, key=lambda item: self._sort_key(item, path))
             return [self._value(item, path, side) for item in value]
         return self._scalar(value, path, side)
+
+    def _is_own(self, item: dict[str, Any], key: str) -> bool:
+        """Made by this run, or nothing that a run makes (a broker)."""
+        made = item.get("resource_type", _TOPIC_RESOURCE) == _TOPIC_RESOURCE
+        return self.token in item[key] or not made
 
     def _by_key(self, items: list[dict[str, Any]], path: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -166,6 +189,8 @@ class Names:
         if rule is Rule.HOST:
             own = {self.host: "<host>", f"/{self.host}": "</host>", self.port: "<port>"}
             return own.get(value, value)
+        if rule is Rule.POSITIVE:
+            return "<above zero>" if value > 0 else value
         if value in (None, -1, "") or (value == 0 and path.endswith(".session_id")):
             return value
         return self._name(path.rpartition(".")[2], value, side, value)

@@ -195,7 +195,8 @@ def a_vote(run: Run) -> None:
     first.join()
     others = [Member(run, first.group, name, 3) for name in ("b", "c")]
     for other in others:
-        other.protocols = (("sticky", ORDERS), ("range", ORDERS))
+        own = subscription("orders", user_data=other.name.encode())
+        other.protocols = (("sticky", own), ("range", own))
     sent = [other.send_join() for other in others]
     for other in others:
         other.client.silent()
