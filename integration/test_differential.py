@@ -6,6 +6,7 @@ By hand, with transcripts: `python -m integration.differential --help`.
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ from integration.differential.runner import (
     common,
 )
 from integration.differential.scenarios import Scenario, load_scenarios
+from integration.differential.transcript import Transcript
 from tierbroker.wire import messages
 
+AT_A_TIME = 4
 SCENARIOS = load_scenarios()
 KNOWN = load_known()
 
@@ -41,6 +44,27 @@ def brokers(
 
 
 @pytest.fixture(scope="module")
+def transcripts(
+    request: pytest.FixtureRequest, brokers: dict[str, str]
+) -> Iterator[dict[str, Future[dict[str, Transcript]]]]:
+    """What the selected scenarios wrote down. Some run at a time: most of their time they wait."""
+    selected = {
+        scenario.name: scenario
+        for item in request.session.items
+        if isinstance(scenario := _parameters(item).get("scenario"), Scenario)
+    }
+    with ThreadPoolExecutor(AT_A_TIME) as threads:
+        yield {
+            name: threads.submit(carry_out, scenario, brokers)
+            for name, scenario in selected.items()
+        }
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    return getattr(getattr(item, "callspec", None), "params", {})
+
+
+@pytest.fixture(scope="module")
 def needed() -> set[int]:
     """The slots of the known differences that an answer of this run needed."""
     return set()
@@ -54,10 +78,13 @@ def asked() -> set[tuple[str, int]]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_scenario(
-    scenario: Scenario, brokers: dict[str, str], needed: set[int], asked: set[tuple[str, int]]
+    scenario: Scenario,
+    transcripts: dict[str, Future[dict[str, Transcript]]],
+    needed: set[int],
+    asked: set[tuple[str, int]],
 ) -> None:
-    transcripts = carry_out(scenario, brokers)
-    kafka, tierbroker = transcripts[KAFKA], transcripts[TIERBROKER]
+    both = transcripts[scenario.name].result()
+    kafka, tierbroker = both[KAFKA], both[TIERBROKER]
     found = differences(kafka, tierbroker)
     asked |= {(step.api, step.version) for step in tierbroker.steps}
     needed |= {slot for slot, entry in enumerate(KNOWN) if any(map(entry.covers, found))}

@@ -46,7 +46,7 @@ def described(run: Run) -> None:
     run.note("only offsets")
     _describe(client, simple, versions=ALL)
     run.note("several, twice, and none")
-    _describe(client, group, simple, group, "", versions=[0, 6])
+    _describe(client, group, simple, group, versions=[0, 6])
     _describe(client, versions=ALL)
     run.note("with what the client may do")
     client.call(Api.DESCRIBE_GROUPS, since(3), groups=[group], include_authorized_operations=True)
@@ -102,7 +102,7 @@ def deleted(run: Run) -> None:
         simple = coordinated(run, f"simple-{version}")
         committer = Member(run, simple, "c")
         committer.commit(topic, 1)
-        names = [simple, full.group, coordinated(run, "nobody"), ""]
+        names = [simple, full.group, coordinated(run, "nobody")]
         client.call(Api.DELETE_GROUPS, version, groups_names=names)
         _describe(client, simple)
         client.call(Api.OFFSET_FETCH, 7, group_id=simple, topics=None)
