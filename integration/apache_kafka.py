@@ -41,10 +41,14 @@ class ApacheKafka:
     """One node of Apache Kafka with its data in a directory of its own."""
 
     def __init__(
-        self, directory: Path, settings: Mapping[str, str] | None = None, heap_mb: int = 1024
+        self,
+        directory: Path,
+        settings: Mapping[str, str] | None = None,
+        heap_mb: int = 1024,
+        port: int | None = None,
     ) -> None:
         self.data_dir = directory / "data"
-        self.port = free_port()
+        self.port = port or free_port()
         self._controller_port = free_port()
         self._directory = directory
         self._settings = dict(settings or {})
@@ -68,22 +72,28 @@ class ApacheKafka:
         """The server.properties that the node is started with."""
         return self._directory / "server.properties"
 
-    def format(self) -> None:
-        """Write the configuration and format the data directory for a cluster of one."""
+    def configure(self) -> None:
+        """Write server.properties."""
         text = _PROPERTIES.format(
             port=self.port, controller_port=self._controller_port, data_dir=self.data_dir
         )
         text += "".join(f"{key}={value}\n" for key, value in self._settings.items())
         self.properties_file.write_text(text)
+
+    def format(self) -> None:
+        """Write the configuration and format the data directory for a cluster of one."""
+        self.configure()
         run_java(
             "kafka.tools.StorageTool",
             *("format", "--standalone", "-t", CLUSTER_ID, "-c", str(self.properties_file)),
         )
 
     def start(self) -> None:
-        """Format on the first start, and return once the node takes connections."""
-        if not self.properties_file.exists():
+        """Return once the node takes connections. A directory that somebody filled is kept."""
+        if not (self.data_dir / "meta.properties").exists():
             self.format()
+        elif not self.properties_file.exists():
+            self.configure()
         said_before = self.log_text().count("Kafka Server started")
         self._process.launch(
             java_command(

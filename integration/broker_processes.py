@@ -120,9 +120,11 @@ class Process:
 class Tierbroker:
     """`tierbroker dev`, the way a user starts it."""
 
-    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, settings: Mapping[str, str] | None = None, port: int = 0
+    ) -> None:
         self.data_dir = directory / "data"
-        self.port = 0
+        self.port = port
         self._ready_file = directory / "ready.json"
         self._settings = dict(settings or {})
         self._process = Process(directory / "broker.log")

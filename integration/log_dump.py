@@ -92,7 +92,9 @@ def metadata_text(file: Path) -> str:
 
 
 def _is_topic(path: Path) -> bool:
-    return not path.parent.name.startswith("__cluster_metadata")
+    """Neither of the metadata log nor of a deleted partition, whose indexes Kafka leaves as is."""
+    name = path.parent.name
+    return not name.startswith("__cluster_metadata") and not name.endswith("-delete")
 
 
 def _dump(files: Iterable[Path], *options: str):

@@ -1,0 +1,176 @@
+"""What the brokers of an exchange put into their data directory: a bit of everything."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+)
+
+from integration.clients import CODECS
+
+SEGMENT_BYTES = 16_384
+T0_MS = 1_700_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Records for one topic; `keys` is how many keys they take turns with, 0 for other keys."""
+
+    topic: str
+    count: int
+    codec: str = "none"
+    keys: int = 0
+    value_bytes: int = 60
+
+
+def fill(bootstrap: str) -> None:
+    """Topics of every kind, records of every codec, deletions and changes."""
+    admin = _admin(bootstrap)
+    small = {"internal.segment.bytes": str(SEGMENT_BYTES), "index.interval.bytes": "512"}
+    _create(admin, "steady")
+    for codec in CODECS:
+        _create(admin, f"codec-{codec}", 2, small)
+    _create(admin, "megabytes", 1, {"segment.bytes": str(1 << 20)})
+    _create(admin, "stamped", 1, {"message.timestamp.type": "LogAppendTime"})
+    _create(admin, "compacted", 1, {"cleanup.policy": "compact", **small})
+    _create(admin, "settings", 3, {"retention.ms": "86400000", "max.message.bytes": "70000"})
+    _create(admin, "under_score.and.dot")
+    _create(admin, "twice-made", 2)
+    _create(admin, "deleted", 2)
+    _create(admin, "cut", 1, small)
+    _create(admin, "starved", 1, {"min.insync.replicas": "2"})
+    _create(admin, "empty")
+    write(
+        bootstrap,
+        *(Load(f"codec-{codec}", 400, codec) for codec in CODECS),
+        Load("megabytes", 3000, value_bytes=1000),
+        Load("stamped", 50, "lz4"),
+        Load("compacted", 300, "zstd", keys=7),
+        Load("under_score.and.dot", 5),
+        Load("twice-made", 20),
+        Load("deleted", 20),
+        Load("cut", 400),
+    )
+    _delete(admin, ["twice-made", "deleted"])
+    _create(admin, "twice-made", 3)
+    write(bootstrap, Load("twice-made", 10))
+    _cut(admin, TopicPartition("cut", 0, 333))
+    _alter(admin, "settings", "min.insync.replicas", "1")
+    _alter(admin, "settings", "retention.ms", None)
+    _settle(admin)
+
+
+def change(bootstrap: str, leg: int) -> None:
+    """More of everything, by the broker that took the directory over."""
+    admin = _admin(bootstrap)
+    _create(admin, f"new-{leg}", 2, {"compression.type": "lz4", "segment.bytes": "2097152"})
+    (grown,) = admin.create_partitions([NewPartitions("settings", 3 + leg)]).values()
+    grown.result(timeout=30)
+    _delete(admin, ["twice-made"])
+    _create(admin, "twice-made")
+    grow = ("stamped", "under_score.and.dot", "twice-made", "cut", "megabytes", "settings")
+    write(
+        bootstrap,
+        *(Load(f"codec-{codec}", 200, codec) for codec in CODECS),
+        *(Load(topic, 30, "snappy") for topic in grow),
+        Load("compacted", 30, "gzip", keys=5),
+        Load(f"new-{leg}", 100),
+    )
+    _alter(admin, "settings", "retention.bytes", str(leg * 1_000_000_000))
+    _cut(admin, TopicPartition("cut", 0, 333 + 20 * leg))
+    _settle(admin)
+
+
+def write(bootstrap: str, *loads: Load) -> None:
+    """Send them all, side by side: librdkafka takes its time to become idempotent."""
+    with ThreadPoolExecutor(len(loads)) as threads:
+        for written in [threads.submit(_write, bootstrap, load) for load in loads]:
+            written.result()
+
+
+def _write(bootstrap: str, load: Load) -> None:
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "compression.type": load.codec,
+            "linger.ms": 5,
+            "batch.num.messages": 37,
+            "log_level": 0,
+        }
+    )
+    failed: list[object] = []
+    for number in range(load.count):
+        key, value, headers = _record(load, number)
+        producer.produce(
+            load.topic,
+            value,
+            key,
+            headers=headers,
+            timestamp=T0_MS + number if number % 2 else 0,
+            on_delivery=lambda error, _: failed.append(error) if error else None,
+        )
+        if number % 100 == 99:
+            producer.flush(30)
+    assert producer.flush(60) == 0
+    assert not failed, failed[:3]
+
+
+def _record(
+    load: Load, number: int
+) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]:
+    """Key, value and headers, null and empty ones among them."""
+    if load.keys:
+        key: bytes | None = f"key-{number % load.keys}".encode()
+        value = None if number % 23 == 0 else f"value-{number}".encode()
+    else:
+        key = None if number % 5 == 0 else f"key-{number}".encode()
+        text = f"{load.topic} {number} ".encode() * 200
+        value = None if number % 11 == 0 else text[: load.value_bytes]
+    headers = [("number", str(number).encode()), ("nothing", None), ("number", b"")]
+    return key, value, headers if number % 3 == 0 else []
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+
+def _create(
+    admin: AdminClient, name: str, partitions: int = 1, config: dict[str, str] | None = None
+) -> None:
+    """Kafka deletes in the background: a name may still be taken for a moment."""
+    topic = NewTopic(name, partitions, 1, config=config or {})
+    (created,) = admin.create_topics([topic], operation_timeout=30).values()
+    created.result(timeout=30)
+
+
+def _delete(admin: AdminClient, names: list[str]) -> None:
+    for deleted in admin.delete_topics(names, operation_timeout=30).values():
+        deleted.result(timeout=30)
+
+
+def _alter(admin: AdminClient, topic: str, key: str, value: str | None) -> None:
+    operation = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
+    entry = ConfigEntry(key, value, incremental_operation=operation)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+    for altered in admin.incremental_alter_configs([resource]).values():
+        altered.result(timeout=30)
+
+
+def _cut(admin: AdminClient, place: TopicPartition) -> None:
+    for cut in admin.delete_records([place]).values():
+        cut.result(timeout=30)
+
+
+def _settle(admin: AdminClient) -> None:
+    """Give the broker the second in which it writes its checkpoints down."""
+    assert admin.list_topics(timeout=30).topics
+    time.sleep(1)

@@ -1,0 +1,140 @@
+"""A data directory goes back and forth between tierbroker and Apache Kafka, and nothing is lost.
+
+One broker fills its directory and ends, in order or by SIGKILL. The other starts on a copy, serves
+the same, writes more of everything and ends; then the first kind starts on a copy of that.
+"""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from integration.apache_kafka import ApacheKafka
+from integration.broker_processes import Tierbroker, free_port
+from integration.conftest import CHOICE
+from integration.exchange_content import change, fill
+from integration.holdings import Holdings, differences, read_holdings
+from integration.log_dump import all_faults, data_files
+
+pytestmark = [
+    pytest.mark.skipif(CHOICE not in ("", "apache"), reason="these tests start both brokers"),
+]
+
+SETTINGS = {"offsets.topic.num.partitions": "4"}
+# Kafka writes log starts down once a minute, where an end by SIGKILL loses them.
+KAFKA_SETTINGS = {
+    "log.flush.start.offset.checkpoint.interval.ms": "200",
+    "log.initial.task.delay.ms": "100",
+}
+STEADY = {"enable.idempotence": True, "reconnect.backoff.max.ms": 500, "log_level": 0}
+
+Place = Callable[[], Path]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A new directory for a broker."""
+    numbers = count(1)
+
+    def make() -> Path:
+        path = tmp_path / str(next(numbers))
+        path.mkdir()
+        return path
+
+    return make
+
+
+@pytest.fixture
+def running() -> Iterator[list[Tierbroker | ApacheKafka]]:
+    """Brokers that a failed test left behind are killed."""
+    brokers: list[Tierbroker | ApacheKafka] = []
+    yield brokers
+    for broker in brokers:
+        if broker.running:
+            broker.kill()
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+@pytest.mark.parametrize(
+    "kinds",
+    [(Tierbroker, ApacheKafka, Tierbroker), (ApacheKafka, Tierbroker, ApacheKafka)],
+    ids=["ours first", "Kafka first"],
+)
+def test_each_serves_what_the_other_left(
+    place: Place, running: list[Tierbroker | ApacheKafka], kinds: tuple[type, ...], end: str
+) -> None:
+    """One producer lives all the time: its sequence numbers go on from broker to broker."""
+    port = free_port()
+    steady = Producer(STEADY | {"bootstrap.servers": f"127.0.0.1:{port}"})
+    before: Holdings | None = None
+    data_dir: Path | None = None
+    for leg, kind in enumerate(kinds):
+        if kind is Tierbroker:
+            broker = Tierbroker(place(), SETTINGS, port)
+        else:
+            broker = ApacheKafka(place(), SETTINGS | KAFKA_SETTINGS, heap_mb=512, port=port)
+        if data_dir is not None:
+            copy(data_dir, broker.data_dir)
+        running.append(broker)
+        broker.start()
+        if before is None:
+            fill(broker.bootstrap)
+        else:
+            found = read_holdings(broker.bootstrap)
+            assert not (told := differences(before, found)), "\n".join(told[:40])
+            change(broker.bootstrap, leg)
+        send_steadily(steady, leg)
+        before = read_holdings(broker.bootstrap)
+        getattr(broker, end)()
+        if data_dir is not None:
+            assert not (told := unlike(data_dir, broker.data_dir)), "\n".join(told[:40])
+        data_dir = broker.data_dir
+        if end == "stop":
+            assert not (told := all_faults(data_dir)), "\n".join(told[:40])
+    sent = [f"{leg}-{number}".encode() for leg in range(len(kinds)) for number in range(200)]
+    assert [record[3] for record in before.topics["steady"].partitions[0].records] == sent
+
+
+def send_steadily(producer: Producer, leg: int) -> None:
+    failed = []
+    for number in range(200):
+        producer.produce(
+            "steady",
+            f"{leg}-{number}".encode(),
+            partition=0,
+            on_delivery=lambda error, _: failed.append(error) if error else None,
+        )
+        if number % 20 == 0:
+            producer.flush(60)
+    assert producer.flush(60) == 0
+    assert not failed, failed[:3]
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a data directory; preallocated indexes stay sparse."""
+    subprocess.run(["cp", "-a", "--sparse=always", str(source), str(target)], check=True)
+
+
+def unlike(earlier: Path, later: Path) -> list[str]:
+    """Segments that both directories have and whose later bytes do not begin with the earlier ones.
+
+    Neither broker may rewrite what the other wrote.
+    """
+    told = []
+    for log in data_files(later, ".log"):
+        name = log.relative_to(later)
+        identity = name.parent / "partition.metadata"
+        if (earlier / name).exists() and _same(earlier / identity, later / identity):
+            old = (earlier / name).read_bytes()
+            if not log.read_bytes().startswith(old):
+                told.append(f"{name} was rewritten")
+    return told
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two files are equal, or both not there: the metadata log has no topic id."""
+    texts = [path.read_text() if path.exists() else None for path in (one, other)]
+    return texts[0] == texts[1]
