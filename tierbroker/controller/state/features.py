@@ -12,7 +12,7 @@ from tierbroker.controller.state.result import MetadataRecord, Result
 
 KRAFT_VERSION = "kraft.version"
 _KRAFT_LEVEL = 1
-"""Every log is begun with it: the voters stand in the log itself (KIP-853)."""
+"""The first leader of a log writes its voters into it (KIP-853); that is no metadata record."""
 
 SUPPORTED_FEATURES: Mapping[str, VersionRange] = {
     METADATA_VERSION: VersionRange(MIN_METADATA_VERSION, METADATA_VERSION_LEVEL),
@@ -44,7 +44,7 @@ def finalized_features(image: MetadataImage) -> FinalizedFeatures:
     levels = {
         name: level for name, level in image.features.levels.items() if name in SUPPORTED_FEATURES
     }
-    return FinalizedFeatures(levels, image.offset)
+    return FinalizedFeatures({**levels, KRAFT_VERSION: _KRAFT_LEVEL}, image.offset)
 
 
 class UpgradeType(IntEnum):

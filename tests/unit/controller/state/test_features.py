@@ -19,13 +19,13 @@ from tierbroker.controller.state.image import MetadataImage, VersionRange
 def test_the_bootstrap_sets_the_metadata_version() -> None:
     image = cluster()
     assert image.features.metadata_version == 30
-    assert finalized_features(image).levels == {"metadata.version": 30}
+    assert finalized_features(image).levels == {"metadata.version": 30, "kraft.version": 1}
     assert finalized_features(image).epoch == image.offset
 
 
 def test_features_that_are_not_supported_are_not_told() -> None:
     image = replayed(cluster(), [FeatureLevelRecord("transaction.version", 2)])
-    assert finalized_features(image).levels == {"metadata.version": 30}
+    assert finalized_features(image).levels == {"metadata.version": 30, "kraft.version": 1}
     assert image.features.levels["transaction.version"] == 2
 
 
