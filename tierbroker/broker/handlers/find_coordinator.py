@@ -2,8 +2,9 @@
 
 v1 key types. v3 flexible. v4 several keys. v5 TRANSACTION_ABORTABLE. v6 share groups.
 
-The first question about a group makes `__consumer_offsets`; the answer then waits until the topic
-is there, where Kafka sends the client round again.
+The first question about a group makes `__consumer_offsets`; the answers then wait until the topic
+can be used, where Kafka sends the client round again. An earlier answer would send clients to a
+broker that does not know yet that it coordinates their group, and librdkafka then waits seconds.
 Absent: transactions and share groups. A transactional id is refused with its authorization error,
 which clients treat as fatal, so that none waits for a coordinator that will not come.
 """
@@ -33,7 +34,9 @@ def handle(
     request: FindCoordinatorRequest, context: RequestContext
 ) -> FindCoordinatorResponse | Coroutine[Any, Any, FindCoordinatorResponse]:
     """Say who coordinates each key."""
-    if request.key_type == _GROUP and context.broker.image.topic(OFFSETS_TOPIC) is None:
+    broker = context.broker
+    unusable = broker.image.topic(OFFSETS_TOPIC) is None or OFFSETS_TOPIC in broker.auto_creating
+    if request.key_type == _GROUP and unusable:
         return _create_and_answer(request, context)
     return _answer(request, context)
 

@@ -1,5 +1,6 @@
 """The handler of FindCoordinator: who coordinates a group, and the topic that it is kept in."""
 
+import asyncio
 import pathlib
 from collections.abc import Coroutine
 from typing import Any
@@ -8,7 +9,9 @@ import pytest
 
 from tests.handler_bench import BROKER_ID, HandlerBench
 from tierbroker.base.errors import NotControllerError
+from tierbroker.base.pending import Pending
 from tierbroker.broker.handlers import find_coordinator
+from tierbroker.controller.state.topics import TopicOutcome
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.find_coordinator import (
     FindCoordinatorRequest,
@@ -86,6 +89,18 @@ async def test_the_first_question_makes_the_topic(bench: HandlerBench) -> None:
         "compression.type": "producer",
         "segment.bytes": "104857600",
     }
+
+
+async def test_a_topic_that_is_being_made_is_waited_for(bench: HandlerBench) -> None:
+    """Others see it in the metadata before its last partition can be used."""
+    bench.add_topic(TOPIC, 2)
+    underway: Pending[list[TopicOutcome]] = Pending()
+    bench.services.auto_creating[TOPIC] = underway
+    asking = asyncio.ensure_future(ask_and_wait(FindCoordinatorRequest(key="g"), bench, 2))
+    await asyncio.sleep(0)
+    assert not asking.done()
+    underway.resolve([TopicOutcome(TOPIC)])
+    assert (await asking).error_code == ErrorCode.NONE
 
 
 async def test_a_topic_that_cannot_be_made_is_asked_for_again(bench: HandlerBench) -> None:
