@@ -20,6 +20,7 @@ from typing import Any
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.header import decode_response_header
 from tierbroker.wire.messages import load
+from tierbroker.wire.messages.find_coordinator import FindCoordinatorRequest
 from tierbroker.wire.messages.heartbeat import HeartbeatRequest
 from tierbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from tierbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
@@ -27,7 +28,12 @@ from tierbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupReque
 HEARTBEAT_S = 3.0
 SESSION_TIMEOUT_MS = 45_000
 REBALANCE_TIMEOUT_MS = 300_000
-VERSIONS = {JoinGroupRequest: 5, SyncGroupRequest: 3, HeartbeatRequest: 3}
+VERSIONS = {
+    FindCoordinatorRequest: 2,
+    JoinGroupRequest: 5,
+    SyncGroupRequest: 3,
+    HeartbeatRequest: 3,
+}
 """Those of librdkafka."""
 CONNECTING_AT_ONCE = 200
 
@@ -70,6 +76,8 @@ class Member:
     async def run(self, host: str, port: int, gate: asyncio.Semaphore) -> None:
         async with gate:
             self._reader, self._writer = await asyncio.open_connection(host, port)
+        while (await self._call(FindCoordinatorRequest(key=self._group))).error_code:
+            await asyncio.sleep(0.1)
         while True:
             await self._join()
             await self._beat_until_rebalance()
