@@ -52,7 +52,7 @@ VARYING: tuple[Varying, ...] = (
     Varying("*.cluster_id", Rule.NAME, "made when the cluster is made"),
     Varying("*.session_id", Rule.NAME, "fetch sessions are numbered at random"),
     Varying("*.producer_id", Rule.NAME, "producer ids are handed out in blocks"),
-    Varying("*.finalized_features_epoch", Rule.NAME, "an offset of the metadata log"),
+    Varying("*.finalized_features_epoch", Rule.POSITIVE, "an offset of the metadata log"),
     Varying("*.log_dir", Rule.NAME, "each broker has its own directory"),
     Varying("*.total_bytes", Rule.POSITIVE, "the disk of the machine"),
     Varying("*.usable_bytes", Rule.POSITIVE, "the disk of the machine"),
