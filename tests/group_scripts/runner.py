@@ -59,6 +59,7 @@ class Script:
     def do_world(self, flush: str = "now", **config: str) -> None:
         """world [flush=later] [delay=MS] [max=N]: start anew."""
         named = {"delay": "initial_rebalance_delay_ms", "max": "max_size"}
+        self.names, self.ids, self.generations, self.states = {}, {}, {}, {}
         values = {named[key]: int(value) for key, value in config.items()}
         self.world = GroupWorld(
             GroupConfig(**({"initial_rebalance_delay_ms": 0} | values)),  # type: ignore[arg-type]

@@ -260,12 +260,16 @@ class Memberships:
         self._groups[group_id] = group
 
     def forget(self, group_id: str) -> None:
-        """The group's tombstone was replayed, or written; whoever joined since then stays."""
+        """The group's tombstone was replayed, or written.
+
+        Whoever became a member while it was written stays; an id that was only handed out does
+        not count, and is unknown from now on.
+        """
         group = self._groups.get(group_id)
-        if group is None:
+        if group is None or (self._started and group.state is not GroupState.EMPTY):
             return
-        if self._started and (group.state is not GroupState.EMPTY or group.pending_joins):
-            return
+        for session in group.pending_joins.values():
+            session.cancel()
         del self._groups[group_id]
 
     def start(self) -> None:

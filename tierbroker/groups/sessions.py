@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CHECKS_PER_S = 10
 _UNARMED = math.inf
+_DUST_S = 1e-6
+"""What sums of fractions of a second may be off by."""
 
 
 class Sessions:
@@ -63,7 +65,7 @@ class Session:
         if self._due_s == _UNARMED:
             return  # cancelled by a neighbour that fired in the same tick
         self._due_s = _UNARMED
-        if self._deadline_s > self._sessions.clock.monotonic():
+        if self._deadline_s > self._sessions.clock.monotonic() + _DUST_S:
             self._arm()
         else:
             self._sessions.on_expired(self.group, self.member_id)
