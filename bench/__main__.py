@@ -94,8 +94,10 @@ def run(options: argparse.Namespace) -> report.Run:
                 status.update(f"{time.monotonic() - started:.0f} s  {what}")
 
             for row in ROWS:
-                if not options.rows or row.name in options.rows:
-                    results += measure(row, brokers, options.repetitions, tell)
+                if options.rows and row.name not in options.rows:
+                    continue
+                results += measure(row, brokers, options.repetitions, tell)
+                progress.print(f"{time.monotonic() - started:4.0f} s  {row.name}: {row.title}")
     finally:
         brokers.stop()
         remove_data()

@@ -10,7 +10,7 @@ from bench.stock_client import create_topic
 from bench.system import Durability, System
 
 PARTITIONS = 1_000
-SETTLE_S = 5.0
+SETTLE_S = 4.0
 WATCH_S = 5.0
 
 

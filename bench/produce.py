@@ -93,7 +93,7 @@ def produce(
     """(broker CPU seconds, Produce requests, seconds) for `count` records to a fresh topic."""
     topic = f"produce-{time.monotonic_ns()}"
     create_topic(system.bootstrap, topic)
-    with ProducerLoad(system.bootstrap, batch_records) as load:
+    with ProducerLoad(system.bootstrap, batch_records, counted=True) as load:
         load.send(topic, record, batch_records)  # connected, and all is known about the topic
         requests = load.requests()
         cpu = cpu_seconds(system.pid)

@@ -37,10 +37,13 @@ def delete_topic(bootstrap: str, name: str) -> None:
 class ProducerLoad:
     """A producer with everything that makes batches even: no compression, acks=all.
 
-    A context manager: a producer that is left behind goes on working in its threads.
+    Its requests can be asked for if they are `counted`, which takes the client time for each
+    partition. A context manager: a producer that is left behind goes on working in its threads.
     """
 
-    def __init__(self, bootstrap: str, batch_records: int, **settings: Any) -> None:
+    def __init__(
+        self, bootstrap: str, batch_records: int, *, counted: bool = False, **settings: Any
+    ) -> None:
         self._produce_requests = 0
         self._errors: list[KafkaError] = []
         self._producer: Producer | None = Producer(
@@ -51,8 +54,11 @@ class ProducerLoad:
                 "linger.ms": 1000,
                 "batch.num.messages": batch_records,
                 "queue.buffering.max.messages": QUEUE_RECORDS,
-                "statistics.interval.ms": 50,
-                "stats_cb": self._on_statistics,
+                **(
+                    {"statistics.interval.ms": 50, "stats_cb": self._on_statistics}
+                    if counted
+                    else {}
+                ),
                 **settings,
             }
         )
