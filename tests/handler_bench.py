@@ -73,6 +73,9 @@ class FakePartitions:
             raise UnknownTopicOrPartitionError(f"{topic}-{index} is not on this broker")
         return self.held[topic, index]
 
+    def find(self, place: TopicPartition) -> Partition | None:
+        return self.held.get(place)
+
     def topic_name(self, topic_id: Uuid) -> str | None:
         return self.names.get(topic_id)
 

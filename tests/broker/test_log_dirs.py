@@ -5,6 +5,8 @@ from pathlib import Path
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import LogDirNotFoundError, NoError, UnsupportedVersionError
+from kafka.structs import TopicPartitionReplica
 
 from tierbroker.base.ids import Uuid
 from tierbroker.node.node import Node
@@ -71,3 +73,40 @@ async def test_partitions_are_spread_and_reported_and_found_again(tmp_path: Path
         assert values == [b"0", b"1", b"2", b"3"]
     finally:
         await again.stop()
+
+
+def look_and_move(bootstrap: str, dirs: list[Path]) -> None:
+    """Both directories are told of with all that they hold, and nothing moves between them."""
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    (broker,) = admin.describe_log_dirs()
+    described = {entry["log_dir"]: entry for entry in broker["log_dirs"]}
+    assert set(described) == {str(path) for path in dirs}
+    home: dict[int, str] = {}
+    for path, entry in described.items():
+        assert 0 < entry["usable_bytes"] < entry["total_bytes"]
+        for topic in entry["topics"]:
+            assert topic["name"] == "spread"
+            for partition in topic["partitions"]:
+                assert partition["partition_size"] > 61
+                home[partition["partition_index"]] = path
+    assert set(home) == {0, 1}
+    replica = TopicPartitionReplica("spread", 0, broker["broker"])
+    for path, error in (
+        (home[0], NoError),
+        (home[1], UnsupportedVersionError),
+        ("/nowhere", LogDirNotFoundError),
+    ):
+        found = admin.alter_replica_log_dirs({replica: path})[replica]
+        assert error in (found, type(found)), found
+    admin.close()
+
+
+async def test_what_lies_where_is_told_and_stays_there(tmp_path: Path) -> None:
+    dirs = [tmp_path / "one", tmp_path / "two"]
+    node = node_on(dirs)
+    await node.start()
+    try:
+        await asyncio.to_thread(write, node.bootstrap, "spread", 2)
+        await asyncio.to_thread(look_and_move, node.bootstrap, dirs)
+    finally:
+        await node.stop()

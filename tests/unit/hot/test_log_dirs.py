@@ -312,3 +312,10 @@ def test_a_disk_that_does_not_answer_goes_offline(tmp_path: Path) -> None:
     dirs = LogDirs.open(BrokenDisk(), [str(tmp_path)], rng=random.Random(1), node_id=1)
     assert dirs.online == []
     dirs.release()
+
+
+def test_the_size_of_the_file_system_is_known(tmp_path: Path) -> None:
+    dirs = open_dirs(tmp_path)
+    (log_dir,) = dirs
+    assert 0 < log_dir.free_bytes <= log_dir.total_bytes == FS.total_bytes(str(tmp_path))
+    dirs.release()

@@ -51,15 +51,12 @@ def elect_leaders(
     outcomes: list[ElectionOutcome] = []
     records: list[MetadataRecord] = []
     elected: set[TopicPartition] = set()
-    for place in _all_places(image) if places is None else places:
+    for place in _in_need(image, kind) if places is None else places:
         try:
             topic, partition = _find(image, place)
-            if place in elected:
-                raise _not_needed(place)
+            if place in elected or not _needs_election(partition, kind):
+                raise ElectionNotNeededError(f"{place} has the leader that it should have.")
             records.append(_election(image, topic, place, partition, kind))
-        except ElectionNotNeededError as error:
-            if places is not None:
-                outcomes.append(ElectionOutcome(place, error))
         except ApiError as error:
             outcomes.append(ElectionOutcome(place, error))
         else:
@@ -68,10 +65,17 @@ def elect_leaders(
     return Result(tuple(records), outcomes, atomic=False)
 
 
-def _all_places(image: MetadataImage) -> Iterator[TopicPartition]:
+def _needs_election(partition: PartitionImage, kind: int) -> bool:
+    if kind == ElectionType.PREFERRED:
+        return partition.leader != partition.replicas[0]
+    return partition.leader == NO_LEADER
+
+
+def _in_need(image: MetadataImage, kind: int) -> Iterator[TopicPartition]:
     for topic in image.topics:
-        for number in range(len(topic.partitions)):
-            yield TopicPartition(topic.name, number)
+        for number, partition in enumerate(topic.partitions):
+            if _needs_election(partition, kind):
+                yield TopicPartition(topic.name, number)
 
 
 def _find(image: MetadataImage, place: TopicPartition) -> tuple[TopicImage, PartitionImage]:
@@ -91,16 +95,11 @@ def _election(
     kind: int,
 ) -> PartitionChangeRecord:
     """The change that gives the partition its new leader; raises why there is none."""
-    preferred = partition.replicas[0]
     if kind == ElectionType.PREFERRED:
-        if partition.leader == preferred:
-            raise _not_needed(place)
-        leader = preferred if preferred in partition.isr and _active(image, preferred) else None
-        if leader is None:
-            raise PreferredLeaderNotAvailableError(f"Broker {preferred} cannot lead {place} now.")
+        leader = partition.replicas[0]
+        if leader not in partition.isr or not _active(image, leader):
+            raise PreferredLeaderNotAvailableError(f"Broker {leader} cannot lead {place} now.")
     else:
-        if partition.leader != NO_LEADER:
-            raise _not_needed(place)
         leader = elect(partition, partition.isr, lambda broker_id: _active(image, broker_id))
         if leader == NO_LEADER:
             raise EligibleLeadersNotAvailableError(f"No replica of {place} can lead it now.")
@@ -112,7 +111,3 @@ def _election(
 def _active(image: MetadataImage, broker_id: int) -> bool:
     broker = image.brokers.get(broker_id)
     return broker is not None and broker.active
-
-
-def _not_needed(place: TopicPartition) -> ElectionNotNeededError:
-    return ElectionNotNeededError(f"{place} has the leader that an election would give it.")

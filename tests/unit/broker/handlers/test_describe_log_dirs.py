@@ -38,11 +38,11 @@ def bench(tmp_path: pathlib.Path) -> HandlerBench:
     return made
 
 
-def describe(bench: HandlerBench, asked: dict[str, list[int]] | None) -> Any:
+async def describe(bench: HandlerBench, asked: dict[str, list[int]] | None) -> Any:
     topics = None
     if asked is not None:
         topics = [DescribableLogDirTopic(name, indexes) for name, indexes in asked.items()]
-    answer = describe_log_dirs.handle(DescribeLogDirsRequest(topics=topics), bench.context(5))
+    answer = await describe_log_dirs.handle(DescribeLogDirsRequest(topics=topics), bench.context(5))
     assert answer.error_code == ErrorCode.NONE
     return answer.results
 
@@ -54,8 +54,8 @@ def held(result: Any) -> Held:
     }
 
 
-def test_everything(bench: HandlerBench) -> None:
-    first, second = describe(bench, None)
+async def test_everything(bench: HandlerBench) -> None:
+    first, second = await describe(bench, None)
     log = bench.partitions.get("t", 0).online_log()
     assert held(first) == {"t": {0: log.size_bytes}}
     assert log.size_bytes > 61
@@ -66,21 +66,21 @@ def test_everything(bench: HandlerBench) -> None:
     ]
 
 
-def test_only_what_was_asked_for_and_is_there(bench: HandlerBench) -> None:
-    first, second = describe(bench, {"t": [1, 9, -1], "nowhere": [0]})
+async def test_only_what_was_asked_for_and_is_there(bench: HandlerBench) -> None:
+    first, second = await describe(bench, {"t": [1, 9, -1], "nowhere": [0]})
     assert (held(first), held(second)) == ({}, {"t": {1: 0}})
-    assert [held(one) for one in describe(bench, {})] == [{}, {}]
+    assert [held(one) for one in await describe(bench, {})] == [{}, {}]
 
 
-def test_a_partition_whose_log_could_not_be_made(bench: HandlerBench) -> None:
+async def test_a_partition_whose_log_could_not_be_made(bench: HandlerBench) -> None:
     partition = bench.partitions.held["u", 0]
     partition.log = partition.log_dir = None
-    assert held(describe(bench, None)[1]) == {"t": {1: 0}}
+    assert held((await describe(bench, None))[1]) == {"t": {1: 0}}
 
 
-def test_a_directory_whose_disk_failed(bench: HandlerBench) -> None:
+async def test_a_directory_whose_disk_failed(bench: HandlerBench) -> None:
     bench.log_dirs[0].offline = True
-    first, second = describe(bench, None)
+    first, second = await describe(bench, None)
     assert (first.error_code, first.log_dir, first.topics) == (
         ErrorCode.KAFKA_STORAGE_ERROR,
         "/first",
