@@ -180,6 +180,37 @@ def test_members_share_the_partitions(
     assert cli("group", "show", group).returncode == 1
 
 
+def test_more_members_than_partitions(
+    cli: Cli, kafka_topic: str, group: str, join: Callable[[str, str], Any]
+) -> None:
+    ok(cli("produce", kafka_topic, "only"))
+    member = join(kafka_topic, group)
+    assert member.stdout is not None
+    assert member.stdout.readline() == b"only\n"
+    # Whoever has nothing to read is at the end of it, or has taken over what was committed.
+    assert ok(cli("consume", kafka_topic, "--group", group, "--exit")) in (b"", b"only\n")
+
+
+def test_a_group_that_shares_partitions_in_another_way(
+    cli: Cli, kafka_broker: BrokerTarget, kafka_topic: str, group: str
+) -> None:
+    from confluent_kafka import Consumer
+
+    config: dict[str, str | int | float | bool] = {
+        **kafka_broker.config("confluent"),
+        "group.id": group,
+        "partition.assignment.strategy": "cooperative-sticky",
+    }
+    other = Consumer(config)
+    other.subscribe([kafka_topic])
+    wait_until(lambda: bool(other.poll(0.1)) or bool(other.assignment()), "an assignment")
+    refused = cli("consume", kafka_topic, "--group", group)
+    other.close()
+    assert refused.returncode == 1
+    assert b"another assignor" in refused.stderr
+    assert f"tierbroker group show {group}".encode() in refused.stderr
+
+
 def test_leaving_is_quick(
     cli: Cli, wide_topic: str, group: str, join: Callable[[str, str], Any]
 ) -> None:

@@ -35,6 +35,9 @@ SETTINGS: ClientConfig = {
     "fetch.queue.backoff.ms": 5,
     "fetch.wait.max.ms": 250,
 }
+PATIENCE_S = 5.0
+"""A rebalance that takes longer has a reason that a person should hear of."""
+
 _RESETS = {Anchor.START: "earliest", Anchor.END: "latest"}
 
 
@@ -74,6 +77,7 @@ class _GroupReading:
         self._assigned: set[int] = set()
         self._at_end: set[int] = set()
         self._talks = sys.stderr.isatty()
+        self._has_told = False
 
     def run(self) -> int:
         options = self._options
@@ -155,8 +159,15 @@ class _GroupReading:
             self._watch.clear()
             self._at_end.add(partition)
         elif error.code() in FINAL_ERRORS | _GROUP_ERRORS or error.fatal():
+            hint = ""
+            if error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
+                hint = (
+                    "\nIts members share partitions by another assignor than range or roundrobin; "
+                    f"see it with: tierbroker group show {self._group}"
+                )
             raise CommandFailedError(
-                f"Cannot read {self._options.topic} in the group {self._group!r}: {error.str()}"
+                f"Cannot read {self._options.topic} in the group {self._group!r}: "
+                f"{error.str()}{hint}"
             )
         else:
             self._watch.on_error(error)
@@ -167,6 +178,13 @@ class _GroupReading:
             raise CommandFailedError(f"Cannot read {self._options.topic}: {watch.fatal}")
         if watch.last_error and self._options.stop_at_end and waited_s > STALL_TIMEOUT_S:
             fail_stalled(self._options.bootstrap, watch, waited_s)
+        if self._talks and not self._joined and waited_s > PATIENCE_S and not self._has_told:
+            self._has_told = True
+            click.echo(
+                f"Waiting for the other members of {self._group!r}; "
+                f"see them with: tierbroker group show {self._group}",
+                err=True,
+            )
 
     # The group's decisions; called from within `consume` and `close`
 
