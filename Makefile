@@ -77,11 +77,13 @@ $(JARS)/.installed: integration/java/pom.xml
 		$(MVN) -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(JARS)
 	@touch $@
 
-# kafka-python's own tests come with its source distribution alone; nothing of it is installed.
-$(SUITE)/.fetched: requirements/kafka-python-suite.txt
-	@rm -rf $(SUITE)
+# kafka-python's own tests come with its source distribution alone: the one of the locked version,
+# whose hash the lock file has beside that of the wheel. Nothing of it is installed.
+$(SUITE)/.fetched: requirements/dev.txt
+	@rm -rf $(SUITE) && mkdir $(SUITE)
+	@sed -n '/^kafka-python==/,/[^\\]$$/p' $< > $(SUITE)/requirements.txt
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary kafka-python \
-		--require-hashes -r $< --dest $(SUITE)
+		--require-hashes -r $(SUITE)/requirements.txt --dest $(SUITE)
 	@touch $@
 
 integration: setup $(JARS)/.installed $(SUITE)/.fetched ## stock clients and Apache Kafka's tools against a real broker process
