@@ -8,19 +8,38 @@ source, so that a seed says what was sent.
 import struct
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
+from tests.broker.group_calls import (
+    commit_request,
+    join_request,
+    leave_request,
+    offsets_request,
+    subscription,
+)
 from tests.broker.wire_calls import batch_of, fetch_request, produce_request
 from tests.broker.wire_client import encode_request
 from tests.message_samples import api_sampler
 from tierbroker.broker.registry import SPECS
 from tierbroker.records.compression import Codec
 from tierbroker.wire.api_keys import ApiKey
+from tierbroker.wire.messages.delete_groups import DeleteGroupsRequest
+from tierbroker.wire.messages.describe_groups import DescribeGroupsRequest
+from tierbroker.wire.messages.find_coordinator import FindCoordinatorRequest
+from tierbroker.wire.messages.heartbeat import HeartbeatRequest
+from tierbroker.wire.messages.list_groups import ListGroupsRequest
 from tierbroker.wire.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
 from tierbroker.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from tierbroker.wire.messages.offset_delete import (
+    OffsetDeleteRequest,
+    OffsetDeleteRequestPartition,
+    OffsetDeleteRequestTopic,
+)
+from tierbroker.wire.messages.sync_group import SyncGroupRequest
 
 _FIRST_VERSION = {ApiKey.PRODUCE: 3}
 _SAMPLES_PER_VERSION = 3
@@ -66,7 +85,37 @@ def meant_requests(topic: str) -> list[bytes]:
         encode_request(MetadataRequest(topics=[MetadataRequestTopic(name=topic)]), version)
         for version in (1, 9, 12)
     ]
-    return [*produces, *fetches, *others]
+    return [*produces, *fetches, *others, *_group_requests(topic)]
+
+
+def _group_requests(topic: str) -> list[bytes]:
+    """A group from its first member to its end; whoever waits for others does so for a moment."""
+    group = "fuzzed"
+    soon = {"session_timeout_ms": 6000, "rebalance_timeout_ms": 100}
+    requests: list[tuple[Any, Sequence[int]]] = [
+        (FindCoordinatorRequest(key=group), (0, 3)),
+        (join_request(group, protocols={"range": subscription(topic)}, **soon), (0, 3, 5, 9)),
+        (join_request(group, group_instance_id="static", **soon), (5, 9)),
+        (SyncGroupRequest(group, 1, "member"), (0, 4)),
+        (HeartbeatRequest(group, 1, "member"), (0, 4)),
+        (commit_request(group, {topic: {0: 1}}), (2, 7, 9)),
+        (offsets_request(group, {topic: [0]}, 1), (1, 7)),
+        (offsets_request(group, None, 8), (8, 9)),
+        (leave_request(group, "member", 0), (0, 2)),
+        (leave_request(group, "member", 3), (3, 5)),
+        (DescribeGroupsRequest([group], True), (3, 6)),
+        (ListGroupsRequest(), (0, 5)),
+        (DeleteGroupsRequest([group]), (0, 2)),
+        (
+            OffsetDeleteRequest(
+                group, [OffsetDeleteRequestTopic(topic, [OffsetDeleteRequestPartition(0)])]
+            ),
+            (0,),
+        ),
+    ]
+    return [
+        encode_request(request, version) for request, versions in requests for version in versions
+    ]
 
 
 def spoil(frame: bytes, corpus: Sequence[bytes], rng: Random) -> bytes:
