@@ -129,6 +129,11 @@ class GroupLog:
         """What is in the log, flushed or not."""
         return list(self._partition(partition).batches)
 
+    def visible(self, partition: int) -> list[bytes]:
+        """What is flushed."""
+        log = self._partition(partition)
+        return log.batches[: log.flushed]
+
     def records(self, partition: int) -> list[KeyValue]:
         """Keys and values of the log, flushed or not."""
         data = b"".join(self._partition(partition).batches)

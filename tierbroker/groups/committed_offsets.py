@@ -1,9 +1,9 @@
 """Changes the committed offsets of one shard: commits, and the tombstones of whoever deletes.
 
 A change goes to the journal first; the store learns of it, and the client is answered, once it is
-flushed. What others decide on the store (which offsets a deletion has to name) must not overlook a
-commit that is still on its way: `is_writing` and `when_settled` tell of those. The rules are those
-of Kafka's OffsetMetadataManager.
+flushed. What others decide on the store (which offsets a deletion has to name) must not overlook
+commits that are still on their way: `is_writing` and `named` tell of those. The rules are those of
+Kafka's OffsetMetadataManager.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,8 +37,10 @@ from tierbroker.wire.messages.offset_commit import (
 
 NO_RETENTION = -1
 """The retention time of a commit that leaves it to the broker."""
-TOMBSTONES_PER_BATCH = 4_000
-"""So many fit into a batch, however long the names are that people use."""
+TOMBSTONE_BATCH_BYTES = 500_000
+"""A batch of tombstones stays below this, and so below any usual max.message.bytes."""
+_TOMBSTONE_BYTES_MAX = 300
+"""What a tombstone takes at most beside its group id: topic names have 249 characters."""
 
 Done = Callable[[ErrorCode], None]
 """Gets NONE once a change is flushed and applied, or what its client is told."""
@@ -61,8 +63,8 @@ class CommittedOffsets:
         self._memberships = memberships
         self._journal = journal
         self._clock = clock
-        # The last commit of each group that is on its way, with who waits for it.
-        self._writing: dict[str, list[Callable[[], None]]] = {}
+        # The commits of each group that are on their way, in log order.
+        self._writing: dict[str, list[list[_Change]]] = {}
 
     # --- commit
 
@@ -138,27 +140,24 @@ class CommittedOffsets:
         self,
         request: OffsetCommitRequest,
         records: Sequence[KeyValue],
-        changes: Sequence[_Change],
+        changes: list[_Change],
         response: OffsetCommitResponse,
         pending: Pending[OffsetCommitResponse],
     ) -> None:
         group_id = request.group_id
-        waiting: list[Callable[[], None]] = []
-        self._writing[group_id] = waiting
+        writing = self._writing.setdefault(group_id, [])
+        writing.append(changes)
 
         def done(error: ApiError | None) -> None:
-            if self._writing.get(group_id) is waiting:
+            writing.remove(changes)
+            if not writing and self._writing.get(group_id) is writing:
                 del self._writing[group_id]
             if error is None:
                 for topic, number, committed in changes:
                     self.store.put(group_id, topic, number, committed)
-                answer = response
+                pending.resolve(response)
             else:
-                answer = refused_commit(request, group_write_error(error))
-            if not pending.done:
-                pending.resolve(answer)
-            for callback in waiting:
-                callback()
+                pending.resolve(refused_commit(request, group_write_error(error)))
 
         self._journal.append(records, done)
 
@@ -168,17 +167,29 @@ class CommittedOffsets:
         """Whether a commit of the group is on its way."""
         return group_id in self._writing
 
-    def writing_groups(self) -> list[str]:
-        """The groups that have a commit on its way."""
-        return list(self._writing)
+    def named(self, group_id: str) -> list[tuple[str, int]]:
+        """(topic, partition) of all that a tombstone written now would delete.
 
-    def when_settled(self, group_id: str, callback: Callable[[], None]) -> None:
-        """Call once all commits of the group that are on their way now are applied, or failed."""
-        waiting = self._writing.get(group_id)
-        if waiting is None:
-            callback()
-        else:
-            waiting.append(callback)
+        Offsets that are there, that are on their way, and that open transactions would commit.
+        """
+        found = dict.fromkeys(
+            (topic, partition)
+            for topic in self.store.topics(group_id)
+            for partition in self.store.partitions(group_id, topic)
+        )
+        for changes in self._writing.get(group_id, ()):
+            found.update(((topic, partition), None) for topic, partition, _ in changes)
+        if self.store.pending.is_open(group_id):
+            found.update(dict.fromkeys(self.store.pending.partitions(group_id)))
+        return list(found)
+
+    def groups_of_topic(self, topic: str) -> list[str]:
+        """The groups that have offsets of a topic, in any of these ways."""
+        found = dict.fromkeys(self.store.groups_of_topic(topic))
+        for group_id, commits in self._writing.items():
+            if any(name == topic for changes in commits for name, _, _ in changes):
+                found[group_id] = None
+        return list(found)
 
     def write_tombstones(
         self,
@@ -192,9 +203,9 @@ class CommittedOffsets:
         One batch, or several when it would be too large; the group goes with the last one. `done`
         gets the first error; what was written before it is deleted all the same.
         """
+        per_batch = TOMBSTONE_BATCH_BYTES // (_TOMBSTONE_BYTES_MAX + len(group_id.encode()))
         chunks = [
-            offsets[start : start + TOMBSTONES_PER_BATCH]
-            for start in range(0, len(offsets), TOMBSTONES_PER_BATCH)
+            offsets[start : start + per_batch] for start in range(0, len(offsets), per_batch)
         ] or [offsets]
         errors: list[ErrorCode] = []
 

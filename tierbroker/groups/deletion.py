@@ -1,13 +1,11 @@
 """Deletes on somebody's word: DeleteGroups, OffsetDelete, and topics that are gone.
 
-Each waits for the commits that are on their way, so that none of them survives what deletes it.
-The rules are those of Kafka's ClassicGroup and OffsetMetadataManager.
+Commits that are on their way are deleted as well: they come before the tombstone in the log. The
+rules are those of Kafka's ClassicGroup and OffsetMetadataManager.
 """
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 
-from tierbroker.base.clock import Clock
 from tierbroker.base.pending import Pending
 from tierbroker.groups.committed_offsets import CommittedOffsets
 from tierbroker.groups.group import GroupState
@@ -24,58 +22,30 @@ from tierbroker.wire.messages.offset_delete import (
 class Deletion:
     """Loop thread only; the shard must be active."""
 
-    def __init__(
-        self,
-        offsets: CommittedOffsets,
-        memberships: Memberships,
-        clock: Clock,
-        closed: Callable[[], ErrorCode],
-    ) -> None:
-        # What the shard has become while a deletion waited; NONE while it is active.
-        self._closed = closed
+    def __init__(self, offsets: CommittedOffsets, memberships: Memberships) -> None:
         self._offsets = offsets
         self._memberships = memberships
-        self._clock = clock
 
     def delete_group(self, group_id: str) -> Pending[ErrorCode]:
         """NONE once the group is gone with all its offsets; NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND."""
         pending: Pending[ErrorCode] = Pending()
-        self._offsets.when_settled(group_id, partial(self._delete_group, group_id, pending))
-        return pending
-
-    def _delete_group(self, group_id: str, pending: Pending[ErrorCode]) -> None:
-        error, tombstone = self._closed(), None
-        if error is ErrorCode.NONE:
-            error, tombstone = self._memberships.delete(group_id)
+        error, tombstone = self._memberships.delete(group_id)
         if error is not ErrorCode.NONE:
             pending.resolve(error)
-            return
-        store = self._offsets.store
-        named = dict.fromkeys(
-            (topic, partition)
-            for topic in store.topics(group_id)
-            for partition in store.partitions(group_id, topic)
-        )
-        named.update(dict.fromkeys(store.pending.partitions(group_id)))
-        self._offsets.write_tombstones(group_id, list(named), tombstone, pending.resolve)
+            return pending
+        named = self._offsets.named(group_id)
+        self._offsets.write_tombstones(group_id, named, tombstone, pending.resolve)
+        return pending
 
     def delete_offsets(self, request: OffsetDeleteRequest) -> Pending[OffsetDeleteResponse]:
         """OffsetDelete: of topics that the group does not subscribe to."""
         pending: Pending[OffsetDeleteResponse] = Pending()
-        self._offsets.when_settled(
-            request.group_id, partial(self._delete_offsets, request, pending)
-        )
-        return pending
-
-    def _delete_offsets(
-        self, request: OffsetDeleteRequest, pending: Pending[OffsetDeleteResponse]
-    ) -> None:
         group_id = request.group_id
         error = self._check_offset_delete(group_id)
         if error is not ErrorCode.NONE:
             pending.resolve(OffsetDeleteResponse(error_code=error))
-            return
-        store = self._offsets.store
+            return pending
+        named = set(self._offsets.named(group_id))
         doomed: dict[tuple[str, int], None] = {}
         topics = []
         for topic in request.topics:
@@ -86,8 +56,7 @@ class Deletion:
                 doomed.update(
                     ((topic.name, asked.partition_index), None)
                     for asked in topic.partitions
-                    if store.get(group_id, topic.name, asked.partition_index) is not None
-                    or store.pending.is_unstable(group_id, topic.name, asked.partition_index)
+                    if (topic.name, asked.partition_index) in named
                 )
             answers = [
                 OffsetDeleteResponsePartition(asked.partition_index, error)
@@ -102,11 +71,9 @@ class Deletion:
                 pending.resolve(OffsetDeleteResponse(error_code=error))
 
         self._offsets.write_tombstones(group_id, list(doomed), None, done)
+        return pending
 
     def _check_offset_delete(self, group_id: str) -> ErrorCode:
-        closed = self._closed()
-        if closed is not ErrorCode.NONE:
-            return closed
         state = self._memberships.state(group_id)
         if state is None or state is GroupState.DEAD:
             return ErrorCode.GROUP_ID_NOT_FOUND
@@ -117,32 +84,16 @@ class Deletion:
     def forget_topics(self, names: Iterable[str]) -> None:
         """The topics were deleted, and so are their offsets.
 
-        Everything is decided in this turn: a commit for a new topic of the same name comes later.
-        Where commits are on their way, only what was committed until now goes once they are there.
+        All tombstones are written in this turn, so that a commit for a new topic of the same name
+        comes later in the log.
         """
-        now_ms = self._clock.now_ms()
-        store = self._offsets.store
-        doomed: dict[tuple[str, str], None] = {}
+        doomed: dict[str, set[str]] = {}
         for name in names:
-            doomed.update(((group_id, name), None) for group_id in store.groups_of_topic(name))
-            doomed.update(((group_id, name), None) for group_id in self._offsets.writing_groups())
-        for group_id, topic in doomed:
-            self._offsets.when_settled(group_id, partial(self._forget, group_id, topic, now_ms))
-
-    def _forget(self, group_id: str, topic: str, until_ms: int) -> None:
-        store = self._offsets.store
-        doomed = dict.fromkeys(
-            (topic, partition)
-            for partition, committed in store.committed(group_id, topic)
-            if committed.commit_timestamp_ms <= until_ms
-        )
-        doomed.update(
-            ((topic, partition), None)
-            for name, partition in store.pending.partitions(group_id)
-            if name == topic
-        )
-        if doomed:
-            self._offsets.write_tombstones(group_id, list(doomed), None, lambda _: None)
+            for group_id in self._offsets.groups_of_topic(name):
+                doomed.setdefault(group_id, set()).add(name)
+        for group_id, topics in doomed.items():
+            named = [pair for pair in self._offsets.named(group_id) if pair[0] in topics]
+            self._offsets.write_tombstones(group_id, named, None, lambda _: None)
 
 
 def is_subscribed(memberships: Memberships, group_id: str, topic: str) -> bool:

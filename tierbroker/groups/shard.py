@@ -53,7 +53,7 @@ class Shard:
             config, journal, timers, clock, rng, has_offsets=store.has_offsets
         )
         self.offsets = CommittedOffsets(config, store, self.memberships, journal, clock)
-        self.deletion = Deletion(self.offsets, self.memberships, clock, lambda: self.error)
+        self.deletion = Deletion(self.offsets, self.memberships)
         self._expiry = Expiry(config, self.offsets, self.memberships, clock, yield_)
         self._forgotten_topics: set[str] = set()
         self._loader = Loader(

@@ -15,8 +15,8 @@ from tierbroker.base.errors import (
     UnknownTopicOrPartitionError,
 )
 from tierbroker.base.ids import Uuid
-from tierbroker.groups.committed_offsets import TOMBSTONES_PER_BATCH
-from tierbroker.groups.record_codec import decode_offset_value
+from tierbroker.groups.committed_offsets import TOMBSTONE_BATCH_BYTES
+from tierbroker.groups.record_codec import NAME_BYTES_MAX, decode_offset_value
 from tierbroker.records.batch import read_header
 from tierbroker.wire.error_codes import ErrorCode
 
@@ -203,30 +203,15 @@ def test_an_answer_to_a_client_that_went_away_is_dropped() -> None:
     assert broker.committed("g") == {("t", 0): 1}
 
 
-def test_who_waits_is_called_once_what_was_on_its_way_is_applied() -> None:
-    log = GroupLog(auto_flush=False)
-    broker = GroupBroker(log)
-    seen: list[dict[tuple[str, int], int]] = []
-    first = broker.commit("g", {("t", 0): 1})
-    deleted = broker.coordinator.delete_groups(["g"])
-    first.on_done(lambda _: seen.append(broker.committed("g")))
-    assert not deleted.done
-    log.flush()
-    log.flush()
-    assert seen == [{("t", 0): 1}]
-    assert deleted.result() == {"g": ErrorCode.NONE}
-    assert broker.committed("g") == {}
-    assert broker.restarted().coordinator.list_groups() == (ErrorCode.NONE, [])
-
-
-def test_many_tombstones_are_split_into_batches() -> None:
+@pytest.mark.parametrize("group_id", ["g", "g" * NAME_BYTES_MAX])
+def test_many_tombstones_are_split_into_batches(group_id: str) -> None:
     broker = GroupBroker()
-    count = TOMBSTONES_PER_BATCH + 10
-    broker.commit("g", {("t", number): 1 for number in range(count)})
-    assert broker.coordinator.delete_groups(["g"]).result() == {"g": ErrorCode.NONE}
-    assert [read_header(batch).record_count for batch in broker.log.batches(0)] == [
-        count,
-        TOMBSTONES_PER_BATCH,
-        11,
-    ]
-    assert broker.committed("g") == {}
+    count = 4_000 if group_id == "g" else 40
+    broker.commit(group_id, {("t" * 249, number): 1 for number in range(count)})
+    before = len(broker.log.batches(0))
+    assert broker.coordinator.delete_groups([group_id]).result() == {group_id: ErrorCode.NONE}
+    batches = broker.log.batches(0)[before:]
+    assert len(batches) > 1
+    assert max(map(len, batches)) <= TOMBSTONE_BATCH_BYTES
+    assert sum(read_header(batch).record_count for batch in batches) == count + 1
+    assert broker.committed(group_id) == {}

@@ -1,0 +1,410 @@
+"""Committed offsets against a dict: commits, deletions, expiry, transactions, crash and reload.
+
+INV-10: an acknowledged group commit is superseded only by a later commit in log order. The model
+is the log itself, read in the plainest way; the coordinator must say what it says, at every
+moment, and no acknowledged change may be missing from it after a crash.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from tests.group_broker import CONFIG, GroupBroker, errors_of
+from tests.group_log import GroupLog
+from tierbroker.base.errors import NotEnoughReplicasError
+from tierbroker.base.ids import Uuid
+from tierbroker.groups.offsets import OffsetStore
+from tierbroker.groups.record_codec import (
+    CommittedOffset,
+    OffsetKey,
+    decode_key,
+    decode_offset_value,
+    offset_key,
+    offset_value,
+)
+from tierbroker.groups.records import offset_commit_key, offset_commit_value
+from tierbroker.groups.records.offset_commit_key import OffsetCommitKey
+from tierbroker.groups.records.offset_commit_value import OffsetCommitValue
+from tierbroker.groups.replay import Replay
+from tierbroker.records.batch import read_header, walk
+from tierbroker.records.builder import build_batch
+from tierbroker.records.control import ControlType, read_marker
+from tierbroker.records.record import Record, iterate
+from tierbroker.wire.error_codes import ErrorCode
+from tierbroker.wire.messages.offset_delete import (
+    OffsetDeleteRequest,
+    OffsetDeleteRequestPartition,
+    OffsetDeleteRequestTopic,
+    OffsetDeleteResponse,
+)
+
+if TYPE_CHECKING:
+    from tierbroker.base.pending import Pending
+    from tierbroker.wire.messages.offset_commit import OffsetCommitResponse
+
+RETENTION_MS = 60_000
+EXPIRING = replace(CONFIG, offsets_retention_ms=RETENTION_MS)
+
+Key = tuple[str, str, int]
+
+GROUPS = ("g", "gruppe-ü")
+group_ids = st.sampled_from(GROUPS)
+topics = st.sampled_from(["t", "u"])
+partitions = st.integers(0, 1)
+offsets = st.integers(0, (1 << 63) - 1)
+texts = st.text(max_size=5)
+producer_ids = st.integers(1, 2)
+
+
+@dataclass(slots=True)
+class _Entry:
+    position: int
+    committed: CommittedOffset
+
+
+class LogModel:
+    """What a log says, by the rules in their plainest form. Kafka's OffsetMetadataManager."""
+
+    def __init__(self, batches: list[bytes]) -> None:
+        self.offsets: dict[Key, _Entry] = {}
+        self.pending: dict[int, dict[Key, _Entry]] = {}
+        for batch in batches:
+            self._apply(batch)
+
+    def of(self, group_id: str) -> dict[tuple[str, int], int]:
+        return {
+            (topic, partition): entry.committed.offset
+            for (group, topic, partition), entry in self.offsets.items()
+            if group == group_id
+        }
+
+    def _apply(self, batch: bytes) -> None:
+        header = read_header(batch)
+        if header.control:
+            self._end(header.producer_id, batch)
+            return
+        for record in iterate(batch):
+            key = decode_key(record.key)
+            if not isinstance(key, OffsetKey):
+                continue
+            if record.value is None:
+                self.offsets.pop(key, None)
+                for open_offsets in self.pending.values():
+                    open_offsets.pop(key, None)
+                continue
+            entry = _Entry(record.offset, decode_offset_value(record.value))
+            if header.transactional:
+                self.pending.setdefault(header.producer_id, {})[key] = entry
+            else:
+                self.offsets[key] = entry
+
+    def _end(self, producer_id: int, batch: bytes) -> None:
+        marker = read_marker(batch)
+        assert marker is not None
+        ended = self.pending.pop(producer_id, {})
+        if marker.control_type is ControlType.COMMIT:
+            for key, entry in ended.items():
+                if key not in self.offsets or self.offsets[key].position < entry.position:
+                    self.offsets[key] = entry
+
+
+class OffsetsMachine(RuleBasedStateMachine):
+    """Many clients and administrators, a log that flushes when it likes, and crashes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = GroupLog(auto_flush=False)
+        self.broker = GroupBroker(self.log, EXPIRING)
+        # What was acknowledged and not touched since by anything but a later commit.
+        self.acknowledged: dict[Key, int] = {}
+        self.waiting: list[tuple[Pending[OffsetCommitResponse], dict[Key, int]]] = []
+        # What a deletion named that is on its way, and what is gone by one that was acknowledged.
+        self.deleting: list[tuple[Pending, set[Key]]] = []
+        self.deleted: set[Key] = set()
+
+    # --- clients
+
+    @rule(
+        group=group_ids,
+        committed=st.dictionaries(st.tuples(topics, partitions), offsets, max_size=2),
+        metadata=texts,
+        epoch=st.integers(-1, 5),
+        retention_ms=st.sampled_from([-1, -1, -1, RETENTION_MS * 2]),
+        flushed=st.booleans(),
+    )
+    def commit(
+        self,
+        group: str,
+        committed: dict[tuple[str, int], int],
+        metadata: str,
+        epoch: int,
+        retention_ms: int,
+        flushed: bool,
+    ) -> None:
+        done = self.broker.commit(
+            group, committed, metadata=metadata, epoch=epoch, retention_ms=retention_ms
+        )
+        changes = {(group, *key): value for key, value in committed.items()}
+        self.waiting.append((done, changes))
+        self.deleted -= changes.keys()
+        for _, keys in self.deleting:
+            keys.difference_update(changes)
+        if flushed:
+            self.flush()
+
+    @rule(group=group_ids)
+    def delete_group(self, group: str) -> None:
+        done = self.broker.coordinator.delete_groups([group])
+        self._delete(done, lambda key: key[0] == group)
+
+    @rule(group=group_ids, topic=topics, wanted=st.sets(partitions))
+    def delete_offsets(self, group: str, topic: str, wanted: set[int]) -> None:
+        asked = [OffsetDeleteRequestPartition(partition) for partition in sorted(wanted)]
+        done = self.broker.coordinator.delete_offsets(
+            OffsetDeleteRequest(group, [OffsetDeleteRequestTopic(topic, asked)])
+        )
+        self._delete(done, lambda key: key[:2] == (group, topic) and key[2] in wanted)
+
+    @rule(topic=topics)
+    def delete_topic(self, topic: str) -> None:
+        self.broker.coordinator.forget_topics([topic])
+        self._forget(lambda key: key[1] == topic)
+
+    @rule(ms=st.sampled_from([1, RETENTION_MS // 2, RETENTION_MS]))
+    def expire(self, ms: int) -> None:
+        self.broker.clock.advance(ms)
+        before = self.log.batches(0)
+        self.broker.coordinator.expire_offsets()
+        self.broker.scheduler.end_turn()
+        # What expired may go; that nothing on its way did is for the other checks to find.
+        for batch in self.log.batches(0)[len(before) :]:
+            for record in iterate(batch):
+                key = decode_key(record.key)
+                assert record.value is None
+                if isinstance(key, OffsetKey):
+                    assert not any(key in changes for _, changes in self.waiting)
+                    self.acknowledged.pop(tuple(key), None)
+
+    # --- transactions: what will be written for them is what would be loaded
+
+    @rule(
+        producer_id=producer_ids,
+        group=group_ids,
+        committed=st.dictionaries(st.tuples(topics, partitions), offsets, min_size=1),
+    )
+    def commit_in_transaction(
+        self, producer_id: int, group: str, committed: dict[tuple[str, int], int]
+    ) -> None:
+        self._settle()
+        records = [
+            (offset_key(group, *key), offset_value(CommittedOffset(offset)))
+            for key, offset in committed.items()
+        ]
+        self.log.append_transactional(0, producer_id, records)
+        for (topic, partition), offset in committed.items():
+            self._store.add_pending(producer_id, group, topic, partition, CommittedOffset(offset))
+
+    @rule(producer_id=producer_ids, commit=st.booleans())
+    def end_transaction(self, producer_id: int, commit: bool) -> None:
+        self._settle()
+        self.log.append_marker(0, producer_id, commit=commit)
+        self._store.complete(producer_id, commit)
+        self.acknowledged.clear()
+        self.deleted.clear()
+
+    # --- the log
+
+    @rule()
+    def flush(self) -> None:
+        self.log.flush()
+        self._acknowledge()
+
+    @rule()
+    def refuse(self) -> None:
+        self.log.fail(NotEnoughReplicasError())
+        self._acknowledge()
+
+    @rule()
+    def crash(self) -> None:
+        self.waiting.clear()
+        self.deleting.clear()
+        self.broker = self.broker.restarted(EXPIRING)
+
+    @rule()
+    def compact(self) -> None:
+        self._settle()
+        if not LogModel(self.log.batches(0)).pending:
+            self.log.compact(0)
+
+    # --- what must hold
+
+    @invariant()
+    def memory_is_what_the_flushed_log_says(self) -> None:
+        model = LogModel(self.log.visible(0))
+        for group in GROUPS:
+            assert self.broker.committed(group) == model.of(group)
+            unstable = {
+                key[1:] for opened in model.pending.values() for key in opened if key[0] == group
+            }
+            answer = self.broker.fetch(group, {"t": [0, 1], "u": [0]}, require_stable=True)
+            for topic in answer.topics:
+                for found in topic.partitions:
+                    is_unstable = (topic.name, found.partition_index) in unstable
+                    assert is_unstable == (found.error_code == ErrorCode.UNSTABLE_OFFSET_COMMIT)
+
+    @invariant()
+    def no_acknowledged_commit_is_lost(self) -> None:
+        for (group, topic, partition), offset in self.acknowledged.items():
+            assert self.broker.committed(group)[topic, partition] == offset
+
+    @invariant()
+    def nothing_that_was_deleted_is_there(self) -> None:
+        for group, topic, partition in self.deleted:
+            assert (topic, partition) not in self.broker.committed(group)
+
+    def _acknowledge(self) -> None:
+        for done, keys in self.deleting:
+            if done.done and _succeeded(done.result()):
+                self.deleted |= keys
+        self.deleting = [pair for pair in self.deleting if not pair[0].done]
+        still = []
+        for done, changes in self.waiting:
+            if not done.done:
+                still.append((done, changes))
+            elif not any(errors_of(done).values()):
+                self.acknowledged.update(changes)
+        self.waiting = still
+
+    def _settle(self) -> None:
+        """Everything on its way arrives, and what waits for it as well."""
+        for _ in range(3):
+            self.log.flush()
+        self._acknowledge()
+
+    @property
+    def _store(self) -> OffsetStore:
+        return self.broker.coordinator._shards[0].offsets.store
+
+    def _delete(self, done: "Pending", concerned: Callable[[Key], bool]) -> None:
+        """What was acknowledged is not known any more; what was on its way must go as well."""
+        known = {*self.acknowledged, *(key for _, changes in self.waiting for key in changes)}
+        self.deleting.append((done, {key for key in known if concerned(key)}))
+        self._forget(concerned)
+
+    def _forget(self, concerned: Callable[[Key], bool]) -> None:
+        self.acknowledged = {
+            key: value for key, value in self.acknowledged.items() if not concerned(key)
+        }
+        self.waiting = [
+            (done, {key: value for key, value in changes.items() if not concerned(key)})
+            for done, changes in self.waiting
+        ]
+
+
+def _succeeded(result: object) -> bool:
+    """Of DeleteGroups or of OffsetDelete; where the group was not known, nothing is told."""
+    if isinstance(result, dict):
+        return not any(result.values())
+    assert isinstance(result, OffsetDeleteResponse)
+    return result.error_code == ErrorCode.NONE
+
+
+TestOffsetsMachine = OffsetsMachine.TestCase
+
+
+# --- codecs: the generated ones are the judge
+
+committed_offsets = st.builds(
+    CommittedOffset,
+    offset=st.integers(-(1 << 63), (1 << 63) - 1),
+    leader_epoch=st.integers(-1, (1 << 31) - 1),
+    metadata=st.text(max_size=300),
+    commit_timestamp_ms=st.integers(0, (1 << 62)),
+    expire_timestamp_ms=st.just(-1) | st.integers(0, 1 << 62),
+    topic_id=st.just(Uuid(bytes(16))) | st.binary(min_size=16, max_size=16).map(Uuid),
+)
+names = st.text(max_size=40)
+
+
+@given(names, names, st.integers(0, (1 << 31) - 1))
+def test_keys_are_what_the_generated_codec_writes(group: str, topic: str, partition: int) -> None:
+    key = offset_key(group, topic, partition)
+    body = offset_commit_key.encode(OffsetCommitKey(group, topic, partition), 0)
+    assert key == b"\x00\x01" + body
+    assert decode_key(key) == OffsetKey(group, topic, partition)
+
+
+@given(committed_offsets)
+def test_values_are_what_the_generated_codec_writes(committed: CommittedOffset) -> None:
+    version = 4 if committed.expire_timestamp_ms == -1 else 1
+    value = OffsetCommitValue(
+        committed.offset,
+        committed.leader_epoch,
+        committed.metadata,
+        committed.commit_timestamp_ms,
+        committed.expire_timestamp_ms,
+        committed.topic_id,
+    )
+    if version == 1:
+        value.leader_epoch, value.topic_id = -1, Uuid(bytes(16))
+    expected = version.to_bytes(2, "big") + offset_commit_value.encode(value, version)
+    assert offset_value(committed) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(
+            group_ids,
+            topics,
+            st.integers(0, 300),
+            st.integers(0, 4),
+            st.builds(
+                OffsetCommitValue,
+                offset=offsets,
+                leader_epoch=st.integers(-1, 9),
+                metadata=st.just("") | texts,
+                commit_timestamp=st.integers(0, 1 << 50),
+                expire_timestamp=st.just(-1) | st.integers(0, 1 << 50),
+                topic_id=st.just(Uuid(bytes(16))) | st.binary(min_size=16, max_size=16).map(Uuid),
+            ),
+        )
+        | st.tuples(group_ids, topics, st.integers(0, 300), st.none(), st.none()),
+        max_size=60,
+    ),
+    st.integers(1, 20),
+)
+def test_the_short_way_of_replay_reads_what_the_codecs_read(
+    records: list[tuple[str, str, int, int | None, OffsetCommitValue | None]], per_batch: int
+) -> None:
+    expected: dict[Key, CommittedOffset] = {}
+    written: list[Record] = []
+    for group, topic, partition, version, value in records:
+        key = offset_key(group, topic, partition)
+        encoded = None
+        if value is None or version is None:
+            expected.pop((group, topic, partition), None)
+        else:
+            encoded = version.to_bytes(2, "big") + offset_commit_value.encode(value, version)
+            expected[group, topic, partition] = decode_offset_value(encoded)
+        written.append(Record(0, 1_000 + len(written), key, encoded))
+    data = b"".join(
+        build_batch(written[start : start + per_batch])
+        for start in range(0, len(written), per_batch)
+    )
+    store = OffsetStore()
+    replay = Replay(store)
+    for position, header in walk(data):
+        for _ in replay.batch(data, position, header):
+            pass
+    found = {
+        (group, topic, partition): committed
+        for group in store.groups()
+        for topic in store.topics(group)
+        for partition, committed in store.committed(group, topic)
+    }
+    assert found == expected
+    assert len(store) == len(expected)
