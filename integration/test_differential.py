@@ -5,7 +5,7 @@ By hand, with transcripts: `python -m integration.differential --help`.
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,12 +14,13 @@ import pytest
 from integration.apache_kafka import ApacheKafka
 from integration.conftest import CHOICE
 from integration.differential.compare import differences, load_known, report, unknown
-from integration.differential.pair import make_tierbroker
+from integration.differential.pair import make_kafka, make_tierbroker
 from integration.differential.runner import (
     KAFKA,
     TIERBROKER,
     advertised,
     carry_out,
+    carry_out_over_restart,
     common,
 )
 from integration.differential.scenarios import Scenario, load_scenarios
@@ -45,7 +46,9 @@ def brokers(
 
 @pytest.fixture(scope="module")
 def transcripts(
-    request: pytest.FixtureRequest, brokers: dict[str, str]
+    request: pytest.FixtureRequest,
+    brokers: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[dict[str, Transcript]]]]:
     """What the selected scenarios wrote down. Some run at a time: most of their time they wait."""
     selected = {
@@ -53,11 +56,37 @@ def transcripts(
         for item in request.session.items
         if isinstance(scenario := _parameters(item).get("scenario"), Scenario)
     }
+    together = [scenario for scenario in selected.values() if not scenario.restarts]
+    alone = [scenario for scenario in selected.values() if scenario.restarts]
     with ThreadPoolExecutor(AT_A_TIME) as threads:
-        yield {
-            name: threads.submit(carry_out, scenario, brokers)
-            for name, scenario in selected.items()
+        futures = {
+            scenario.name: threads.submit(carry_out, scenario, brokers) for scenario in together
         }
+        if alone:
+            directory = tmp_path_factory.mktemp("restarts")
+            restarted = _over_a_restart(directory, alone)
+            for name, found in restarted.items():
+                futures[name] = Future()
+                futures[name].set_result(found)
+        yield futures
+
+
+def _over_a_restart(
+    directory: Path, scenarios: Sequence[Scenario]
+) -> dict[str, dict[str, Transcript]]:
+    """With a pair of brokers of their own."""
+    pair = {
+        KAFKA: make_kafka(directory / KAFKA),
+        TIERBROKER: make_tierbroker(directory / TIERBROKER),
+    }
+    for broker in pair.values():
+        broker.start()
+    try:
+        return carry_out_over_restart(scenarios, pair)
+    finally:
+        for broker in pair.values():
+            if broker.running:
+                broker.stop()
 
 
 def _parameters(item: pytest.Item) -> dict[str, object]:

@@ -4,10 +4,11 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from integration.broker_processes import BrokerProcess
 from integration.differential.compare import (
     Known,
     brief,
@@ -17,7 +18,12 @@ from integration.differential.compare import (
     unknown,
 )
 from integration.differential.pair import make_kafka, make_tierbroker
-from integration.differential.runner import KAFKA, TIERBROKER, carry_out
+from integration.differential.runner import (
+    KAFKA,
+    TIERBROKER,
+    carry_out,
+    carry_out_over_restart,
+)
 from integration.differential.scenarios import Scenario, chosen, load_scenarios
 from integration.differential.transcript import Transcript
 
@@ -49,11 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LookupError as error:
         print(error.args[0], file=sys.stderr)
         return 2
-    names = [options.at] if options.at else [KAFKA, TIERBROKER]
-    given = {KAFKA: options.kafka, TIERBROKER: options.tierbroker}
     with ExitStack() as stack:
-        brokers = _brokers(stack, {name: given[name] for name in names})
-        return _run_all(wanted, brokers, options)
+        return _tell(_carried_out(stack, wanted, options), options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,26 +81,40 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _brokers(stack: ExitStack, given: dict[str, str | None]) -> dict[str, str]:
-    """Start those that are not given; they are stopped with the stack."""
+def _carried_out(
+    stack: ExitStack, wanted: Sequence[Scenario], options: argparse.Namespace
+) -> Iterator[tuple[Scenario, dict[str, Transcript]]]:
+    """Each scenario with its transcripts. Those that restart brokers get some of our own."""
+    names = [options.at] if options.at else [KAFKA, TIERBROKER]
+    given = {KAFKA: options.kafka, TIERBROKER: options.tierbroker}
+    together = [scenario for scenario in wanted if not scenario.restarts]
+    alone = [scenario for scenario in wanted if scenario.restarts]
+    own = _started(stack, [name for name in names if alone or not given[name]])
+    addresses = {name: given[name] or own[name].bootstrap for name in names}
+    for scenario in together:
+        yield scenario, carry_out(scenario, addresses)
+    if alone:
+        found = carry_out_over_restart(alone, own)
+        yield from ((scenario, found[scenario.name]) for scenario in alone)
+
+
+def _started(stack: ExitStack, names: Sequence[str]) -> dict[str, BrokerProcess]:
+    """Brokers of our own; they are stopped with the stack."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="differential-")))
-    made = {
-        name: MAKERS[name](directory / name) for name, bootstrap in given.items() if not bootstrap
-    }
+    made = {name: MAKERS[name](directory / name) for name in names}
     for broker in made.values():
         stack.callback(lambda broker=broker: broker.running and broker.stop())
         # On this thread: a process ends with the thread that started it.
         broker.start()
-    return {name: bootstrap or made[name].bootstrap for name, bootstrap in given.items()}
+    return made
 
 
-def _run_all(
-    wanted: Sequence[Scenario], brokers: dict[str, str], options: argparse.Namespace
+def _tell(
+    carried_out: Iterable[tuple[Scenario, dict[str, Transcript]]], options: argparse.Namespace
 ) -> int:
     known = load_known()
     failed, documents = 0, []
-    for scenario in wanted:
-        transcripts = carry_out(scenario, brokers)
+    for scenario, transcripts in carried_out:
         text = "" if options.at else _verdict(scenario, transcripts, known, options.brief)
         failed += bool(text)
         if options.json:

@@ -11,7 +11,9 @@ from tierbroker.records.compression import Codec
 Describe = Callable[[int], Any]
 
 
-def describe_records(data: bytes, time_text: Describe, producer_text: Describe) -> list[str]:
+def describe_records(
+    data: bytes, time_text: Describe, producer_text: Describe, epoch_text: Describe
+) -> list[str]:
     """One line for each whole batch, and one for the bytes that are left over.
 
     The header's fields are spelled out; a checksum of what follows it stands for the records.
@@ -21,7 +23,7 @@ def describe_records(data: bytes, time_text: Describe, producer_text: Describe) 
     try:
         for position, header in walk(data):
             end = position + header.size_bytes
-            lines.append(_line(data, position, header, time_text, producer_text))
+            lines.append(_line(data, position, header, (time_text, producer_text, epoch_text)))
     except CorruptMessageError:
         lines.append("no batch")
     if end < len(data):
@@ -30,9 +32,10 @@ def describe_records(data: bytes, time_text: Describe, producer_text: Describe) 
 
 
 def _line(
-    data: bytes, position: int, header: BatchHeader, time_text: Describe, producer_text: Describe
+    data: bytes, position: int, header: BatchHeader, texts: tuple[Describe, Describe, Describe]
 ) -> str:
-    words = [*_header(header, time_text), *_producer(header, producer_text)]
+    time_text, producer_text, epoch_text = texts
+    words = [*_header(header, time_text, epoch_text), *_producer(header, producer_text)]
     end = position + header.size_bytes
     content = crc32c(memoryview(data)[position + HEADER_BYTES : end])
     words.append(f"content {content:08x}")
@@ -41,12 +44,12 @@ def _line(
     return ", ".join(words)
 
 
-def _header(header: BatchHeader, time_text: Describe) -> list[str]:
+def _header(header: BatchHeader, time_text: Describe, epoch_text: Describe) -> list[str]:
     codec = header.attributes & 7
     kind = ["log append time"] * header.log_append_time + ["control"] * header.control
     return [
         f"offsets {header.base_offset}-{header.last_offset}",
-        f"epoch {header.partition_leader_epoch}",
+        f"epoch {epoch_text(header.partition_leader_epoch)}",
         f"{header.record_count} records",
         f"{header.size_bytes} bytes",
         Codec(codec).name.lower() if codec in list(Codec) else f"codec {codec}",

@@ -133,7 +133,7 @@ def report(
         alike.setdefault(text, []).append(number)
     parts = [f"{kafka.scenario}: {summary}".rstrip(": ")]
     for text, numbers in list(alike.items())[:SHOWN_STEPS]:
-        headings = [kafka.steps[n - 1].heading for n in numbers if n <= len(kafka.steps)]
+        headings = [kafka.steps[n - 1].heading for n in numbers if 0 < n <= len(kafka.steps)]
         parts.append(f"step {_list(numbers)}: {_list(headings)}\n{text}")
     rest = [number for numbers in list(alike.values())[SHOWN_STEPS:] for number in numbers]
     if rest:
@@ -149,7 +149,7 @@ def brief(kafka: Transcript, found: Sequence[Difference]) -> str:
         alike.setdefault(line, []).append(d.step)
     parts = [kafka.scenario]
     for line, numbers in alike.items():
-        step = kafka.steps[numbers[0] - 1] if numbers[0] <= len(kafka.steps) else None
+        step = kafka.steps[numbers[0] - 1] if 0 < numbers[0] <= len(kafka.steps) else None
         where = f"{step.heading} ({step.note})" if step else "at the end"
         parts.append(f"  {line}  <- step {_list(list(dict.fromkeys(numbers)))} {where}")
     return "\n".join(parts)

@@ -5,8 +5,11 @@ Both brokers are asked at the same time, so that what waits for a timeout waits 
 
 import secrets
 import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+from integration.broker_processes import BrokerProcess
 from integration.differential.scenarios import Scenario
 from integration.differential.script import NotAdvertisedError, Run, Setting, VersionTable
 from integration.differential.transcript import Transcript
@@ -44,31 +47,68 @@ def common(tables: list[VersionTable]) -> VersionTable:
     return both
 
 
-def carry_out(scenario: Scenario, brokers: dict[str, str]) -> dict[str, Transcript]:
+def carry_out(scenario: Scenario, brokers: Mapping[str, str]) -> dict[str, Transcript]:
     """One transcript for each broker: `brokers` is name -> host:port."""
-    setting = Setting(
-        token=f"-{secrets.token_hex(3)}",
-        start_ms=time.time_ns() // 1_000_000 - HOUR_MS,
-        versions=common([advertised(bootstrap) for bootstrap in brokers.values()]),
-    )
+    assert not scenario.restarts, f"{scenario.name} wants brokers that it can restart"
+    setting = _setting(brokers)
     with ThreadPoolExecutor(len(brokers)) as threads:
         runs = {
-            name: threads.submit(_run, scenario, name, bootstrap, setting)
+            name: threads.submit(_whole, scenario, name, bootstrap, setting)
             for name, bootstrap in brokers.items()
         }
         return {name: run.result() for name, run in runs.items()}
 
 
-def _run(scenario: Scenario, broker: str, bootstrap: str, setting: Setting) -> Transcript:
-    transcript = Transcript(scenario.name, broker)
-    run = Run(bootstrap, setting, transcript)
+def carry_out_over_restart(
+    scenarios: Sequence[Scenario], brokers: Mapping[str, BrokerProcess]
+) -> dict[str, dict[str, Transcript]]:
+    """Scripts that yield: all up to there, then kill -9 and a start, then all to their end.
+
+    Scenario name -> broker name -> transcript. Call it on the thread that lives longest: a
+    process ends with the thread that started it.
+    """
+    found: dict[str, dict[str, Transcript]] = {scenario.name: {} for scenario in scenarios}
+    addresses = {name: broker.bootstrap for name, broker in brokers.items()}
+    settings = [_setting(addresses) for _ in scenarios]
+    for name, broker in brokers.items():
+        started = []
+        for scenario, setting in zip(scenarios, settings, strict=True):
+            run = Run(broker.bootstrap, setting, Transcript(scenario.name, name))
+            script = scenario.body(run)
+            assert script is not None
+            _guarded(run, partial(next, script, None))
+            started.append((run, script))
+            found[scenario.name][name] = run.transcript
+        broker.kill()
+        broker.start()
+        for run, script in started:
+            if not run.transcript.broken:
+                _guarded(run, partial(next, script, None))
+    return found
+
+
+def _setting(brokers: Mapping[str, str]) -> Setting:
+    return Setting(
+        token=f"-{secrets.token_hex(3)}",
+        start_ms=time.time_ns() // 1_000_000 - HOUR_MS,
+        versions=common([advertised(bootstrap) for bootstrap in brokers.values()]),
+    )
+
+
+def _whole(scenario: Scenario, broker: str, bootstrap: str, setting: Setting) -> Transcript:
+    run = Run(bootstrap, setting, Transcript(scenario.name, broker))
+    _guarded(run, partial(scenario.body, run))
+    return run.transcript
+
+
+def _guarded(run: Run, part: Callable[[], object]) -> None:
+    """Carry a part of a script out; the transcript says why it could not be, if so."""
     try:
-        scenario.body(run)
+        part()
     except NotAdvertisedError as error:
-        transcript.broken = str(error)
+        run.transcript.broken = str(error)
     except Exception as error:
         # An answer that the script could not use; what it was stands in the last steps.
-        transcript.broken = f"{type(error).__name__}: {error}"
+        run.transcript.broken = f"{type(error).__name__}: {error}"
     finally:
         run.close()
-    return transcript

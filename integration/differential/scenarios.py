@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -18,7 +18,12 @@ class Scenario:
     name: str
     """`area.function`."""
     summary: str
-    body: Callable[[Run], None]
+    body: Callable[[Run], Iterator[None] | None]
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the script yields, which is where the brokers are restarted."""
+        return inspect.isgeneratorfunction(self.body)
 
 
 def load_scenarios() -> list[Scenario]:

@@ -160,6 +160,15 @@ class Run:
         self._markers += 1
         self.topic(f"marker-{self._markers}")
 
+    def new_epoch(self, topic: str) -> int:
+        """The present leader epoch of partition 0: `<new epoch>` from here on."""
+        answer = self.setup_connection().settled(
+            ApiKey.METADATA, 12, topics=[{"name": topic}], allow_auto_topic_creation=False
+        )
+        epoch = int(answer.topics[0].partitions[0].leader_epoch)
+        self.names.epochs |= {epoch: "<new epoch>", epoch + 1: "<later epoch>"}
+        return epoch
+
     def topic_id(self, name: str) -> Id:
         """The id of a topic. Leaves no step behind."""
         own = self.setup_connection()

@@ -118,6 +118,8 @@ class Names:
     start_ms: int
     """The time that the script counts from."""
     now_ms: int
+    epochs: dict[int, str] = field(default_factory=dict)
+    """Leader epochs that have a name: how far they rise at a restart is each broker's own."""
     _given: dict[tuple[str, Any], str] = field(default_factory=dict)
     _sent: set[tuple[str, Any]] = field(default_factory=set)
     _peeking: bool = False
@@ -177,6 +179,8 @@ class Names:
                 return self._varying(value, path, side, varying.rule)
         if path.endswith("error_code") and isinstance(value, int):
             return _error_name(value)
+        if path.endswith("_epoch") and isinstance(value, int) and value in self.epochs:
+            return self.epochs[value]
         return self._value(value, path, side)
 
     def _varying(self, value: Any, path: str, side: str, rule: Rule) -> Any:
@@ -197,7 +201,10 @@ class Names:
 
     def _records(self, data: bytes, side: str) -> list[str]:
         return describe_records(
-            data, self.time, lambda number: self._name("producer_id", number, side, number)
+            data,
+            self.time,
+            lambda number: self._name("producer_id", number, side, number),
+            lambda epoch: self.epochs.get(epoch, epoch),
         )
 
     def _scalar(self, value: Any, path: str, side: str) -> Any:
