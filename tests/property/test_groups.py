@@ -16,6 +16,7 @@ from tierbroker.base.errors import KafkaStorageError, NotEnoughReplicasError
 from tierbroker.base.pending import Pending
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.group import GroupState
+from tierbroker.groups.records.group_metadata_value import GroupMetadataValue
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.join_group import JoinGroupResponse
 from tierbroker.wire.messages.leave_group import LeaveGroupResponse
@@ -43,6 +44,8 @@ class Process:
     assigned: bool = False
     """It has its assignment of this generation."""
     parked: Pending[JoinGroupResponse] | Pending[SyncGroupResponse] | None = None
+    syncs: bool = False
+    """What is parked is a SyncGroup."""
 
 
 @dataclass
@@ -60,7 +63,7 @@ class Groups(RuleBasedStateMachine):
     @initialize(
         delay_ms=st.sampled_from((0, 0, 3_000)),
         max_size=st.sampled_from((3, 100, 100)),
-        at_once=st.booleans(),
+        at_once=st.sampled_from((True, False, False)),
     )
     def begin(self, delay_ms: int, max_size: int, at_once: bool) -> None:
         config = GroupConfig(initial_rebalance_delay_ms=delay_ms, max_size=max_size)
@@ -91,7 +94,7 @@ class Groups(RuleBasedStateMachine):
             instance=INSTANCES.get(name),
             protocols=PROTOCOLS[process.protocols],
         )
-        self._park(process, pending)
+        self._park(process, pending, syncs=False)
         pending.on_done(lambda done: self._joined(process, done))
 
     @rule(name=names, older=st.integers(0, 6))
@@ -113,7 +116,7 @@ class Groups(RuleBasedStateMachine):
         pending = self.world.sync(
             process.member_id, generation, assignments, instance=INSTANCES.get(name)
         )
-        self._park(process, pending)
+        self._park(process, pending, syncs=True)
         pending.on_done(lambda done: self._synced(process, generation, done))
 
     @rule(name=names)
@@ -167,21 +170,46 @@ class Groups(RuleBasedStateMachine):
             process.parked.cancel()
             process.parked = None
 
-    @rule(chosen=st.lists(names, min_size=1, max_size=12), flush=st.booleans())
-    def behave(self, chosen: list[str], flush: bool) -> None:
-        """Some go on as clients do that mean well: they join, sync, and ask how things are."""
+    @rule(name=names)
+    def retry(self, name: str) -> None:
+        """The answer takes too long: once more, over another connection."""
+        process = self.processes[name]
+        if process.parked is None:
+            return
+        syncs = process.syncs
+        self.disconnect(name)
+        if syncs:
+            self.sync(name, 1)
+        else:
+            self.join(name, 1, None)
+
+    @rule(
+        chosen=st.lists(names, min_size=1, max_size=20),
+        flush=st.sampled_from(("never", "always", "at the end")),
+        restarts=st.sampled_from(("", "", *NAMES)),
+        patient=st.booleans(),
+    )
+    def behave(self, chosen: list[str], flush: str, restarts: str, patient: bool) -> None:
+        """Some go on as clients do that mean well; one of them may start anew on its way."""
         for name in chosen:
             process = self.processes[name]
             if process.parked is not None:
+                if not patient:
+                    self.retry(name)
                 continue
-            if not process.member_id or process.generation < 0:
+            if name == restarts:
+                self.join(name, 0, None)
+                restarts = ""
+            elif not process.member_id or process.generation < 0:
                 self.join(name, 1, None)
             elif not process.assigned:
                 self.sync(name, 1)
             elif self._beat(name) != ErrorCode.NONE:
                 self.join(name, 1, None)
-            if flush:
+            if flush == "always":
                 self.world.journal.flush()
+        if flush != "never":
+            self.world.journal.flush()
 
     # --- what the world does
 
@@ -220,9 +248,20 @@ class Groups(RuleBasedStateMachine):
             shown = {m.member_id: bytes(m.member_assignment) for m in described.members}
             assert shown == {m.member_id: bytes(m.assignment) for m in kept.members}
             assert described.group_state == ("Stable" if kept.members else "Empty")
+            if kept.generation in self.generations and kept.members:
+                self._still_assigned(kept)
             # Later generations were never on disk, and will be others.
             self.generations = {g: k for g, k in self.generations.items() if g <= kept.generation}
         self.seen = {}
+
+    def _still_assigned(self, kept: GroupMetadataValue) -> None:
+        """What is on disk is what the leader sent, and what those who synced were told."""
+        known = self.generations[kept.generation]
+        for member in kept.members:
+            owner = member.group_instance_id or member.member_id
+            got = bytes(member.assignment)
+            known.sent = [sent for sent in known.sent if sent.get(owner, b"") == got]
+        assert known.sent
 
     # --- what clients see
 
@@ -230,7 +269,10 @@ class Groups(RuleBasedStateMachine):
         self,
         process: Process,
         pending: Pending[JoinGroupResponse] | Pending[SyncGroupResponse],
+        *,
+        syncs: bool,
     ) -> None:
+        process.syncs = syncs
         self.waiting.append(pending)  # type: ignore[arg-type]
         process.parked = pending
 
@@ -336,6 +378,20 @@ class Groups(RuleBasedStateMachine):
             if group.state is GroupState.PREPARING_REBALANCE:
                 assert all(member.awaiting_sync is None for member in members)
                 assert group.syncs_owed == 0
+
+    @invariant()
+    def a_stable_group_is_on_disk_as_it_is(self) -> None:
+        if not hasattr(self, "world") or self.world.journal.waiting:
+            return
+        group = self.world.groups._groups.get("g")
+        if group is None or group.state is not GroupState.STABLE:
+            return
+        kept = self.world.journal.groups()["g"]
+        assert kept.generation == group.generation
+        assert kept.leader == group.leader_id
+        assert {member.member_id: bytes(member.assignment) for member in kept.members} == {
+            member.member_id: member.assignment for member in group.members.values()
+        }
 
     def teardown(self) -> None:
         """Left alone, every request is answered, and the group becomes empty."""
