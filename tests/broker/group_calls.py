@@ -46,10 +46,12 @@ def await_coordinator(client: WireClient, group: str = "any") -> None:
     wait_until(lambda: client.call(request, 2).error_code == 0, "somebody coordinates groups")
 
 
-def subscription(*topics: str) -> bytes:
+def subscription(*topics: str, user_data: bytes = b"") -> bytes:
     """What a consumer sends with a protocol: ConsumerProtocolSubscription, version 0."""
     names = b"".join(struct.pack(">h", len(topic)) + topic.encode() for topic in topics)
-    return struct.pack(">hi", 0, len(topics)) + names + struct.pack(">i", -1)
+    return (
+        struct.pack(">hi", 0, len(topics)) + names + struct.pack(">i", len(user_data)) + user_data
+    )
 
 
 def join_request(group: str, member_id: str = "", **how: Any) -> JoinGroupRequest:

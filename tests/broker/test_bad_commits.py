@@ -121,6 +121,18 @@ def test_metadata_counts_in_characters(
     assert committed(client, group) == {(topic, 0): 1}
 
 
+def test_a_commit_that_no_batch_can_hold(
+    client: WireClient, group: str, make_topic: Callable[..., str]
+) -> None:
+    topic = make_topic(300)
+    request = commit_request(group, {topic: dict.fromkeys(range(300), 1)}, metadata="x" * 4096)
+    answer = client.call(request, 9)
+    assert {place.error_code for entry in answer.topics for place in entry.partitions} == {
+        ErrorCode.UNKNOWN_SERVER_ERROR
+    }
+    assert is_absent(client, group)
+
+
 @pytest.mark.parametrize("offset", [-1, -7, 2**62])
 def test_offsets_are_not_judged(client: WireClient, group: str, topic: str, offset: int) -> None:
     """Kafka keeps whatever offset it is told."""

@@ -22,6 +22,7 @@ from tests.broker.group_calls import (
     make_stable,
     member_ids,
     state_of,
+    subscription,
 )
 from tests.broker.wire_client import WireClient
 from tierbroker.testing.target import BrokerTarget
@@ -282,6 +283,29 @@ def test_a_follower_that_assigns(client: WireClient, new_member: Callable[..., M
     assert bytes(follower.synced().assignment) == b"good"
     # Later it gets what it had.
     assert bytes(follower.sync({follower.id: b"evil"}).assignment) == b"good"
+
+
+def test_an_assignment_that_no_record_can_hold(client: WireClient, member: Member) -> None:
+    """Nobody is given anything; the members are told to begin again."""
+    make_joined(member)
+    answer = member.sync({member.id: bytes(2_000_000)})
+    assert (answer.error_code, bytes(answer.assignment)) == (ErrorCode.UNKNOWN_SERVER_ERROR, b"")
+    assert state_of(client, member.group) == "PreparingRebalance"
+    assert member.heartbeat() == ErrorCode.REBALANCE_IN_PROGRESS
+    make_stable(member)
+    check_unharmed(client, member)
+
+
+def test_a_subscription_that_no_record_can_hold(
+    client: WireClient, new_member: Callable[..., Member]
+) -> None:
+    """It can join; but no generation with it is ever kept."""
+    huge = new_member(protocols={"range": subscription("t", user_data=bytes(2_000_000))})
+    make_joined(huge)
+    assert huge.sync({huge.id: b"all"}).error_code == ErrorCode.UNKNOWN_SERVER_ERROR
+    assert state_of(client, huge.group) == "PreparingRebalance"
+    assert huge.leave() == OK
+    assert member_ids(client, huge.group) == []
 
 
 # The wrong moment
