@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -65,6 +65,14 @@ def fill(bootstrap: str) -> None:
     _cut(admin, TopicPartition("cut", 0, 333))
     _alter(admin, "settings", "min.insync.replicas", "1")
     _alter(admin, "settings", "retention.ms", None)
+    commit(bootstrap, "plain", {("codec-none", 0): 17, ("codec-none", 1): 0, ("stamped", 0): 50})
+    commit(bootstrap, "moving", {("codec-zstd", 0): 3})
+    commit(bootstrap, "forgetting", {("codec-lz4", 0): 5, ("codec-lz4", 1): 6})
+    commit(bootstrap, "removed", {("codec-lz4", 0): 5})
+    commit(bootstrap, "removed-and-back", {("codec-lz4", 0): 5, ("codec-gzip", 0): 7})
+    take_seat(bootstrap, "seated", "codec-gzip", "seat")
+    take_seat(bootstrap, "left", "codec-gzip", None)
+    _change_groups(admin, bootstrap, 0)
     _settle(admin)
 
 
@@ -86,7 +94,53 @@ def change(bootstrap: str, leg: int) -> None:
     )
     _alter(admin, "settings", "retention.bytes", str(leg * 1_000_000_000))
     _cut(admin, TopicPartition("cut", 0, 333 + 20 * leg))
+    commit(bootstrap, "removed", {("codec-lz4", 0): 5 + leg})
+    commit(bootstrap, f"new-{leg}", {(f"new-{leg}", 0): 10})
+    take_seat(bootstrap, "seated", "codec-gzip", "seat")
+    take_seat(bootstrap, "left", "codec-lz4", None)
+    _change_groups(admin, bootstrap, leg)
     _settle(admin)
+
+
+def commit(bootstrap: str, group: str, offsets: dict[tuple[str, int], int]) -> None:
+    """Commit as a client that is no member, with metadata."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0})
+    wanted = [
+        TopicPartition(topic, partition, offset, f"at {offset}")
+        for (topic, partition), offset in offsets.items()
+    ]
+    assert all(row.error is None for row in consumer.commit(offsets=wanted, asynchronous=False))
+    consumer.close()
+
+
+def take_seat(bootstrap: str, group: str, topic: str, instance: str | None) -> None:
+    """Join, read a little, commit and go: a static member stays on the list, another leaves."""
+    settings = {
+        "bootstrap.servers": bootstrap,
+        "group.id": group,
+        "client.id": "sitter",
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "session.timeout.ms": 300_000,
+        "max.poll.interval.ms": 300_000,
+        "log_level": 0,
+    }
+    consumer = Consumer(settings | ({"group.instance.id": instance} if instance else {}))
+    consumer.subscribe([topic])
+    deadline = time.monotonic() + 20
+    while (message := consumer.poll(0.1)) is None or message.error():
+        assert time.monotonic() < deadline, f"{group} got nothing of {topic}"
+    consumer.commit(message, asynchronous=False)
+    consumer.close()
+
+
+def _change_groups(admin: AdminClient, bootstrap: str, leg: int) -> None:
+    """Move, forget and delete, so that tombstones and newer records supersede older ones."""
+    commit(bootstrap, "moving", {("codec-zstd", 0): 10 + leg, ("codec-zstd", 1): leg})
+    for name in ("removed", "removed-and-back"):
+        for removed in admin.delete_consumer_groups([name], request_timeout=30).values():
+            removed.result(timeout=30)
+    commit(bootstrap, "removed-and-back", {("codec-lz4", 1): 1 + leg})
 
 
 def write(bootstrap: str, *loads: Load) -> None:

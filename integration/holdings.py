@@ -15,7 +15,12 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,
+    ConfigSource,
+    ConsumerGroupDescription,
+)
 
 READ_TIMEOUT_S = 60.0
 
@@ -45,9 +50,14 @@ class TopicHoldings:
 
 @dataclass(frozen=True, slots=True)
 class GroupHoldings:
-    """One group; `offsets` from (topic, partition) to offset, leader epoch and metadata."""
+    """One group; `offsets` from (topic, partition) to offset, leader epoch and metadata.
+
+    A member is told by its id, instance id, client id, host and assignment.
+    """
 
     state: str
+    protocol: str
+    members: list[tuple[str, str | None, str, str, list[tuple[str, int]]]]
     offsets: dict[tuple[str, int], tuple[int, int | None, str | None]]
 
 
@@ -62,7 +72,7 @@ class Holdings:
 def read_holdings(bootstrap: str) -> Holdings:
     """Read everything. Raises AssertionError when a partition does not come to its end."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    return Holdings(read_topics(admin, bootstrap), {})
+    return Holdings(read_topics(admin, bootstrap), read_groups(admin))
 
 
 def read_topics(admin: AdminClient, bootstrap: str) -> dict[str, TopicHoldings]:
@@ -89,16 +99,31 @@ def read_topics(admin: AdminClient, bootstrap: str) -> dict[str, TopicHoldings]:
 def read_groups(admin: AdminClient) -> dict[str, GroupHoldings]:
     listed = admin.list_consumer_groups(request_timeout=30).result()
     assert not listed.errors, listed.errors
-    groups = {}
-    for group in listed.valid:
-        asked = [ConsumerGroupTopicPartitions(group.group_id)]
-        (future,) = admin.list_consumer_group_offsets(asked).values()
-        offsets = {
-            (row.topic, row.partition): (row.offset, row.leader_epoch, row.metadata)
-            for row in future.result(timeout=30).topic_partitions
-        }
-        groups[group.group_id] = GroupHoldings(group.state.name, offsets)
-    return dict(sorted(groups.items()))
+    names = sorted(group.group_id for group in listed.valid)
+    described = admin.describe_consumer_groups(names, request_timeout=30) if names else {}
+    return {
+        name: _group(admin, future.result(timeout=30)) for name, future in sorted(described.items())
+    }
+
+
+def _group(admin: AdminClient, group: ConsumerGroupDescription) -> GroupHoldings:
+    asked = [ConsumerGroupTopicPartitions(group.group_id)]
+    (future,) = admin.list_consumer_group_offsets(asked).values()
+    offsets = {
+        (row.topic, row.partition): (row.offset, row.leader_epoch, row.metadata)
+        for row in future.result(timeout=30).topic_partitions
+    }
+    members = [
+        (
+            member.member_id,
+            member.group_instance_id,
+            member.client_id,
+            member.host,
+            sorted((row.topic, row.partition) for row in member.assignment.topic_partitions),
+        )
+        for member in group.members
+    ]
+    return GroupHoldings(group.state.name, group.partition_assignor, sorted(members), offsets)
 
 
 def _settings(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
