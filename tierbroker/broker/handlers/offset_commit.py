@@ -1,10 +1,10 @@
 """OffsetCommit (key 8), versions 2 to 10.
 
-v2 to v4 carry a retention time, which Kafka ignores since 2.1, as we do. v3 throttle time. v6
-leader epoch. v7 static members (KIP-345). v8 flexible. v9 member epochs of the consumer protocol
-(KIP-848); a group that is not there is GROUP_ID_NOT_FOUND, before ILLEGAL_GENERATION. v10 topics by
-id. What does not exist is refused partition by partition, the rest is
-committed; a request that names nothing that exists does not reach the coordinator.
+v2 to v4 carry a retention time: the offset expires by it, whatever its group does. v3 throttle
+time. v6 leader epoch. v7 static members (KIP-345). v8 flexible. v9 member epochs of the consumer
+protocol (KIP-848); a group that is not there is GROUP_ID_NOT_FOUND, before ILLEGAL_GENERATION. v10
+topics by id. What does not exist is refused partition by partition, the rest is committed; a
+request that names nothing that exists does not reach the coordinator.
 """
 
 from collections.abc import Callable
