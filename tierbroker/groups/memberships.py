@@ -5,6 +5,7 @@ The face of the group protocol towards the coordinator. Requests come in, answer
 but whether a group has any, and it must never ask the operating system for time or randomness.
 """
 
+import logging
 import random
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -31,6 +32,8 @@ from tierbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupRespo
 from tierbroker.wire.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse
 from tierbroker.wire.messages.list_groups import ListedGroup
 from tierbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+
+logger = logging.getLogger(__name__)
 
 
 class Memberships:
@@ -352,6 +355,7 @@ class Memberships:
             member = group.members.get(member_id)
             if member is None or member.is_parked:
                 return
+            logger.info("group %r: the session of member %r is over", group.group_id, member_id)
             self._rebalancer.drop(group, member)
             if group.can_rebalance:
                 self._rebalancer.prepare(group)

@@ -6,6 +6,7 @@ so do the only two records of a group that a rebalance writes: the assignment, a
 Nothing here reads a request.
 """
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ from tierbroker.wire.messages.sync_group import SyncGroupResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 Written = Pending[ErrorCode]
 """NONE once the record is flushed, or what a member is told when it could not be written."""
@@ -60,6 +63,7 @@ class Rebalancer:
         group.sync_alarm.cancel()
         initial = group.state is GroupState.EMPTY
         group.transition(GroupState.PREPARING_REBALANCE, self._clock.now_ms())
+        logger.debug("group %r: generation %d rebalances", group.group_id, group.generation)
         delay_ms = self._config.initial_rebalance_delay_ms
         if initial and delay_ms > 0:
             left_ms = max(group.rebalance_timeout_ms - delay_ms, 0)
@@ -211,6 +215,8 @@ class Rebalancer:
         written: Written = Pending()
 
         def done(error: ApiError | None) -> None:
+            if error is not None:
+                logger.warning("group %r: its record was not written: %s", group.group_id, error)
             self._outbox.add(
                 lambda: written.resolve(
                     ErrorCode.NONE if error is None else group_write_error(error)

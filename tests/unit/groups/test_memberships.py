@@ -216,6 +216,42 @@ def test_after_it_stopped_nothing_comes_of_writes_under_way() -> None:
     assert list(world.groups.listed()) == []
 
 
+@pytest.mark.parametrize(
+    "reached", ["told its id", "join parked", "told the generation", "sync parked", "stable"]
+)
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_member_that_vanishes_leaves_nothing(reached: str, leads: bool) -> None:
+    """Whatever it was doing, and whoever it was: the other one goes on, and then goes as well."""
+    world = GroupWorld()
+    vanished, other = world.stable(2) if leads else world.stable(2)[::-1]
+    generation = world.generation() + 1
+    if reached == "told its id":
+        vanished = world.join().result().member_id
+    elif reached == "join parked":
+        world.join(vanished, protocols=(("range", b"new"),)).cancel()
+    elif reached != "stable":
+        parked = world.join(vanished, protocols=(("range", b"new"),))
+        assert world.join(other).result().generation_id == parked.result().generation_id
+        if reached == "sync parked":
+            world.journal.flush_at_once = False
+            world.sync(vanished, generation, {vanished: b"1", other: b"2"}).cancel()
+    for _ in range(60):
+        world.advance(3_000)
+        world.journal.flush()
+        error = world.heartbeat(other, world.generation())
+        if error == ErrorCode.REBALANCE_IN_PROGRESS:
+            world.join(other)
+        if world.state() == "CompletingRebalance":
+            world.sync(other, world.generation(), {other: b"all"})
+    assert vanished not in world.groups._groups["g"].members
+    assert list(world.groups._groups["g"].members) == [other]
+    world.advance(600_000)
+    assert world.state() == "Empty"
+    assert len(world.timers) == 0
+    world.journal.flush()
+    assert world.journal.groups()["g"].members == []
+
+
 def test_a_thousand_members_rebalance_once() -> None:
     world = GroupWorld(GroupConfig(initial_rebalance_delay_ms=3_000))
     joins = [world.join(version=3, client=CLIENT) for _ in range(1_000)]
