@@ -7,6 +7,7 @@ from integration.broker_processes import Tierbroker
 
 SETTINGS: dict[str, str] = {
     "num.partitions": "1",
+    "offsets.topic.num.partitions": "4",
     # the shortest session that scenarios can wait for
     "group.min.session.timeout.ms": "300",
 }

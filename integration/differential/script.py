@@ -99,6 +99,10 @@ class Run:
         """Say what the next step shows: it stands above it in the transcript."""
         self._note = text
 
+    def look_only_at_own(self, path: str, key: str) -> None:
+        """Drop what other runs left from an array of answers: `("Metadata.topics", "name")`."""
+        self.names.others[path] = key
+
     def pause(self, seconds: float) -> None:
         """Let time pass, for what a broker does on its own."""
         time.sleep(seconds)

@@ -120,6 +120,8 @@ class Names:
     now_ms: int
     epochs: dict[int, str] = field(default_factory=dict)
     """Leader epochs that have a name: how far they rise at a restart is each broker's own."""
+    others: dict[str, str] = field(default_factory=lambda: dict(OTHERS))
+    """Arrays in which only what the run made is looked at, and the field that names it."""
     _given: dict[tuple[str, Any], str] = field(default_factory=dict)
     _sent: set[tuple[str, Any]] = field(default_factory=set)
     _peeking: bool = False
@@ -141,8 +143,8 @@ class Names:
                 plain["error_message"] = "<any text>"
             return plain
         if isinstance(value, list):
-            if side == "answer" and path in OTHERS:
-                value = [item for item in value if self._is_own(item, OTHERS[path])]
+            if side == "answer" and path in self.others:
+                value = [item for item in value if self._is_own(item, self.others[path])]
             if side == "answer" and path in KEYED:
                 return self._by_key(value, path)
             if side == "answer" and path in UNORDERED:

@@ -1,7 +1,7 @@
 """Metadata: topics by name and id, unknown and illegal ones, creation on the way, brokers."""
 
 from integration.differential.script import ALL, Run, between, since
-from integration.scenarios.requests import NOBODYS_ID
+from integration.scenarios.requests import NOBODYS_ID, produced, records
 from tierbroker.wire.api_keys import ApiKey as Api
 
 ILLEGAL = ["", ".", "..", "a b", "a/b", "übung", "x" * 250, "a\0b", "a:b"]
@@ -79,3 +79,36 @@ def creation_on_the_way(run: Run) -> None:
     client = run.connect()
     for version in run.versions(Api.METADATA):
         client.settled(Api.METADATA, version, topics=[{"name": run.name(f"made-{version}")}])
+
+
+def all_topics(run: Run) -> None:
+    """Null means all of them, and so does none in version 0."""
+    run.topic("one", partitions=2)
+    run.topic("two")
+    run.look_only_at_own("Metadata.topics", "name")
+    client = run.connect()
+    client.call(Api.METADATA, 0, topics=[])
+    client.call(Api.METADATA, since(1), topics=None)
+    client.call(Api.METADATA, since(8), topics=None, include_topic_authorized_operations=True)
+
+
+def internal_topics(run: Run) -> None:
+    """The topic of groups: told as internal, made by the broker."""
+    client = run.connect()
+    client.settled(Api.FIND_COORDINATOR, 4, coordinator_keys=[run.name("group")])
+    topics = [{"name": "__consumer_offsets"}]
+    client.settled(Api.METADATA, ALL, topics=topics)
+    client.call(Api.DESCRIBE_TOPIC_PARTITIONS, 0, topics=topics, response_partition_limit=10)
+    keys = ["cleanup.policy", "segment.bytes", "compression.type", "retention.ms"]
+    resource = {
+        "resource_type": 2,
+        "resource_name": "__consumer_offsets",
+        "configuration_keys": keys,
+    }
+    client.call(Api.DESCRIBE_CONFIGS, 4, resources=[resource], include_synonyms=True)
+    run.note("what clients may not do with it")
+    client.call(Api.PRODUCE, [3, 9], **produced("__consumer_offsets", records(run)))
+    asked = [{"name": "__consumer_offsets", "partitions": [{"partition_index": 0, "offset": 0}]}]
+    client.call(Api.DELETE_RECORDS, 2, topics=asked, timeout_ms=1000)
+    made = {"name": "__consumer_offsets", "num_partitions": 1, "replication_factor": 1}
+    client.call(Api.CREATE_TOPICS, 7, topics=[made], timeout_ms=10_000)

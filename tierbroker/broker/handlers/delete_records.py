@@ -4,8 +4,14 @@ v2 flexible. Moves the log start of a partition; -1 means the high watermark. Th
 gone for readers at once, segments that lie wholly below are removed later (KIP-107).
 """
 
-from tierbroker.base.errors import ApiError, OffsetOutOfRangeError, PolicyViolationError
+from tierbroker.base.errors import (
+    ApiError,
+    InvalidTopicError,
+    OffsetOutOfRangeError,
+    PolicyViolationError,
+)
 from tierbroker.broker.api import RequestContext
+from tierbroker.broker.topic_creation import is_internal
 from tierbroker.wire.error_codes import code_of
 from tierbroker.wire.messages.delete_records import (
     DeleteRecordsPartitionResult,
@@ -39,6 +45,8 @@ def handle(request: DeleteRecordsRequest, context: RequestContext) -> DeleteReco
 
 def _delete_below(context: RequestContext, topic: str, index: int, offset: int) -> int:
     partition = context.broker.partitions.get(topic, index)
+    if is_internal(topic):
+        raise InvalidTopicError(f"the broker alone deletes records of {topic}")
     partition.check_leader()
     log = partition.online_log()
     if log.config.compacted and not log.config.deletes_by_retention:

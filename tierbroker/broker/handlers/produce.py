@@ -19,6 +19,7 @@ from tierbroker.base.errors import (
     InvalidRecordError,
     InvalidRequiredAcksError,
     InvalidTimestampError,
+    InvalidTopicError,
     MessageTooLargeError,
     OutOfOrderSequenceNumberError,
     TransactionalIdAuthorizationFailedError,
@@ -26,6 +27,7 @@ from tierbroker.base.errors import (
 from tierbroker.base.pending import Pending
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.leader_hints import hinted_endpoints, leader_hint
+from tierbroker.broker.topic_creation import is_internal
 from tierbroker.hot.config import LogConfig, TimestampType
 from tierbroker.hot.log import AppendResult
 from tierbroker.records import batch as batches
@@ -102,6 +104,8 @@ class ProduceCall:
         partition = None
         try:
             partition = self._context.broker.partitions.get(topic, item.index)
+            if is_internal(topic):
+                raise InvalidTopicError(f"{topic} is written by the broker alone")
             partition.check_leader()
             log = partition.online_log()
             partition.check_room()

@@ -60,3 +60,8 @@ def test_only_the_leader_deletes(bench: HandlerBench) -> None:
     bench.partitions.get("t", 0).retire()
     assert delete(bench, 1) == (ErrorCode.NOT_LEADER_OR_FOLLOWER, -1)
     assert delete(bench, 1, "nowhere") == (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, -1)
+
+
+def test_records_of_the_topics_of_the_broker_stay(bench: HandlerBench) -> None:
+    bench.add_topic("__consumer_offsets", cleanup_policy="compact")
+    assert delete(bench, -1, "__consumer_offsets") == (ErrorCode.INVALID_TOPIC_EXCEPTION, -1)

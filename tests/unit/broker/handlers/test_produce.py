@@ -201,3 +201,14 @@ def test_a_topic_without_partitions_is_not_answered(bench: HandlerBench) -> None
     request = produce_request("t", None)
     request.topic_data[0].partition_data = []
     assert produce.handle(request, bench.context(9)).result().responses == []
+
+
+def test_the_topics_of_the_broker_are_not_for_clients(bench: HandlerBench) -> None:
+    bench.add_topic("__consumer_offsets")
+    request = produce_request("__consumer_offsets", memoryview(sound()))  # type: ignore[arg-type]
+    ((answer,),) = (
+        entry.partition_responses
+        for entry in produce.handle(request, bench.context(9)).result().responses
+    )
+    assert (answer.error_code, answer.base_offset) == (ErrorCode.INVALID_TOPIC_EXCEPTION, -1)
+    assert bench.partitions.get("__consumer_offsets", 0).high_watermark == 0
