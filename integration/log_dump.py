@@ -4,8 +4,9 @@ The tool ends with exit code 0 whatever it finds, so its output is judged: each 
 that a sound file gives, or it is a fault. Nothing is taken for harmless because it is unknown.
 """
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ _SOUND = tuple(
 # The tool starts to compare at offset -1, so it reports the first batch of every later segment.
 _FALSE_ALARM = re.compile(r"Non-consecutive offsets in \S+\n\s*-1 is followed by \d+\n?")
 _BATCH = re.compile(r"baseOffset: (\d+) lastOffset: (\d+) count: (\d+) .*? position: (\d+)")
+
+_GROUP_RECORD = re.compile(r" key: (?P<key>\{.*\}) payload: (?P<value>\{.*\}|<DELETE>)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,19 @@ def metadata_text(file: Path) -> str:
     faults = faults_of([file], "--cluster-metadata-decoder")
     assert not faults, faults
     return _dump([file], "--cluster-metadata-decoder").text
+
+
+def group_records(logs: Iterable[Path]) -> Iterator[tuple[dict, dict | None]]:
+    """Key and value of each record of `__consumer_offsets`, a value of None being a deletion.
+
+    Raises AssertionError for a record that the tool cannot read.
+    """
+    for line in _dump(logs, "--offsets-decoder").lines:
+        if line.startswith("|"):
+            found = _GROUP_RECORD.search(line)
+            assert found, line
+            value = found["value"]
+            yield json.loads(found["key"]), None if value == "<DELETE>" else json.loads(value)
 
 
 def _is_topic(path: Path) -> bool:

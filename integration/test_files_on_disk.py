@@ -11,8 +11,16 @@ import pytest
 from integration.broker_processes import BrokerProcess, wait_until
 from integration.clients import CODECS, Line, client
 from integration.conftest import StartBroker, create_topic
+from integration.exchange_content import Load, commit, take_seat, write
 from integration.java_tools import run_java, run_tool
-from integration.log_dump import all_faults, batches_of, data_files, faults_of, metadata_text
+from integration.log_dump import (
+    all_faults,
+    batches_of,
+    data_files,
+    faults_of,
+    group_records,
+    metadata_text,
+)
 
 WRITERS = ("confluent-kafka", "kafka-python", "aiokafka")
 SEGMENT_BYTES = 1 << 20
@@ -115,6 +123,38 @@ def test_the_metadata_shell_reads_a_snapshot(
     listed = run_tool("TopicCommand", "--bootstrap-server", broker.bootstrap, "--list").text.split()
     assert {f"snapshot-{number}" for number in range(20)} <= set(listed)
     broker.stop()
+
+
+def test_the_offsets_topic_is_kafkas(start_broker: StartBroker) -> None:
+    """Kafka's decoder reads each record that a life of groups leaves behind."""
+    broker = start_broker({"offsets.topic.num.partitions": "1"})
+    create_topic(broker.bootstrap, "read", 2)
+    write(broker.bootstrap, Load("read", 100))
+    commit(broker.bootstrap, "plain", {("read", 0): 4, ("read", 1): 0})
+    take_seat(broker.bootstrap, "seated", "read", "seat")
+    take_seat(broker.bootstrap, "left", "read", None)
+    commit(broker.bootstrap, "removed", {("read", 0): 4})
+    groups = ("consumer.group.ConsumerGroupCommand", "--bootstrap-server", broker.bootstrap)
+    run_tool(*groups, "--delete", "--group", "removed")
+    broker.stop()
+    logs = data_files(broker.data_dir / "__consumer_offsets-0", ".log")
+    assert not [fault for fault in all_faults(broker.data_dir) if "offset" in fault]
+    latest = {
+        (key["type"], key["data"]["group"], key["data"].get("partition")): value and value["data"]
+        for key, value in group_records(logs)
+    }
+    offset, group = "1", "2"
+    plain = latest[offset, "plain", 0]
+    assert plain is not None
+    assert (plain["offset"], plain["leaderEpoch"]) == (4, -1)
+    assert plain["metadata"].startswith("at 4")
+    assert len(plain["topicId"]) == 22
+    (member,) = latest[group, "seated", None]["members"]
+    assert (member["groupInstanceId"], member["clientId"]) == ("seat", "sitter")
+    assert member["subscription"]["topics"] == ["read"]
+    left = latest[group, "left", None]
+    assert (left["members"], left["protocolType"], left["protocol"]) == ([], "consumer", None)
+    assert latest[offset, "removed", 0] is None
 
 
 def snapshot_of(directory: Path) -> Path | None:
