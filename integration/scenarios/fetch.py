@@ -1,7 +1,14 @@
 """Fetch outside of sessions: positions, sizes, epochs, waiting, and each refusal."""
 
 from integration.differential.script import ALL, Run, since, until
-from integration.scenarios.requests import BY_ID, NOBODYS_ID, fetched, produced, records
+from integration.scenarios.requests import (
+    BY_ID,
+    NOBODYS_ID,
+    fetched,
+    offsets_at,
+    produced,
+    records,
+)
 from tierbroker.wire.api_keys import ApiKey as Api
 
 NO_LIMIT = 1 << 24
@@ -162,3 +169,39 @@ def followers(run: Run) -> None:
     )
     run.note("another cluster")
     client.call(Api.FETCH, 12, **fetched(topic, cluster_id="another"))
+
+
+def segments(run: Run) -> None:
+    """Reads end with a segment, and begin in any of them."""
+    topic = run.topic("long", config={"segment.bytes": str(1 << 20)})
+    client = run.connect()
+    for number in range(5):
+        batch = records(run, [bytes([number]) * 300_000], at_ms=number * 1000)
+        client.call(Api.PRODUCE, 9, **produced(topic, batch))
+    for offset in (0, 2, 3, 4, 5):
+        for limit in (1, 300_000, 700_000, NO_LIMIT):
+            run.note(f"{limit} bytes from offset {offset}")
+            client.call(Api.FETCH, 11, **fetched(topic, offset, partition_max_bytes=limit))
+    for at_ms in (0, 500, 2000, 3500, 4000, 4001):
+        client.call(Api.LIST_OFFSETS, 7, **offsets_at(topic, run.start_ms + at_ms))
+    client.call(Api.LIST_OFFSETS, 7, **offsets_at(topic, -3))
+    run.note("a segment and a bit are deleted")
+    asked = [{"name": topic, "partitions": [{"partition_index": 0, "offset": 4}]}]
+    client.call(Api.DELETE_RECORDS, 2, topics=asked, timeout_ms=10_000)
+    for offset in (3, 4):
+        client.call(Api.FETCH, 11, **fetched(topic, offset))
+    client.call(Api.LIST_OFFSETS, 7, **offsets_at(topic, run.start_ms))
+    client.call(Api.LIST_OFFSETS, 7, **offsets_at(topic, -2))
+
+
+def topic_deleted_meanwhile(run: Run) -> None:
+    """A fetch that waits is told of it at once."""
+    topic = run.topic("gone")
+    topic_id = run.topic_id(topic)
+    client, admin = run.connect(), run.connect("admin")
+    sent = client.send(Api.FETCH, 11, **fetched(topic, max_wait_ms=4000, min_bytes=1))
+    client.silent()
+    admin.call(
+        Api.DELETE_TOPICS, 6, topics=[{"name": None, "topic_id": topic_id}], timeout_ms=10_000
+    )
+    sent.answer()

@@ -143,3 +143,35 @@ def names_and_ids(run: Run) -> None:
     run.note("another one of the same name")
     client.call(Api.FETCH, 13, **fetched(new_id, **ids, session_epoch=2))
     client.call(Api.FETCH, 13, **NOTHING, **ids, session_epoch=3)
+
+
+def each_in_its_turn(run: Run) -> None:
+    """Where an answer has no room for all, the partitions that were served come last next time."""
+    topic = run.topic("session", partitions=4)
+    client, producer = run.connect(), run.connect("producer")
+    big = b"x" * 1000
+    _append(run, producer, topic, big, big, big, None)
+    _append(run, producer, topic, big, big, big, None)
+    how = {"max_bytes": 1500, "partition_max_bytes": 1200}
+    made = client.call(Api.FETCH, 11, **_whole(topic, 4, session_epoch=MADE, **how))
+    asked = {**NOTHING, "max_bytes": 1500, "session_id": made.session_id}
+    for epoch in range(1, 6):
+        client.call(Api.FETCH, 11, **asked, session_epoch=epoch)
+    run.note("one of them has been read")
+    moved = fetched(topic, 1, session_id=made.session_id, session_epoch=6, **how)
+    client.call(Api.FETCH, 11, **moved)
+    client.call(Api.FETCH, 11, **asked, session_epoch=7)
+
+
+def waiting_in_a_session(run: Run) -> None:
+    """What ends the wait: news of any of its partitions."""
+    topic = run.topic("session", partitions=2)
+    client, producer = run.connect(), run.connect("producer")
+    made = client.call(Api.FETCH, 11, **_whole(topic, 2, session_epoch=MADE))
+    asked = {**NOTHING, "max_wait_ms": 10_000, "min_bytes": 1, "session_id": made.session_id}
+    sent = client.send(Api.FETCH, 11, **asked, session_epoch=1)
+    client.silent()
+    _append(run, producer, topic, None, b"a")
+    sent.answer()
+    run.note("it has not moved, so there is something at once")
+    client.call(Api.FETCH, 11, **asked, session_epoch=2)

@@ -158,3 +158,25 @@ def several_partitions(run: Run) -> None:
     run.note("nothing at all")
     client.call(Api.PRODUCE, ALL, acks=-1, timeout_ms=1000, topic_data=[])
     client.call(Api.PRODUCE, 9, **produced(topic))
+
+
+def too_few_replicas(run: Run) -> None:
+    """More in-sync replicas wanted than the topic has: as many as it has are enough."""
+    topic = run.topic("wanting", config={"min.insync.replicas": "2"})
+    client = run.connect()
+    client.call(Api.PRODUCE, ALL, **produced(topic, records(run)))
+    client.call(Api.PRODUCE, ALL, **produced(topic, records(run), acks=1))
+
+
+def written_anew(run: Run) -> None:
+    """A topic with a codec of its own: what it stores, as far as codecs pack alike."""
+    client = run.connect()
+    for codec in ("uncompressed", "gzip", "lz4"):
+        topic = run.topic(codec, config={"compression.type": codec})
+        for sent in (Codec.NONE, Codec.GZIP, Codec.SNAPPY):
+            batch = records(run, [b"1", b"2", b"3"], codec=sent)
+            client.call(Api.PRODUCE, 9, **produced(topic, batch))
+        if codec == "uncompressed":
+            client.call(Api.FETCH, 11, **fetched(topic))
+        client.call(Api.LIST_OFFSETS, 7, **offsets_at(topic, run.start_ms + 1))
+        client.call(Api.LIST_OFFSETS, 7, **offsets_at(topic, LATEST))

@@ -123,11 +123,12 @@ class FetchContext:
         pairs = list(zip(self.targets, answers, strict=True))
         if self.session is None:
             return pairs
-        if self.incremental:
-            pairs = [pair for pair in pairs if pair[0].has_news(pair[1])]
-        else:
+        if not self.incremental:
+            # The first answer leaves the order as it was asked for.
             for target, data in pairs:
                 target.has_news(data)
+            return pairs
+        pairs = [pair for pair in pairs if pair[0].has_news(pair[1])]
         partitions = self.session.partitions
         for target, data in pairs:
             if data.records:

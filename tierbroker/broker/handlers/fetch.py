@@ -122,7 +122,15 @@ class FetchReading:
         records = self._answers[index].records
         self._size_bytes -= len(records or b"")
         _release(records)
-        self._answers[index] = self._read(partition, self._fetch.targets[index].asked)
+        target = self._fetch.targets[index]
+        try:
+            if not partition.is_leader:
+                _find(self._broker, target)  # raises where the topic is gone
+            self._answers[index] = self._read(partition, target.asked)
+        except ApiError as error:
+            self._answers[index] = _failure(target.asked, error)
+            self._answers[index].aborted_transactions = None
+            self._has_error = True
 
     def response(self) -> FetchResponse:
         """The answer; the file slices in it now belong to whoever sends it."""

@@ -106,6 +106,13 @@ def test_losing_the_leadership_ends_a_wait(bench: HandlerBench) -> None:
     assert [node.node_id for node in response.node_endpoints] == [1]
 
 
+def test_a_wait_ends_when_the_topic_is_deleted(bench: HandlerBench) -> None:
+    waiting = read(bench, max_wait_ms=60_000, min_bytes=1)
+    partition = bench.partitions.held.pop(("t", 0))
+    partition.retire()
+    assert only(waiting.result()).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
 def topic_id(bench: HandlerBench) -> Uuid:
     return next(iter(bench.partitions.names))
 
