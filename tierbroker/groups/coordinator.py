@@ -12,12 +12,12 @@ from typing import TypeVar
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.pending import Pending
+from tierbroker.groups.background import Background, Yield
 from tierbroker.groups.client import Client
 from tierbroker.groups.committed_offsets import refused_commit
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.fetching import fetch_offsets
 from tierbroker.groups.group import GroupState
-from tierbroker.groups.loader import Yield
 from tierbroker.groups.ports import PartitionReader, PartitionWriter, Timers
 from tierbroker.groups.record_codec import NAME_BYTES_MAX
 from tierbroker.groups.shard import Shard, ShardState
@@ -58,7 +58,7 @@ class GroupCoordinator:
         self._timers = timers
         self._clock = clock
         self._rng = rng
-        self._yield = yield_
+        self._background = Background(clock, yield_)
         self._shards: dict[int, Shard] = {}
         self._stopped = False
 
@@ -81,7 +81,7 @@ class GroupCoordinator:
             self._timers,
             self._clock,
             self._rng,
-            self._yield,
+            self._background,
         )
 
     def unload(self, partition: int) -> None:

@@ -10,11 +10,11 @@ import logging
 from collections.abc import Iterator
 
 from tierbroker.base.clock import Clock
+from tierbroker.groups.background import Background
 from tierbroker.groups.committed_offsets import CommittedOffsets
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.deletion import is_subscribed
 from tierbroker.groups.group import GroupState
-from tierbroker.groups.loader import SLICE_S, Yield
 from tierbroker.groups.memberships import Memberships
 from tierbroker.groups.record_codec import NO_TIMESTAMP, CommittedOffset
 from tierbroker.wire.error_codes import ErrorCode
@@ -31,37 +31,27 @@ class Expiry:
         offsets: CommittedOffsets,
         memberships: Memberships,
         clock: Clock,
-        yield_: Yield,
+        background: Background,
     ) -> None:
         self._retention_ms = config.offsets_retention_ms
         self._offsets = offsets
         self._memberships = memberships
         self._clock = clock
-        self._yield = yield_
+        self._background = background
         self._steps: Iterator[None] | None = None
         self._cancelled = False
 
     def start(self) -> None:
-        """Begin a round in the next turn, unless one is under way."""
-        if self._steps is None:
+        """Begin a round in a later turn, unless one is under way."""
+        if self._steps is None and not self._cancelled:
             self._steps = self._round()
-            self._yield(self._run_slice)
+            self._background.begin(self._steps)
 
     def cancel(self) -> None:
         """End the round where it is; there is no other."""
-        self._steps = None
         self._cancelled = True
-
-    def _run_slice(self) -> None:
-        steps = self._steps
-        if steps is None:
-            return
-        end = self._clock.monotonic() + SLICE_S
-        for _ in steps:
-            if self._clock.monotonic() >= end:
-                self._yield(self._run_slice)
-                return
-        self._steps = None
+        if self._steps is not None:
+            self._background.cancel(self._steps)
 
     def _round(self) -> Iterator[None]:
         """Every group once, a topic a step."""
@@ -74,6 +64,7 @@ class Expiry:
                 yield
             self._maybe_delete(group_id)
             yield
+        self._steps = None
 
     def _expire(self, group_id: str, topic: str) -> None:
         """Write the tombstones of a topic's offsets that have expired.

@@ -1,14 +1,14 @@
 """Loads a shard: reads its partition of `__consumer_offsets` from the log start to the end.
 
-The work is done in short slices of the loop, since a large partition takes seconds. The loader
-answers no request; the shard is not available until `done` is called, and stays so after an error.
+The work is done in the background, since a large partition takes seconds. The loader answers no
+request; the shard is not available until `done` is called, and stays so after an error.
 """
 
 import logging
 from collections.abc import Callable, Iterator
 
-from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError, CorruptMessageError
+from tierbroker.groups.background import Background
 from tierbroker.groups.memberships import Memberships
 from tierbroker.groups.offsets import OffsetStore
 from tierbroker.groups.ports import PartitionReader
@@ -16,11 +16,7 @@ from tierbroker.groups.record_codec import decode_group_value
 from tierbroker.groups.replay import Replay
 from tierbroker.records.batch import walk
 
-SLICE_S = 0.008
 READ_BYTES = 256 * 1024
-
-Yield = Callable[[Callable[[], None]], object]
-"""Runs a callback in a later turn of the loop: `call_soon`."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,38 +30,29 @@ class Loader:
         reader: PartitionReader,
         offsets: OffsetStore,
         memberships: Memberships,
-        clock: Clock,
-        yield_: Yield,
+        background: Background,
         done: Callable[[ApiError | None], None],
     ) -> None:
         self._partition = partition
         self._reader = reader
         self._replay = Replay(offsets)
         self._memberships = memberships
-        self._clock = clock
-        self._yield = yield_
+        self._background = background
         self._done = done
         self._offset = 0
         self._steps = self._load()
-        self._cancelled = False
 
     def start(self) -> None:
-        """Begin in the next turn; `done` gets None, or why the partition cannot be loaded."""
-        self._yield(self._run_slice)
+        """Begin in a later turn; `done` gets None, or why the partition cannot be loaded."""
+        self._background.begin(self._steps)
 
     def cancel(self) -> None:
         """Stop reading; `done` is not called any more."""
-        self._cancelled = True
+        self._background.cancel(self._steps)
 
-    def _run_slice(self) -> None:
-        if self._cancelled:
-            return
-        end = self._clock.monotonic() + SLICE_S
+    def _load(self) -> Iterator[None]:
         try:
-            for _ in self._steps:
-                if self._clock.monotonic() >= end:
-                    self._yield(self._run_slice)
-                    return
+            yield from self._replay_all()
         except ApiError as error:
             logger.error(
                 "__consumer_offsets-%d cannot be loaded at offset %d: %s; its groups stay "
@@ -75,10 +62,10 @@ class Loader:
                 error.message,
             )
             self._done(error)
-            return
-        self._done(None)
+        else:
+            self._done(None)
 
-    def _load(self) -> Iterator[None]:
+    def _replay_all(self) -> Iterator[None]:
         """Everything there is to do; each step is short."""
         self._offset, end = self._reader.bounds(self._partition)
         while self._offset < end:

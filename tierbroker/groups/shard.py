@@ -10,12 +10,13 @@ from enum import Enum
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError
+from tierbroker.groups.background import Background
 from tierbroker.groups.committed_offsets import CommittedOffsets
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.deletion import Deletion
 from tierbroker.groups.expiry import Expiry
 from tierbroker.groups.journal import PartitionJournal
-from tierbroker.groups.loader import Loader, Yield
+from tierbroker.groups.loader import Loader
 from tierbroker.groups.memberships import Memberships
 from tierbroker.groups.offsets import OffsetStore
 from tierbroker.groups.ports import PartitionReader, PartitionWriter, Timers
@@ -43,7 +44,7 @@ class Shard:
         timers: Timers,
         clock: Clock,
         rng: random.Random,
-        yield_: Yield,
+        background: Background,
     ) -> None:
         journal = PartitionJournal(writer, partition)
         store = OffsetStore()
@@ -54,11 +55,9 @@ class Shard:
         )
         self.offsets = CommittedOffsets(config, store, self.memberships, journal, clock)
         self.deletion = Deletion(self.offsets, self.memberships)
-        self._expiry = Expiry(config, self.offsets, self.memberships, clock, yield_)
+        self._expiry = Expiry(config, self.offsets, self.memberships, clock, background)
         self._forgotten_topics: set[str] = set()
-        self._loader = Loader(
-            partition, reader, store, self.memberships, clock, yield_, self._loaded
-        )
+        self._loader = Loader(partition, reader, store, self.memberships, background, self._loaded)
         self._loader.start()
 
     @property

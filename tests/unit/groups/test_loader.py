@@ -9,6 +9,7 @@ from tierbroker.base.clock import ManualClock
 from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.errors import ApiError, CorruptMessageError, NotLeaderOrFollowerError
 from tierbroker.base.scheduler import ManualScheduler
+from tierbroker.groups.background import Background
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.group import GroupState
 from tierbroker.groups.journal import PartitionJournal
@@ -61,8 +62,7 @@ class Loading:
             log,
             self.store,
             self.memberships,
-            clock,
-            self._yield,
+            Background(clock, self._yield),
             self.result.append,
         )
         self.loader.start()
