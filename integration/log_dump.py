@@ -21,6 +21,7 @@ _SOUND = tuple(
         r"KRaft bootstrap snapshot",
         r"baseOffset: .* isvalid: true",
         r"\| offset: \d+ .*headerKeys: \[\S*\]( payload: \{\"type\".*| [A-Za-z]+:? \{.*\})?",
+        r"\| offset: \d+ .*headerKeys: \[\S*\] key: \{.*\} payload: <DELETE>",
         r"offset: \d+ position: \d+",
         r"timestamp: -?\d+ offset: \d+",
         r"\S+ passed sanity check\.",
