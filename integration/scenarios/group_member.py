@@ -85,9 +85,9 @@ class Member:
         """The first half of a join of version 4 or later."""
         assert self.joined(self.send_join()).error_code == ErrorCode.MEMBER_ID_REQUIRED
 
-    def send_sync(self, assignments: Mapping[str, bytes] | None = None, **other: Any) -> Sent:
-        """Sync; `assignments` is member id -> bytes."""
-        given = [{"member_id": m, "assignment": a} for m, a in (assignments or {}).items()]
+    def send_sync(self, parts: Mapping[str, bytes] | None = None, **other: Any) -> Sent:
+        """Sync; `parts` is member id -> assignment."""
+        given = [{"member_id": m, "assignment": a} for m, a in (parts or {}).items()]
         fields = {**self._who(Api.SYNC_GROUP), "assignments": given}
         if self.version_of(Api.SYNC_GROUP) >= 5:
             fields |= {"protocol_type": self.protocol_type, "protocol_name": self.protocols[0][0]}
@@ -95,9 +95,9 @@ class Member:
             Api.SYNC_GROUP, self.version_of(Api.SYNC_GROUP), **{**fields, **other}
         )
 
-    def sync(self, assignments: Mapping[str, bytes] | None = None, **other: Any) -> Any:
+    def sync(self, parts: Mapping[str, bytes] | None = None, **other: Any) -> Any:
         """`send_sync`, and its answer."""
-        return self.send_sync(assignments, **other).answer()
+        return self.send_sync(parts, **other).answer()
 
     def beat(self, **other: Any) -> Any:
         """Heartbeat."""
