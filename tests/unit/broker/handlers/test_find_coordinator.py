@@ -3,7 +3,8 @@
 import asyncio
 import pathlib
 from collections.abc import Coroutine
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -101,6 +102,38 @@ async def test_a_topic_that_is_being_made_is_waited_for(bench: HandlerBench) -> 
     assert not asking.done()
     underway.resolve([TopicOutcome(TOPIC)])
     assert (await asking).error_code == ErrorCode.NONE
+
+
+async def test_shards_that_load_are_waited_for(bench: HandlerBench) -> None:
+    bench.add_topic(TOPIC, 2)
+    bench.groups.load(0)
+    asking = asyncio.ensure_future(ask_and_wait(FindCoordinatorRequest(key="g"), bench, 2))
+    await asyncio.sleep(0)
+    bench.scheduler.end_turn()
+    assert bench.groups.loaded
+    assert not asking.done()
+    tick(bench)
+    assert (await asking).error_code == ErrorCode.NONE
+
+
+async def test_shards_that_load_for_long_are_named_all_the_same(bench: HandlerBench) -> None:
+    bench.add_topic(TOPIC, 2)
+    loading = SimpleNamespace(loaded=False, partition_for=bench.groups.partition_for)
+    bench.services.groups = cast("Any", loading)
+    asking = asyncio.ensure_future(ask_and_wait(FindCoordinatorRequest(key="g"), bench, 2))
+    ticks = 0
+    while not asking.done():
+        await asyncio.sleep(0)
+        tick(bench)
+        ticks += 1
+    assert ticks < 50
+    assert (await asking).error_code == ErrorCode.NONE
+
+
+def tick(bench: HandlerBench) -> None:
+    """Time passes; the turn of the loop goes on."""
+    bench.clock.advance(10)
+    bench.scheduler.advance(0.01)
 
 
 async def test_a_topic_that_cannot_be_made_is_asked_for_again(bench: HandlerBench) -> None:
