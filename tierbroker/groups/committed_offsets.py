@@ -6,7 +6,7 @@ commits that are still on their way: `is_writing` and `named` tell of those. The
 Kafka's OffsetMetadataManager.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 
 from tierbroker.base.clock import Clock
@@ -183,11 +183,11 @@ class CommittedOffsets:
             found.update(dict.fromkeys(self.store.pending.partitions(group_id)))
         return list(found)
 
-    def groups_of_topic(self, topic: str) -> list[str]:
-        """The groups that have offsets of a topic, in any of these ways."""
-        found = dict.fromkeys(self.store.groups_of_topic(topic))
+    def groups_of_topics(self, names: Set[str]) -> list[str]:
+        """The groups that have offsets of any of the topics, in any of these ways."""
+        found = dict.fromkeys(self.store.groups_of_topics(names))
         for group_id, commits in self._writing.items():
-            if any(name == topic for changes in commits for name, _, _ in changes):
+            if any(topic in names for changes in commits for topic, _, _ in changes):
                 found[group_id] = None
         return list(found)
 

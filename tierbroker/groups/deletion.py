@@ -4,7 +4,7 @@ Commits that are on their way are deleted as well: they come before the tombston
 rules are those of Kafka's ClassicGroup and OffsetMetadataManager.
 """
 
-from collections.abc import Iterable
+from collections.abc import Set
 
 from tierbroker.base.pending import Pending
 from tierbroker.groups.committed_offsets import CommittedOffsets
@@ -81,18 +81,14 @@ class Deletion:
             return ErrorCode.NON_EMPTY_GROUP
         return ErrorCode.NONE
 
-    def forget_topics(self, names: Iterable[str]) -> None:
+    def forget_topics(self, names: Set[str]) -> None:
         """The topics were deleted, and so are their offsets.
 
         All tombstones are written in this turn, so that a commit for a new topic of the same name
         comes later in the log.
         """
-        doomed: dict[str, set[str]] = {}
-        for name in names:
-            for group_id in self._offsets.groups_of_topic(name):
-                doomed.setdefault(group_id, set()).add(name)
-        for group_id, topics in doomed.items():
-            named = [pair for pair in self._offsets.named(group_id) if pair[0] in topics]
+        for group_id in self._offsets.groups_of_topics(names):
+            named = [pair for pair in self._offsets.named(group_id) if pair[0] in names]
             self._offsets.write_tombstones(group_id, named, None, lambda _: None)
 
 

@@ -70,6 +70,7 @@ class Loader:
         self._offset, end = self._reader.bounds(self._partition)
         while self._offset < end:
             yield from self._read(end)
+            _, end = self._reader.bounds(self._partition)
         values, self._replay.group_values = self._replay.group_values, {}
         for group_id, value in values.items():
             self._memberships.restore(decode_group_value(value), group_id)

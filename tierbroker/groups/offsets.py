@@ -5,7 +5,7 @@ knows no time; it is changed in the order of the log.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 from tierbroker.base.ids import ZERO_UUID, Uuid
 from tierbroker.groups import offset_rows
@@ -47,10 +47,15 @@ class OffsetStore:
         """The topics that the group has offsets of."""
         return list(self._groups.get(group_id, ()))
 
-    def groups_of_topic(self, topic: str) -> list[str]:
-        """The groups that have offsets of a topic, or may have when a transaction ends."""
-        groups = [group_id for group_id, topics in self._groups.items() if topic in topics]
-        return [*groups, *self.pending.groups_of_topic(topic)]
+    def groups_of_topics(self, names: Set[str]) -> Iterator[str]:
+        """The groups that have offsets of any of the topics; one may come several times.
+
+        Those count that open transactions may commit.
+        """
+        for group_id, topics in self._groups.items():
+            if not names.isdisjoint(topics):
+                yield group_id
+        yield from self.pending.groups_of_topics(names)
 
     def partitions(self, group_id: str, topic: str) -> list[int]:
         """The partitions that have an offset, in order."""

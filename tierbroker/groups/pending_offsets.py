@@ -4,6 +4,7 @@ They are invisible until the marker, and block a fetch that asks for stable offs
 commits of a partition came later is told by the order of their records, not of the markers.
 """
 
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from tierbroker.groups.record_codec import CommittedOffset
@@ -60,9 +61,9 @@ class PendingOffsets:
             if group == group_id
         ]
 
-    def groups_of_topic(self, topic: str) -> list[str]:
-        """The groups with offsets of a topic in open transactions; one may come several times."""
-        return [group_id for (group_id, name, _) in self._by_partition if name == topic]
+    def groups_of_topics(self, names: Set[str]) -> Iterator[str]:
+        """The groups with offsets of the topics in open transactions."""
+        return (group_id for (group_id, topic, _) in self._by_partition if topic in names)
 
     def supersede(self, group_id: str, topic: str, partition: int) -> None:
         """The partition was committed by a later record: what is open does not count any more."""

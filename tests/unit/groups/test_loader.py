@@ -117,6 +117,23 @@ def test_a_large_partition_is_read_piece_by_piece(monkeypatch: pytest.MonkeyPatc
     assert log.reads > 10
 
 
+def test_what_becomes_visible_meanwhile_is_loaded_as_well() -> None:
+    class Growing(GroupLog):
+        def read(self, partition: int, offset: int, max_bytes: int) -> bytes:
+            data = super().read(partition, offset, max_bytes)
+            if self.reads < 3:
+                record = offset_key("g", "t", 50 + self.reads), offset_value(CommittedOffset(1))
+                self.append(partition, [record], lambda _: None)
+            return data
+
+    log = Growing()
+    record = offset_key("g", "t", 0), offset_value(CommittedOffset(1))
+    log.append(PARTITION, [record], lambda _: None)
+    loading = Loading(log)
+    assert loading.run() == [None]
+    assert loading.store.partitions("g", "t") == [0, 51, 52]
+
+
 def test_groups_are_restored_from_their_last_record() -> None:
     log = log_with(1)
     for generation in (1, 2):

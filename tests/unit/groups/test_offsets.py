@@ -75,7 +75,7 @@ def test_groups_of_a_topic_are_found_pending_ones_as_well() -> None:
     store.put("g", "t", 0, PLAIN)
     store.put("h", "u", 0, PLAIN)
     store.add_pending(1, "i", "t", 0, PLAIN)
-    assert sorted(store.groups_of_topic("t")) == ["g", "i"]
+    assert sorted(store.groups_of_topics({"t", "v"})) == ["g", "i"]
 
 
 def test_an_offset_of_a_transaction_counts_once_it_commits() -> None:

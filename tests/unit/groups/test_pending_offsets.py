@@ -16,7 +16,7 @@ def test_an_open_transaction_is_seen_by_group_and_partition() -> None:
     assert pending.is_unstable("g", "t", 0)
     assert not pending.is_unstable("g", "t", 1)
     assert pending.partitions("g") == [("t", 0)]
-    assert pending.groups_of_topic("t") == ["g"]
+    assert list(pending.groups_of_topics({"t", "u"})) == ["g"]
 
 
 def test_the_last_offset_of_a_transaction_counts() -> None:
