@@ -72,10 +72,15 @@ class Deadlines:
     def _fire(self) -> None:
         self._timer = None
         now_tick = int(self._clock.monotonic() / TICK_S)
-        for tick in sorted(tick for tick in self._buckets if tick <= now_tick):
-            for waiter in self._buckets.pop(tick):
-                waiter.expire()
-        self._arm_for_next()
+        try:
+            for tick in sorted(tick for tick in self._buckets if tick <= now_tick):
+                # When the loop was late, several ticks are due; whoever expired in one may have
+                # removed all that waited for a later one, and its bucket with it.
+                for waiter in self._buckets.pop(tick, ()):
+                    waiter.expire()
+        finally:
+            # One waiter's bug must not be the end of everybody's deadlines.
+            self._arm_for_next()
 
     def _arm_for_next(self) -> None:
         """Whoever expired may have armed the timer for a new deadline, later than those before."""

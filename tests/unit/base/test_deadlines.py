@@ -1,3 +1,5 @@
+import pytest
+
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.deadlines import TICK_S, Deadlines
 from tierbroker.base.scheduler import ManualScheduler
@@ -97,3 +99,40 @@ def test_a_deadline_set_by_an_expiring_waiter_does_not_hold_up_the_next_one() ->
     time.deadlines.add(next_one, 0.1)
     time.pass_ms(150)
     assert (next_one.expired, late.expired) == (1, 0)
+
+
+def test_of_two_ticks_that_are_due_the_first_may_empty_the_second() -> None:
+    """A late loop: one waiter expires, and takes back the only deadline of the next tick."""
+    time = Time()
+    second, third = Waiter(), Waiter()
+
+    class Removing(Waiter):
+        def expire(self) -> None:
+            super().expire()
+            time.deadlines.remove(second, tick)
+
+    first = Removing()
+    time.deadlines.add(first, 0.02)
+    tick = time.deadlines.add(second, 0.04)
+    time.deadlines.add(third, 0.2)
+    time.clock.advance(100)
+    time.scheduler.advance(0.1)
+    assert (first.expired, second.expired, third.expired) == (1, 0, 0)
+    time.pass_ms(200)
+    assert third.expired == 1
+
+
+def test_a_waiter_that_fails_does_not_hold_up_the_others() -> None:
+    time = Time()
+
+    class Failing(Waiter):
+        def expire(self) -> None:
+            raise AssertionError("a bug")
+
+    other = Waiter()
+    time.deadlines.add(Failing(), 0.02)
+    time.deadlines.add(other, 0.1)
+    with pytest.raises(AssertionError, match="a bug"):
+        time.pass_ms(50)
+    time.pass_ms(100)
+    assert other.expired == 1
