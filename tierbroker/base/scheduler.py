@@ -3,7 +3,6 @@
 An asyncio or uvloop loop is a `Scheduler` as it stands.
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,33 +21,6 @@ class Scheduler(Protocol):
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Handle:
         """Call once, `delay` seconds from now."""
-
-
-class Turns:
-    """Spreads the slices of many long works over the turns of the loop: one slice a turn.
-
-    Fifty partitions that are loaded in slices of some milliseconds would otherwise take all their
-    slices in every turn, and nobody else would be served for fifty times as long.
-    """
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self._waiting: deque[Callable[[], object]] = deque()
-
-    def add(self, slice_of_work: Callable[[], object]) -> None:
-        """Call once, in a turn of its own, after those that were added before."""
-        if not self._waiting:
-            self._scheduler.call_soon(self._run)
-        self._waiting.append(slice_of_work)
-
-    def _run(self) -> None:
-        slice_of_work = self._waiting[0]
-        try:
-            slice_of_work()
-        finally:
-            self._waiting.popleft()
-            if self._waiting:
-                self._scheduler.call_soon(self._run)
 
 
 class ManualScheduler:

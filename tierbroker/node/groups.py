@@ -7,7 +7,7 @@ from tierbroker.base.clock import Clock
 from tierbroker.base.config import ConfigValues
 from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.ids import TopicPartition
-from tierbroker.base.scheduler import Scheduler, Turns
+from tierbroker.base.scheduler import Scheduler
 from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.topics import OFFSETS_TOPIC
@@ -37,8 +37,7 @@ def make_coordinator(
         config = replace(config, offsets_partitions=len(topic.partitions))
     records = InternalTopic(OFFSETS_TOPIC, partitions, clock)
     timers = Deadlines(scheduler, clock)
-    turns = Turns(scheduler)
-    return GroupCoordinator(config, records, records, timers, clock, rng, turns.add)
+    return GroupCoordinator(config, records, records, timers, clock, rng, scheduler.call_soon)
 
 
 class OffsetsTopicFollower:
