@@ -290,3 +290,18 @@ def of_deleted_topics(run: Run) -> None:
     _fetch_all(client, group)
     run.topic("orders")
     _fetch_all(client, group)
+
+
+def nothing_left(run: Run) -> None:
+    """A group that had nothing but the offsets that were deleted, or that were refused."""
+    topic = run.topic("orders")
+    group = coordinated(run, "simple")
+    client = run.connect()
+    _commit(client, 9, group, _committed(topic, 5))
+    topics = [{"name": topic, "partitions": [{"partition_index": 0}]}]
+    client.call(Api.OFFSET_DELETE, 0, group_id=group, topics=topics)
+    _fetch_all(client, group)
+    client.call(Api.DESCRIBE_GROUPS, 5, groups=[group])
+    refused = coordinated(run, "refused")
+    _commit(client, 9, refused, _committed(topic, 9, committed_metadata="x" * 5000))
+    client.call(Api.DESCRIBE_GROUPS, 5, groups=[refused])
