@@ -5,6 +5,7 @@ partition goes to another member and at the end. Who may read what is the group'
 told on standard error when that is a terminal.
 """
 
+import signal
 import sys
 
 import click
@@ -52,6 +53,9 @@ def read_in_group(options: ConsumeOptions, group: str) -> int:
         "group.id": group,
         "auto.offset.reset": _RESETS[options.position.anchor],
     }
+    # Whoever is told to end leaves the group in order, so that the others need not wait for the
+    # end of its session: `timeout` and service managers say it with SIGTERM.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     consumer = open_consumer(options.bootstrap, watch, settings)
     try:
         return _GroupReading(options, group, watch, consumer).run()
