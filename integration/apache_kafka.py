@@ -90,7 +90,7 @@ class ApacheKafka:
 
     def start(self) -> None:
         """Return once the node takes connections. A directory that somebody filled is kept."""
-        if not (self.data_dir / "meta.properties").exists():
+        if not any(self.data_dir.rglob("meta.properties")):
             self.format()
         elif not self.properties_file.exists():
             self.configure()

@@ -83,7 +83,9 @@ def change(bootstrap: str, leg: int) -> None:
     (grown,) = admin.create_partitions([NewPartitions("settings", 3 + leg)]).values()
     grown.result(timeout=30)
     _delete(admin, ["twice-made"])
-    _create(admin, "twice-made")
+    # Never fewer partitions than before: a client may have the old number, since Kafka answers
+    # before its metadata cache knows of the change.
+    _create(admin, "twice-made", 3 + leg)
     grow = ("stamped", "under_score.and.dot", "twice-made", "cut", "megabytes", "settings")
     write(
         bootstrap,
@@ -111,6 +113,16 @@ def commit(bootstrap: str, group: str, offsets: dict[tuple[str, int], int]) -> N
     ]
     assert all(row.error is None for row in consumer.commit(offsets=wanted, asynchronous=False))
     consumer.close()
+
+
+def setting(bootstrap: str, topic: str, key: str, value: str | None = None) -> str:
+    """What a setting of a topic is, after it was set to `value` if that is given."""
+    admin = _admin(bootstrap)
+    if value is not None:
+        _alter(admin, topic, key, value)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    (described,) = admin.describe_configs([resource]).values()
+    return described.result(timeout=30)[key].value
 
 
 def take_seat(bootstrap: str, group: str, topic: str, instance: str | None) -> None:

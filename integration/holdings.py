@@ -23,6 +23,8 @@ from confluent_kafka.admin import (
 )
 
 READ_TIMEOUT_S = 60.0
+OWN_SETTINGS = frozenset({"flush.mode"})
+"""Topic settings that Apache Kafka keeps without knowing them."""
 
 Record = tuple[
     int, tuple[int, int], bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]
@@ -41,7 +43,7 @@ class PartitionHoldings:
 
 @dataclass(frozen=True, slots=True)
 class TopicHoldings:
-    """One topic; `settings` are those that differ from the broker's."""
+    """One topic; `settings` are its own ones that both brokers know."""
 
     topic_id: str
     settings: dict[str, str]
@@ -134,7 +136,7 @@ def _settings(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]
         resource.name: {
             entry.name: entry.value
             for entry in future.result(timeout=30).values()
-            if entry.source == own
+            if entry.source == own and entry.name not in OWN_SETTINGS
         }
         for resource, future in described.items()
     }

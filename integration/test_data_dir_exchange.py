@@ -6,7 +6,7 @@ the same, writes more of everything and ends; then the first kind starts on a co
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from integration.apache_kafka import ApacheKafka
 from integration.broker_processes import Tierbroker, free_port, wait_until
 from integration.conftest import CHOICE
-from integration.exchange_content import change, fill
+from integration.exchange_content import change, fill, setting
 from integration.holdings import Holdings, differences, read_holdings
 from integration.log_dump import all_faults, data_files
 
@@ -64,10 +64,10 @@ def running() -> Iterator[list[Tierbroker | ApacheKafka]]:
             broker.kill()
 
 
-# Whose broker runs, and how it ends.
+# Whose broker runs, and how it ends; in which log directories.
 CHAINS = (
-    ("ours stop", "Kafka kill", "ours kill", "Kafka stop", "ours stop"),
-    ("Kafka stop", "ours kill", "Kafka kill", "ours stop"),
+    (("ours stop", "Kafka kill", "ours kill", "Kafka stop", "ours stop"), ("one", "two")),
+    (("Kafka stop", "ours kill", "Kafka kill", "ours stop"), ("one",)),
 )
 
 
@@ -77,33 +77,45 @@ def test_each_serves_what_the_other_left(
 ) -> None:
     """Two chains at a time, since a broker that takes over waits for the other to be missed."""
     with ThreadPoolExecutor(2) as threads:
-        chains = [threads.submit(exchange, place, running, legs) for legs in CHAINS]
+        chains = [threads.submit(exchange, place, running, *chain) for chain in CHAINS]
     for chain in chains:
         chain.result()
 
 
-def exchange(place: Place, running: list[Tierbroker | ApacheKafka], legs: tuple[str, ...]) -> None:
+def exchange(
+    place: Place,
+    running: list[Tierbroker | ApacheKafka],
+    legs: Sequence[str],
+    log_dirs: Sequence[str],
+) -> None:
     """One producer lives all the time: its sequence numbers go on from broker to broker."""
     port = free_port()
     steady = Producer(STEADY | {"bootstrap.servers": f"127.0.0.1:{port}"})
     before: Holdings | None = None
     data_dir: Path | None = None
     for leg, (kind, end) in enumerate(leg.split() for leg in legs):
+        home = place()
+        settings = SETTINGS | {"log.dirs": ",".join(f"{home}/data/{name}" for name in log_dirs)}
         if kind == "ours":
-            broker = Tierbroker(place(), SETTINGS, port)
+            broker = Tierbroker(home, settings, port)
         else:
-            broker = ApacheKafka(place(), SETTINGS | KAFKA_SETTINGS, heap_mb=512, port=port)
+            broker = ApacheKafka(home, settings | KAFKA_SETTINGS, heap_mb=512, port=port)
         if data_dir is not None:
             copy(data_dir, broker.data_dir)
         running.append(broker)
         broker.start()
         if before is None:
             fill(broker.bootstrap)
+            if kind == "ours":
+                setting(broker.bootstrap, "empty", "flush.mode", "replicated")
         else:
             wait_for_groups(broker.bootstrap, before)
             found = read_holdings(broker.bootstrap)
             assert not (told := differences(before, found)), "\n".join(told[:40])
             change(broker.bootstrap, leg)
+        if kind == "ours":
+            kept = setting(broker.bootstrap, "empty", "flush.mode")
+            assert kept == ("replicated" if legs[0].startswith("ours") else "fsync")
         send_steadily(steady, leg)
         before = read_holdings(broker.bootstrap)
         getattr(broker, end)()
