@@ -9,12 +9,24 @@ from collections.abc import Callable, Iterable
 
 from integration.differential.script import Connection, Run
 from integration.scenarios.group_member import coordinated
-from integration.scenarios.requests import fetched, offsets_at, produced, records
+from integration.scenarios.requests import NULL_ID, fetched, offsets_at, produced, records
 from tierbroker.records.compression import Codec
 from tierbroker.wire.api_keys import ApiKey as Api
 
 STEPS = 120
 PARTITIONS = 2
+SETTINGS: dict[str, list[str | None]] = {
+    "retention.ms": ["1000", "-1", "-2", "often", None],
+    "cleanup.policy": ["compact", "delete", "compact,delete", "delete,compact", "none", ""],
+    "max.message.bytes": ["1000", "-1", "0"],
+    "segment.bytes": ["1048576", "1048575"],
+    "compression.type": ["gzip", "zstd", "producer", "rar"],
+    "min.insync.replicas": ["1", "2", "0"],
+    "message.timestamp.type": ["CreateTime", "LogAppendTime", "Never"],
+    "follower.replication.throttled.replicas": ["*", "0:1", "0:1,1:1", "x"],
+    "preallocate": ["true", "false", "TRUE", "maybe"],
+    "no.such.setting": ["1"],
+}
 
 
 def _seeds() -> Iterable[int]:
@@ -183,8 +195,79 @@ class _Offsets:
         self._client.call(Api.DESCRIBE_GROUPS, self._rng.choice([0, 6]), groups=self._groups)
 
 
-def _draw(run: Run, rng: random.Random, seed: int, weighted: dict[Callable[[], None], int]) -> None:
-    for action in rng.choices(list(weighted), list(weighted.values()), k=STEPS):
+class _Topics:
+    """Four names of topics that come and go."""
+
+    def __init__(self, run: Run, rng: random.Random, seed: int) -> None:
+        self._run = run
+        self._rng = rng
+        self._names = [run.name(f"topic-{seed}-{number}") for number in range(4)]
+        self._client = run.connect()
+
+    def _setting(self) -> tuple[str, str | None]:
+        key = self._rng.choice(list(SETTINGS))
+        return key, self._rng.choice(SETTINGS[key])
+
+    def create(self) -> None:
+        """With settings that need not be right."""
+        configs = dict(self._setting() for _ in range(self._rng.randint(0, 2)))
+        topic = {
+            "name": self._rng.choice(self._names),
+            "num_partitions": self._rng.choice([-1, 1, 2, 3, 0]),
+            "replication_factor": self._rng.choice([-1, 1, 1, 1, 2]),
+            "configs": [{"name": key, "value": value} for key, value in configs.items()],
+        }
+        how = {"validate_only": self._rng.random() < 0.1, "timeout_ms": 10_000}
+        self._client.call(Api.CREATE_TOPICS, self._rng.choice([4, 5, 7]), topics=[topic], **how)
+        self._run.catch_up()
+
+    def delete(self) -> None:
+        """By name."""
+        topics = [{"name": self._rng.choice(self._names), "topic_id": NULL_ID}]
+        self._client.call(Api.DELETE_TOPICS, 6, topics=topics, timeout_ms=10_000)
+        self._run.catch_up()
+
+    def enlarge(self) -> None:
+        """By one or none."""
+        topic = {
+            "name": self._rng.choice(self._names),
+            "count": self._rng.randint(1, 5),
+            "assignments": self._rng.choice([None, None, [{"broker_ids": [1]}]]),
+        }
+        self._client.call(Api.CREATE_PARTITIONS, 3, topics=[topic], timeout_ms=10_000)
+        self._run.catch_up()
+
+    def alter(self) -> None:
+        """One or two settings, in any of the four ways."""
+        configs = [
+            {"name": key, "value": value, "config_operation": self._rng.choice([0, 0, 1, 2, 3])}
+            for key, value in (self._setting() for _ in range(self._rng.randint(1, 2)))
+        ]
+        resource = {"resource_type": 2, "resource_name": self._rng.choice(self._names)}
+        self._client.call(
+            Api.INCREMENTAL_ALTER_CONFIGS, 1, resources=[{**resource, "configs": configs}]
+        )
+        self._run.catch_up()
+
+    def look(self) -> None:
+        """All of them, and their settings."""
+        topics = [{"name": name} for name in self._names]
+        self._client.call(Api.METADATA, 12, topics=topics, allow_auto_topic_creation=False)
+        resources = [
+            {"resource_type": 2, "resource_name": name, "configuration_keys": list(SETTINGS)}
+            for name in self._names
+        ]
+        self._client.call(Api.DESCRIBE_CONFIGS, 4, resources=resources)
+
+
+def _draw(
+    run: Run,
+    rng: random.Random,
+    seed: int,
+    weighted: dict[Callable[[], None], int],
+    steps: int = STEPS,
+) -> None:
+    for action in rng.choices(list(weighted), list(weighted.values()), k=steps):
         run.note(f"seed {seed}")
         action()
 
@@ -217,3 +300,18 @@ def of_offsets(run: Run) -> None:
             offsets.describe: 1,
         }
         _draw(run, rng, seed, weighted)
+
+
+def of_topics(run: Run) -> None:
+    """Topics made, enlarged, changed and deleted."""
+    for seed in _seeds():
+        rng = random.Random(seed)
+        topics = _Topics(run, rng, seed)
+        weighted = {
+            topics.create: 4,
+            topics.delete: 2,
+            topics.enlarge: 3,
+            topics.alter: 4,
+            topics.look: 3,
+        }
+        _draw(run, rng, seed, weighted, steps=STEPS // 4)

@@ -132,3 +132,34 @@ def change_refused(run: Run) -> None:
     run.note("the same resource twice")
     one = {"resource_type": TOPIC, "resource_name": name, "configs": [retention]}
     client.call(Api.INCREMENTAL_ALTER_CONFIGS, ALL, resources=[one, one])
+
+
+def spellings(run: Run) -> None:
+    """Lists, switches and numbers in many spellings: what is taken, and how it is told."""
+    client = run.connect()
+    name = run.topic("orders")
+    keys = {
+        "cleanup.policy": [
+            *("delete,", ",", "delete,,compact", "delete,delete", " delete ", "compact , delete"),
+            *("Delete", " ", "", "delete"),
+        ],
+        "follower.replication.throttled.replicas": ["", ",", "0:1,", "0:1,0:1", "*", "*,0:1"],
+        "preallocate": ["TRUE", " true ", "yes", "1", ""],
+        "retention.ms": [" 5 ", "+5", "5.0", "0x5", "9223372036854775807", "9223372036854775808"],
+        "min.cleanable.dirty.ratio": ["0.5", "1", "1e-1", ".5", "1.5", "-0.1"],
+        "compression.type": ["GZIP", " gzip ", ""],
+    }
+    for key, values in keys.items():
+        for value in values:
+            run.note(f"{key} = {value!r}")
+            resource = {"resource_type": TOPIC, "resource_name": name}
+            changes = [_change(key, SET, value)]
+            client.call(
+                Api.INCREMENTAL_ALTER_CONFIGS, 1, resources=[{**resource, "configs": changes}]
+            )
+            run.catch_up()
+            client.call(Api.DESCRIBE_CONFIGS, 4, resources=[_resource(TOPIC, name, [key])])
+    for value in ("compact", "delete", ""):
+        run.note(f"cleanup.policy appended {value!r}")
+        changes = [_change("cleanup.policy", APPEND, value)]
+        client.call(Api.INCREMENTAL_ALTER_CONFIGS, 1, resources=[{**resource, "configs": changes}])

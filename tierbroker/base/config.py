@@ -77,8 +77,12 @@ class ConfigKey:
         if self.type is ConfigType.DOUBLE:
             return float(text)
         if self.type is ConfigType.LIST:
-            return tuple(item.strip() for item in text.split(",") if item.strip())
-        return text
+            items = [item.strip() for item in text.split(",")]
+            if self.scope is Scope.BROKER or not text.strip():
+                return tuple(item for item in items if item)
+            # As in Kafka a comma stands between two items, be they empty: most keys refuse that.
+            return tuple(items)
+        return text.strip()
 
 
 def _integer(text: str, bits: int) -> int:

@@ -149,8 +149,11 @@ class TopicConfigs:
         synonyms = tuple(synonym for synonym, _ in fallbacks)
         own = topic_texts.get(key.name)
         if own is not None:
-            first = ConfigSynonym(key.name, own, ConfigSource.DYNAMIC_TOPIC_CONFIG)
-            return ConfigOrigin(key, own, key.parse(own), first.source, (first, *synonyms))
+            value = key.parse(own)
+            # As it is understood, not as it was written: true for TRUE.
+            text = text_of(value)
+            first = ConfigSynonym(key.name, text, ConfigSource.DYNAMIC_TOPIC_CONFIG)
+            return ConfigOrigin(key, text, value, first.source, (first, *synonyms))
         value = self._values[key.name]
         source = synonyms[0].source if synonyms else ConfigSource.DEFAULT_CONFIG
         return ConfigOrigin(key, text_of(value), value, source, synonyms)

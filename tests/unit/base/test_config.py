@@ -55,3 +55,17 @@ def test_an_unknown_key_names_the_nearest_known_one() -> None:
 def test_a_key_is_declared_once() -> None:
     with pytest.raises(ValueError, match="twice"):
         ConfigSchema([SEGMENT, SEGMENT])
+
+
+def test_an_empty_item_of_a_topic_key_is_one() -> None:
+    assert POLICY.parse(" delete , compact ") == ("delete", "compact")
+    assert POLICY.parse(" ") == ()
+    for text in ("delete,", ",", "delete,,compact"):
+        with pytest.raises(InvalidConfigError):
+            POLICY.parse(text)
+    dirs = ConfigKey("log.dirs", ConfigType.LIST, None, "Where.")
+    assert dirs.parse("/a, /b,") == ("/a", "/b")
+
+
+def test_text_is_taken_without_the_spaces_around_it() -> None:
+    assert ConfigKey("compression.type", ConfigType.STRING, None, "How.").parse(" gzip ") == "gzip"

@@ -249,6 +249,11 @@ def test_an_internal_key_is_told_where_it_is_set() -> None:
     assert origins["internal.segment.bytes"].text == "4096"
 
 
+def test_a_value_is_told_as_it_is_understood() -> None:
+    origins = {o.key.name: o for o in TopicConfigs().explain({"preallocate": " TRUE"})}
+    assert (origins["preallocate"].text, origins["preallocate"].synonyms[0].text) == ("true",) * 2
+
+
 def test_explain_broker_key() -> None:
     keys = {key.name: key for key in BROKER_KEYS}
     layers = [BrokerLayer(ConfigSource.STATIC_BROKER_CONFIG, {"log.roll.hours": "5"})]

@@ -60,7 +60,10 @@ def _result(outcome: TopicOutcome, context: RequestContext) -> CreatableTopicRes
     result.configs = [
         CreatableTopicConfigs(
             name=origin.key.name,
-            value=None if origin.key.sensitive else origin.text,
+            # Kafka tells what was asked for here as it was written.
+            value=None
+            if origin.key.sensitive
+            else created.configs.get(origin.key.name, origin.text),
             read_only=False,
             config_source=origin.source,
             is_sensitive=origin.key.sensitive,

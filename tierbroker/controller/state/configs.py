@@ -121,6 +121,7 @@ def _alter(
             wanted = target(request)
             before = image.configs.of(*resource)
             _check_values(resource, before, wanted, env)
+            _check_existence(image, resource)
         except ApiError as error:
             outcomes[resource] = ConfigOutcome(resource, error)
             continue
@@ -134,8 +135,6 @@ def _check_resource(image: MetadataImage, resource: ConfigResource) -> None:
         if not name:
             raise InvalidRequestError("The name of a topic is missing: topics have no default.")
         check_name(name)
-        if image.topic(name) is None:
-            raise UnknownTopicOrPartitionError(f"There is no topic {name!r}.")
     elif kind == ResourceType.BROKER:
         if not name:
             return
@@ -145,6 +144,13 @@ def _check_resource(image: MetadataImage, resource: ConfigResource) -> None:
             raise InvalidRequestError(f"Broker {name} is not registered.")
     else:
         raise InvalidRequestError(f"Configurations of resource type {kind} cannot be set here.")
+
+
+def _check_existence(image: MetadataImage, resource: ConfigResource) -> None:
+    """The last of Kafka's checks: what is wrong with a change is told of no topic as well."""
+    kind, name = resource
+    if kind == ResourceType.TOPIC and image.topic(name) is None:
+        raise UnknownTopicOrPartitionError(f"There is no topic {name!r}.")
 
 
 def _scope(resource: ConfigResource) -> Scope:
@@ -157,6 +163,9 @@ def _changed(image: MetadataImage, request: ResourceChanges, env: Environment) -
     twice = sorted(key for key, count in times.items() if count > 1)
     if twice:
         raise InvalidRequestError(f"Keys that are given more than once: {', '.join(twice)}")
+    for change in request.changes:
+        if change.value is None and change.operation != ConfigOperation.DELETE:
+            raise InvalidRequestError(f"Null is no value for {change.key}.")
     scope = _scope(request.resource)
     values = dict(image.configs.of(*request.resource))
     for change in request.changes:
@@ -168,8 +177,7 @@ def _apply(change: ConfigChange, values: dict[str, str], find: Callable[[str], C
     if change.operation == ConfigOperation.DELETE:
         values.pop(change.key, None)
         return
-    if change.value is None:
-        raise InvalidRequestError(f"Null is no value for {change.key}.")
+    assert change.value is not None, "checked for all changes before any is made"
     if change.operation == ConfigOperation.SET:
         values[change.key] = change.value
         return
@@ -180,7 +188,7 @@ def _apply(change: ConfigChange, values: dict[str, str], find: Callable[[str], C
         name = ConfigOperation(change.operation).name
         raise InvalidConfigError(f"{name} does not apply to {change.key}: it is not a list.")
     items = _items(values.get(change.key, key.default or ""))
-    given = _items(change.value)
+    given = [item.strip() for item in change.value.split(",")]  # also an empty one, as in Kafka
     if change.operation == ConfigOperation.APPEND:
         items += [item for item in given if item not in items]
     else:

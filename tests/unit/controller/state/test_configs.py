@@ -75,6 +75,9 @@ def test_broker_and_cluster_default() -> None:
     ("resource", "change", "error"),
     [
         ((2, "nope"), ConfigChange("retention.ms", SET, "5"), UnknownTopicOrPartitionError),
+        ((2, "nope"), ConfigChange("retention.ms", SET, "x"), InvalidConfigError),
+        ((2, "nope"), ConfigChange("retention.ms", APPEND, "x"), InvalidConfigError),
+        ((2, "nope"), ConfigChange("retention.ms", SET, None), InvalidRequestError),
         ((2, "a b"), ConfigChange("retention.ms", SET, "5"), InvalidTopicError),
         ((4, "9"), ConfigChange("log.retention.ms", SET, "5"), InvalidRequestError),
         ((4, "x"), ConfigChange("log.retention.ms", SET, "5"), InvalidRequestError),
