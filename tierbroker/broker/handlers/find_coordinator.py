@@ -113,8 +113,10 @@ def _coordinator(key_type: int, key: str, context: RequestContext) -> Coordinato
         return _refused(key, ErrorCode.INVALID_REQUEST, message)
     broker = context.broker
     topic = broker.image.topic(OFFSETS_TOPIC)
-    if topic is not None:
-        leader = topic.partitions[broker.groups.partition_for(key)].leader
+    index = broker.groups.partition_for(key)
+    # Somebody who made the topic by hand may have given it fewer partitions.
+    if topic is not None and index < len(topic.partitions):
+        leader = topic.partitions[index].leader
         endpoint = broker.endpoint_of(leader, context.peer.listener_name)
         if endpoint is not None:
             return Coordinator(key=key, node_id=leader, host=endpoint.host, port=endpoint.port)

@@ -71,6 +71,18 @@ def test_a_group_belongs_to_the_leader_of_its_partition(bench: HandlerBench) -> 
     ]
 
 
+def test_a_partition_that_the_topic_does_not_have(bench: HandlerBench) -> None:
+    """An administrator made the topic, with fewer partitions than the coordinator counts on."""
+    bench.add_topic(TOPIC, 1)
+    groups = {bench.groups.partition_for(key): key for key in "abcdefgh"}
+    assert set(groups) == {0, 1}
+    answer = ask(FindCoordinatorRequest(coordinator_keys=[groups[0], groups[1]]), bench, 6)
+    assert [(c.error_code, c.node_id) for c in answer.coordinators] == [
+        (ErrorCode.NONE, BROKER_ID),
+        (ErrorCode.COORDINATOR_NOT_AVAILABLE, -1),
+    ]
+
+
 def test_a_listener_without_an_endpoint_cannot_be_told(bench: HandlerBench) -> None:
     bench.add_topic(TOPIC, 2)
     context = bench.context(6, listener="NOWHERE")
