@@ -215,6 +215,17 @@ def test_a_session_that_is_too_short_or_too_long(
     assert is_absent(client, group)
 
 
+@pytest.mark.parametrize("version", [5, 9])
+def test_an_instance_that_leaves_no_room_for_a_member_id(
+    client: WireClient, group: str, version: int
+) -> None:
+    """The id begins with the instance's; a text of Kafka ends at 32767 bytes."""
+    answer = client.call(join_request(group, group_instance_id="i" * 32_767), version)
+    assert (answer.error_code, answer.member_id) == (ErrorCode.UNKNOWN_SERVER_ERROR, "")
+    answer = client.call(join_request(group, group_instance_id="i" * 32_730), version)
+    assert (answer.error_code, len(answer.member_id)) == (OK, 32_767)
+
+
 @pytest.mark.parametrize("version", range(10))
 def test_a_member_must_support_a_protocol(client: WireClient, group: str, version: int) -> None:
     for how in ({"protocols": []}, {"protocol_type": ""}):

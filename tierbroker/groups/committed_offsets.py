@@ -20,6 +20,7 @@ from tierbroker.groups.offsets import OffsetStore
 from tierbroker.groups.ports import KeyValue
 from tierbroker.groups.record_codec import (
     EXPIRING_METADATA_BYTES_MAX,
+    LAST_TIMESTAMP,
     NO_TIMESTAMP,
     CommittedOffset,
     offset_key,
@@ -97,7 +98,9 @@ class CommittedOffsets:
         """(records to write, changes to make then, answer)."""
         now_ms = self._clock.now_ms()
         retention_ms = request.retention_time_ms
-        expire_ms = NO_TIMESTAMP if retention_ms == NO_RETENTION else now_ms + retention_ms
+        expire_ms = NO_TIMESTAMP
+        if retention_ms != NO_RETENTION:
+            expire_ms = min(now_ms + retention_ms, LAST_TIMESTAMP)
         records: list[KeyValue] = []
         changes: list[_Change] = []
         topics = []

@@ -15,6 +15,7 @@ from tierbroker.groups.group import Group, GroupState
 from tierbroker.groups.member import Member, Protocols
 from tierbroker.groups.outbox import Outbox
 from tierbroker.groups.rebalancer import Rebalancer, Written
+from tierbroker.groups.record_codec import NAME_BYTES_MAX
 from tierbroker.groups.sessions import Session, Sessions
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
@@ -22,6 +23,8 @@ from tierbroker.wire.messages.sync_group import SyncGroupResponse
 
 NEW_MEMBER_JOIN_TIMEOUT_MS = 5 * 60_000
 """How long the first JoinGroup of a member may stay parked: Kafka's constant."""
+_MEMBER_ID_SUFFIX_BYTES = 37
+"""A dash and a UUID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,11 @@ class Joining:
             else:
                 self._rejoin(group, attempt, group.members[member_id])
 
+    def can_name(self, attempt: JoinAttempt) -> bool:
+        """Whether there is room in an answer, and in a record, for the id of a new member."""
+        prefix = _member_id_prefix(attempt)
+        return len(prefix.encode()) + _MEMBER_ID_SUFFIX_BYTES <= NAME_BYTES_MAX
+
     def refuse(
         self,
         attempt: JoinAttempt,
@@ -129,9 +137,7 @@ class Joining:
     def _join_unknown(self, group: Group, attempt: JoinAttempt) -> None:
         request = attempt.request
         instance_id = request.group_instance_id
-        member_id = self._new_member_id(
-            attempt.client.client_id if instance_id is None else instance_id
-        )
+        member_id = self._new_member_id(_member_id_prefix(attempt))
         if instance_id is not None:
             current = group.static_members.get(instance_id)
             if current is None:
@@ -272,3 +278,8 @@ class Joining:
                 response.members = []
             self._rebalancer.answer_join(group, new, response)
         self._outbox.deliver()
+
+
+def _member_id_prefix(attempt: JoinAttempt) -> str:
+    instance_id = attempt.request.group_instance_id
+    return attempt.client.client_id if instance_id is None else instance_id

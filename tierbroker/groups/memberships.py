@@ -90,6 +90,8 @@ class Memberships:
         group = self._groups.get(request.group_id)
         if not config.min_session_timeout_ms <= timeout_ms <= config.max_session_timeout_ms:
             self._joining.refuse(attempt, ErrorCode.INVALID_SESSION_TIMEOUT)
+        elif not request.member_id and not self._joining.can_name(attempt):
+            self._joining.refuse(attempt, ErrorCode.UNKNOWN_SERVER_ERROR)
         elif group is not None:
             self._joining.join(group, attempt)
         elif request.member_id:

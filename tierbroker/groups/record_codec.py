@@ -17,6 +17,8 @@ from tierbroker.serde.errors import DecodeError
 from tierbroker.serde.varint import encode_uvarint
 
 NO_TIMESTAMP = -1
+LAST_TIMESTAMP = 0x7FFF_FFFF_FFFF_FFFF
+"""A time that never comes, and the last one that a record can hold."""
 
 OFFSET_KEY_TYPES = (0, 1)
 """Key types of a committed offset; 0 is what Kafka wrote before 0.9, with the same body."""

@@ -16,7 +16,7 @@ from tierbroker.base.errors import (
 )
 from tierbroker.base.ids import Uuid
 from tierbroker.groups.committed_offsets import TOMBSTONE_BATCH_BYTES
-from tierbroker.groups.record_codec import NAME_BYTES_MAX, decode_offset_value
+from tierbroker.groups.record_codec import LAST_TIMESTAMP, NAME_BYTES_MAX, decode_offset_value
 from tierbroker.records.batch import read_header
 from tierbroker.wire.error_codes import ErrorCode
 
@@ -114,6 +114,20 @@ def test_a_retention_time_becomes_a_time_of_expiry() -> None:
     committed = decode_offset_value(value)
     assert committed.commit_timestamp_ms == broker.clock.now_ms()
     assert committed.expire_timestamp_ms == broker.clock.now_ms() + 60_000
+
+
+@pytest.mark.parametrize("retention_ms", [LAST_TIMESTAMP, LAST_TIMESTAMP - 1])
+def test_a_retention_time_for_ever_ends_with_time_itself(retention_ms: int) -> None:
+    broker = GroupBroker()
+    done = broker.commit("g", {("t", 0): 1}, retention_ms=retention_ms)
+    assert errors_of(done) == {("t", 0): ErrorCode.NONE}
+    ((_, value),) = broker.log.records(0)
+    assert value is not None
+    assert decode_offset_value(value).expire_timestamp_ms == LAST_TIMESTAMP
+    broker.clock.advance(10_000 * 366 * 86_400_000)
+    broker.coordinator.expire_offsets()
+    broker.scheduler.end_turn()
+    assert broker.committed("g") == {("t", 0): 1}
 
 
 def test_without_a_retention_time_the_topic_id_is_kept() -> None:

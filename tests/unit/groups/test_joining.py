@@ -49,6 +49,19 @@ def test_a_new_static_id_is_not_told_before_it_is_on_disk() -> None:
     assert world.heartbeat(new.result().member_id, 1, instance="i") == ErrorCode.NONE
 
 
+def test_an_id_that_no_answer_can_hold_is_not_given() -> None:
+    """A record could not hold it either, and the whole group would wait for that record."""
+    world = GroupWorld()
+    refused = world.join(instance="ü" * 16_383).result()
+    assert (refused.error_code, refused.member_id) == (ErrorCode.UNKNOWN_SERVER_ERROR, "")
+    assert world.state() is None
+    world.stable(1)
+    refused = world.join(instance="i" * 32_731).result()
+    assert refused.error_code == ErrorCode.UNKNOWN_SERVER_ERROR
+    assert world.state() == "Stable"
+    assert world.join(instance="i" * 32_730, group="h").result().error_code == ErrorCode.NONE
+
+
 def test_errors_say_what_the_client_needs() -> None:
     world = GroupWorld()
     (leader,) = world.stable(1)
