@@ -131,6 +131,11 @@ class GroupBroker:
             for partition in topic.partitions
         }
 
+    def forget_topics(self, *names: str, topic_id: Uuid = ZERO_UUID) -> None:
+        """Topics with this id were deleted; time enough for their offsets to go."""
+        self.coordinator.forget_topics(dict.fromkeys(names, topic_id))
+        self.scheduler.end_turn()
+
     def join(self, group_id: str, *topics: str, kind: str = "consumer") -> tuple[str, int]:
         """The only member of a group joins and gets its assignment: (member id, generation)."""
         subscription = b"\x00\x00" + len(topics).to_bytes(4, "big")

@@ -171,7 +171,7 @@ class OffsetsMachine(RuleBasedStateMachine):
 
     @rule(topic=topics)
     def delete_topic(self, topic: str) -> None:
-        self.broker.coordinator.forget_topics([topic])
+        self.broker.forget_topics(topic)
         self._forget(lambda key: key[1] == topic)
 
     @rule(ms=st.sampled_from([1, RETENTION_MS // 2, RETENTION_MS]))

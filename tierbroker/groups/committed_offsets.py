@@ -6,11 +6,12 @@ commits that are still on their way: `is_writing` and `named` tell of those. The
 Kafka's OffsetMetadataManager.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError
+from tierbroker.base.ids import ZERO_UUID, Uuid
 from tierbroker.base.pending import Pending
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.errors import group_write_error
@@ -193,6 +194,28 @@ class CommittedOffsets:
             if any(topic in names for changes in commits for topic, _, _ in changes):
                 found[group_id] = None
         return list(found)
+
+    def committed_for(self, group_id: str, topics: Mapping[str, Uuid]) -> list[tuple[str, int]]:
+        """(topic, partition) of what the group committed last for the topics (name, id).
+
+        An offset that does not say for which topic it was made counts; one that was made, or is on
+        its way, for another topic of the name does not.
+        """
+        made_for: dict[tuple[str, int], Uuid] = {}
+        if self.store.pending.is_open(group_id):
+            made_for.update(dict.fromkeys(self.store.pending.partitions(group_id), ZERO_UUID))
+        for topic in self.store.topics(group_id):
+            if topic in topics:
+                for partition, committed in self.store.committed(group_id, topic):
+                    made_for[topic, partition] = committed.topic_id
+        for changes in self._writing.get(group_id, ()):
+            for topic, partition, committed in changes:
+                made_for[topic, partition] = committed.topic_id
+        return [
+            (topic, partition)
+            for (topic, partition), topic_id in made_for.items()
+            if topic in topics and topic_id in (topics[topic], ZERO_UUID)
+        ]
 
     def write_tombstones(
         self,

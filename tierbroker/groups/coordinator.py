@@ -6,11 +6,12 @@ is never said by a shard that does not know.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from typing import TypeVar
 
 from tierbroker.base.clock import Clock
+from tierbroker.base.ids import Uuid
 from tierbroker.base.pending import Pending
 from tierbroker.groups.background import Background, Yield
 from tierbroker.groups.client import Client
@@ -95,11 +96,13 @@ class GroupCoordinator:
         for shard in self._shards.values():
             shard.expire_offsets()
 
-    def forget_topics(self, names: Iterable[str]) -> None:
-        """The topics were deleted: their offsets go. To be called in the turn of the deletion."""
-        gone = set(names)
+    def forget_topics(self, topics: Mapping[str, Uuid]) -> None:
+        """The topics (name, id) were deleted: their offsets go, over the next turns.
+
+        Offsets that were committed for another topic of the name stay.
+        """
         for shard in self._shards.values():
-            shard.forget_topics(gone)
+            shard.forget_topics(topics)
 
     def stop(self) -> None:
         """Answer whoever waits, take all timers back; requests get COORDINATOR_NOT_AVAILABLE."""

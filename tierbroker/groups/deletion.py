@@ -4,8 +4,11 @@ Commits that are on their way are deleted as well: they come before the tombston
 rules are those of Kafka's ClassicGroup and OffsetMetadataManager.
 """
 
-from collections.abc import Set
+import logging
+from collections.abc import Mapping
+from functools import partial
 
+from tierbroker.base.ids import Uuid
 from tierbroker.base.pending import Pending
 from tierbroker.groups.committed_offsets import CommittedOffsets
 from tierbroker.groups.group import GroupState
@@ -17,6 +20,8 @@ from tierbroker.wire.messages.offset_delete import (
     OffsetDeleteResponsePartition,
     OffsetDeleteResponseTopic,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class Deletion:
@@ -81,15 +86,18 @@ class Deletion:
             return ErrorCode.NON_EMPTY_GROUP
         return ErrorCode.NONE
 
-    def forget_topics(self, names: Set[str]) -> None:
-        """The topics were deleted, and so are their offsets.
+    def forget_topics(self, group_id: str, topics: Mapping[str, Uuid]) -> None:
+        """The topics (name, id) were deleted, and so are the group's offsets of them.
 
-        All tombstones are written in this turn, so that a commit for a new topic of the same name
-        comes later in the log.
+        Meanwhile there may be a new topic of the same name, with offsets of its own.
         """
-        for group_id in self._offsets.groups_of_topics(names):
-            named = [pair for pair in self._offsets.named(group_id) if pair[0] in names]
-            self._offsets.write_tombstones(group_id, named, None, lambda _: None)
+        committed = self._offsets.committed_for(group_id, topics)
+        self._offsets.write_tombstones(group_id, committed, None, partial(_warn_if_kept, group_id))
+
+
+def _warn_if_kept(group_id: str, error: ErrorCode) -> None:
+    if error is not ErrorCode.NONE:
+        logger.warning("group %r keeps offsets of deleted topics: %s", group_id, error.name)
 
 
 def is_subscribed(memberships: Memberships, group_id: str, topic: str) -> bool:

@@ -6,10 +6,12 @@ records go through one journal, so that what is in memory changes in log order.
 """
 
 import random
+from collections.abc import Iterator, Mapping
 from enum import Enum
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError
+from tierbroker.base.ids import Uuid
 from tierbroker.groups.background import Background
 from tierbroker.groups.committed_offsets import CommittedOffsets
 from tierbroker.groups.config import GroupConfig
@@ -56,7 +58,8 @@ class Shard:
         self.offsets = CommittedOffsets(config, store, self.memberships, journal, clock)
         self.deletion = Deletion(self.offsets, self.memberships)
         self._expiry = Expiry(config, self.offsets, self.memberships, clock, background)
-        self._forgotten_topics: set[str] = set()
+        self._background = background
+        self._forgotten_while_loading: list[Mapping[str, Uuid]] = []
         self._loader = Loader(partition, reader, store, self.memberships, background, self._loaded)
         self._loader.start()
 
@@ -65,12 +68,12 @@ class Shard:
         """NONE while it may be asked, else what requests are answered."""
         return self.state.value
 
-    def forget_topics(self, names: set[str]) -> None:
+    def forget_topics(self, topics: Mapping[str, Uuid]) -> None:
         """Delete the offsets of topics that exist no more; once loaded, if it is loading."""
         if self.state is ShardState.ACTIVE:
-            self.deletion.forget_topics(names)
+            self._background.begin(self._forget(topics))
         elif self.state is ShardState.LOADING:
-            self._forgotten_topics |= names
+            self._forgotten_while_loading.append(topics)
 
     def expire_offsets(self) -> None:
         """Look for expired offsets, over the next turns."""
@@ -92,4 +95,13 @@ class Shard:
         else:
             self.memberships.start()
             self.state = ShardState.ACTIVE
-            self.forget_topics(self._forgotten_topics)
+            for topics in self._forgotten_while_loading:
+                self.forget_topics(topics)
+
+    def _forget(self, topics: Mapping[str, Uuid]) -> Iterator[None]:
+        """A group a step, while the shard is active."""
+        for group_id in self.offsets.groups_of_topics(topics.keys()):
+            if self.state is not ShardState.ACTIVE:
+                return
+            self.deletion.forget_topics(group_id, topics)
+            yield

@@ -57,7 +57,7 @@ class OffsetsTopicFollower:
 
     def apply(self, changes: Changes, image: MetadataImage) -> None:
         """Follow one committed change; `partitions` has followed it already."""
-        deleted = [topic.name for topic in changes.topics_deleted]
+        deleted = {topic.name: topic.topic_id for topic in changes.topics_deleted}
         if OFFSETS_TOPIC in deleted:
             for index in sorted(self._loaded):
                 self._coordinator.unload(index)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.group_broker import GroupBroker
+from tests.group_broker import GroupBroker, errors_of
 from tests.group_log import GroupLog
 from tierbroker.base.errors import KafkaStorageError
+from tierbroker.base.ids import Uuid
 from tierbroker.groups.record_codec import (
     CommittedOffset,
     group_metadata_key,
@@ -20,6 +21,9 @@ from tierbroker.wire.messages.offset_delete import (
     OffsetDeleteResponsePartition,
     OffsetDeleteResponseTopic,
 )
+
+TOPIC_ID = Uuid(bytes(range(16)))
+NEW_TOPIC_ID = Uuid(bytes(range(1, 17)))
 
 
 def delete_offsets(
@@ -231,7 +235,7 @@ def test_offsets_of_a_deleted_topic_go_in_every_group() -> None:
     broker = GroupBroker()
     for group_id in ("g", "h"):
         broker.commit(group_id, {("t", 0): 1, ("t", 1): 1, ("u", 0): 2})
-    broker.coordinator.forget_topics(["t", "v"])
+    broker.forget_topics("t", "v")
     for one in (broker, broker.restarted()):
         assert one.committed("g") == one.committed("h") == {("u", 0): 2}
 
@@ -240,17 +244,65 @@ def test_a_commit_for_a_new_topic_of_the_name_stays() -> None:
     broker = GroupBroker(GroupLog(auto_flush=False))
     broker.commit("g", {("t", 0): 1})
     broker.log.flush()
-    broker.coordinator.forget_topics(["t"])
+    broker.forget_topics("t")
     broker.commit("g", {("t", 0): 2})
     broker.log.flush()
     for one in (broker, broker.restarted()):
         assert one.committed("g") == {("t", 0): 2}
 
 
+@pytest.mark.parametrize("flushed", [False, True])
+def test_a_commit_for_a_new_topic_stays_even_if_the_deletion_is_heard_of_late(
+    flushed: bool,
+) -> None:
+    """Both changes are in the metadata; the files of a thousand partitions take their time."""
+    broker = GroupBroker(GroupLog(auto_flush=False))
+    broker.commit("g", {("t", 0): 1, ("t", 1): 1, ("t", 2): 1}, topic_id=TOPIC_ID)
+    broker.log.flush()
+    broker.commit("g", {("t", 1): 2}, topic_id=TOPIC_ID)
+    done = broker.commit("g", {("t", 0): 2}, topic_id=NEW_TOPIC_ID)
+    if flushed:
+        broker.log.flush()
+    broker.forget_topics("t", topic_id=TOPIC_ID)
+    broker.log.flush()
+    assert errors_of(done) == {("t", 0): ErrorCode.NONE}
+    for one in (broker, broker.restarted()):
+        assert one.committed("g") == {("t", 0): 2}
+
+
+def test_offsets_of_deleted_topics_go_in_later_turns() -> None:
+    """A topic with many partitions in many groups must not hold the loop (D-11)."""
+    broker = GroupBroker()
+    for group_id in ("g", "h"):
+        broker.commit(group_id, {("t", 0): 1})
+    broker.coordinator.forget_topics({"t": TOPIC_ID})
+    assert broker.committed("g") == broker.committed("h") == {("t", 0): 1}
+    broker.scheduler.end_turn()
+    assert broker.committed("g") == broker.committed("h") == {}
+
+
+def test_a_shard_that_is_closed_forgets_no_more() -> None:
+    broker = GroupBroker()
+    broker.commit("g", {("t", 0): 1})
+    before = len(broker.log.batches(0))
+    broker.coordinator.forget_topics({"t": TOPIC_ID})
+    broker.coordinator.unload(0)
+    broker.scheduler.end_turn()
+    assert len(broker.log.batches(0)) == before
+
+
+def test_offsets_that_cannot_be_deleted_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    broker = GroupBroker()
+    broker.commit("g", {("t", 0): 1})
+    broker.log.refuse = KafkaStorageError()
+    broker.forget_topics("t")
+    assert "'g' keeps offsets of deleted topics: NOT_COORDINATOR" in caplog.text
+
+
 def test_a_commit_on_its_way_goes_with_its_topic() -> None:
     broker = GroupBroker(GroupLog(auto_flush=False))
     broker.commit("g", {("t", 0): 1})
-    broker.coordinator.forget_topics(["t"])
+    broker.forget_topics("t")
     broker.commit("g", {("t", 1): 2})
     broker.log.flush()
     for one in (broker, broker.restarted()):
@@ -262,7 +314,7 @@ def test_topics_deleted_while_a_shard_loads_are_forgotten_afterwards() -> None:
     broker.commit("g", {("t", 0): 1, ("u", 0): 2})
     again = GroupBroker(broker.log, load=False)
     again.coordinator.load(0)
-    again.coordinator.forget_topics(["t"])
+    again.forget_topics("t")
     again.scheduler.end_turn()
     assert again.committed("g") == {("u", 0): 2}
 
@@ -272,6 +324,6 @@ def test_an_open_transactions_offset_of_a_deleted_topic_goes_as_well() -> None:
     record = offset_key("g", "t", 4), offset_value(CommittedOffset(5))
     broker.log.append_transactional(0, 9, [record])
     broker = broker.restarted()
-    broker.coordinator.forget_topics(["t"])
+    broker.forget_topics("t")
     broker.log.append_marker(0, 9, commit=True)
     assert broker.restarted().committed("g") == {}

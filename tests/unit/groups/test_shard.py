@@ -8,6 +8,7 @@ from tests.group_broker import CONFIG
 from tests.group_log import GroupLog
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.deadlines import Deadlines
+from tierbroker.base.ids import ZERO_UUID
 from tierbroker.base.scheduler import ManualScheduler
 from tierbroker.groups.background import Background
 from tierbroker.groups.record_codec import CommittedOffset, offset_key, offset_value
@@ -49,7 +50,7 @@ def test_a_shard_that_cannot_be_loaded_has_failed_for_good() -> None:
     shard = rig.start()
     rig.scheduler.end_turn()
     assert (shard.state, shard.error) == (ShardState.FAILED, ErrorCode.COORDINATOR_NOT_AVAILABLE)
-    shard.forget_topics({"t"})
+    shard.forget_topics({"t": ZERO_UUID})
     shard.expire_offsets()
     rig.scheduler.end_turn()
     assert len(rig.log.batches(0)) == 1
@@ -63,7 +64,7 @@ def test_a_closed_shard_stays_closed(turns: int) -> None:
         rig.scheduler.end_turn()
     shard.close(ErrorCode.NOT_COORDINATOR)
     shard.close(ErrorCode.NOT_COORDINATOR)
-    shard.forget_topics({"t"})
+    shard.forget_topics({"t": ZERO_UUID})
     shard.expire_offsets()
     rig.scheduler.end_turn()
     assert (shard.state, shard.error) == (ShardState.CLOSED, ErrorCode.NOT_COORDINATOR)
