@@ -138,21 +138,8 @@ class GroupBroker:
 
     def join(self, group_id: str, *topics: str, kind: str = "consumer") -> tuple[str, int]:
         """The only member of a group joins and gets its assignment: (member id, generation)."""
-        subscription = b"\x00\x00" + len(topics).to_bytes(4, "big")
-        for topic in topics:
-            subscription += len(topic).to_bytes(2, "big") + topic.encode()
-        subscription += b"\xff\xff\xff\xff"
-        joined = self.coordinator.join_group(
-            JoinGroupRequest(
-                group_id,
-                session_timeout_ms=10_000,
-                rebalance_timeout_ms=10_000,
-                protocol_type=kind,
-                protocols=[JoinGroupRequestProtocol("range", subscription)],
-            ),
-            CLIENT,
-            member_id_required=False,
-        )
+        request = join_request(group_id, "", *topics, kind=kind)
+        joined = self.coordinator.join_group(request, CLIENT, member_id_required=False)
         self.log.flush()
         answer = joined.result()
         assert answer.error_code == 0, answer
@@ -175,6 +162,24 @@ class GroupBroker:
         )
         self.log.flush()
         assert left.result().error_code == 0, left.result()
+
+
+def join_request(
+    group_id: str, member_id: str = "", *topics: str, kind: str = "consumer"
+) -> JoinGroupRequest:
+    """JoinGroup of a member that subscribes to the topics."""
+    subscription = b"\x00\x00" + len(topics).to_bytes(4, "big")
+    for topic in topics:
+        subscription += len(topic).to_bytes(2, "big") + topic.encode()
+    subscription += b"\xff\xff\xff\xff"
+    return JoinGroupRequest(
+        group_id,
+        session_timeout_ms=10_000,
+        rebalance_timeout_ms=10_000,
+        member_id=member_id,
+        protocol_type=kind,
+        protocols=[JoinGroupRequestProtocol("range", subscription)],
+    )
 
 
 def commit_request(

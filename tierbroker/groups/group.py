@@ -45,6 +45,7 @@ class Group:
     __slots__ = (
         "_supporters",
         "awaiting_join_count",
+        "doomed_generation",
         "generation",
         "group_id",
         "join_alarm",
@@ -84,6 +85,8 @@ class Group:
         self.syncs_owed = 0
         self.writing_generation = -1
         """The generation whose assignment is being written."""
+        self.doomed_generation = -1
+        """The generation, an empty one, whose tombstone is being written."""
         self.join_alarm = join_alarm
         self.sync_alarm = sync_alarm
         self._supporters: dict[str, int] = {}

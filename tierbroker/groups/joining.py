@@ -269,6 +269,7 @@ class Joining:
                 group.replace_static(new, old)
                 old.touch()
         else:
+            new.touch()  # Its session was not watched while the request was parked.
             response = self._rebalancer.joined(group, new)
             if attempt.may_skip_assignment:
                 response.skip_assignment = group.leader_id == new.member_id

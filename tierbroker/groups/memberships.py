@@ -238,6 +238,9 @@ class Memberships:
             return ErrorCode.GROUP_ID_NOT_FOUND, None
         if state is not GroupState.EMPTY:
             return ErrorCode.NON_EMPTY_GROUP, None
+        group = self._groups.get(group_id)
+        if group is not None:
+            group.doomed_generation = group.generation
         return ErrorCode.NONE, (group_metadata_key(group_id), None)
 
     # --- life of the shard
@@ -267,11 +270,15 @@ class Memberships:
     def forget(self, group_id: str) -> None:
         """The group's tombstone was replayed, or written.
 
-        Whoever became a member while it was written stays; an id that was only handed out does
-        not count, and is unknown from now on.
+        Whoever became a member while it was written stays, and so does a group that was made
+        meanwhile, or has had members since: its record comes after the tombstone. An id that was
+        only handed out does not count, and is unknown from now on.
         """
         group = self._groups.get(group_id)
-        if group is None or (self._started and group.state is not GroupState.EMPTY):
+        if group is None:
+            return
+        unchanged = group.state is GroupState.EMPTY and group.generation == group.doomed_generation
+        if self._started and not unchanged:
             return
         for session in group.pending_joins.values():
             session.cancel()

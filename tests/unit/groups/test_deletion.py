@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.group_broker import GroupBroker, errors_of
+from tests.group_broker import CLIENT, GroupBroker, errors_of, join_request
 from tests.group_log import GroupLog
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.ids import Uuid
@@ -13,6 +13,7 @@ from tierbroker.groups.record_codec import (
     offset_value,
 )
 from tierbroker.wire.error_codes import ErrorCode
+from tierbroker.wire.messages.leave_group import LeaveGroupRequest, MemberIdentity
 from tierbroker.wire.messages.offset_delete import (
     OffsetDeleteRequest,
     OffsetDeleteRequestPartition,
@@ -148,6 +149,35 @@ def test_a_commit_after_the_deletion_makes_the_group_anew() -> None:
     broker.log.flush()
     for one in (broker, broker.restarted()):
         assert one.committed("g") == {("t", 0): 2}
+
+
+def test_a_group_that_had_members_since_its_deletion_is_as_its_record_says() -> None:
+    """They came while the tombstone was being written, and left: their record is the later one."""
+    broker = GroupBroker(GroupLog(auto_flush=False))
+    broker.leave("g", broker.join("g")[0])
+    done = broker.coordinator.delete_groups(["g"])
+    joined = broker.coordinator.join_group(join_request("g"), CLIENT, member_id_required=False)
+    broker.coordinator.leave_group(
+        LeaveGroupRequest("g", members=[MemberIdentity(joined.result().member_id)])
+    )
+    broker.log.flush()
+    assert done.result() == {"g": ErrorCode.NONE}
+    for one in (broker, broker.restarted()):
+        assert one.coordinator.describe_group("g").group_state == "Empty"
+
+
+def test_a_group_that_is_made_while_its_offsets_are_deleted_stays() -> None:
+    broker = GroupBroker(GroupLog(auto_flush=False))
+    broker.commit("g", {("t", 0): 1})
+    broker.log.flush()
+    done = broker.coordinator.delete_groups(["g"])
+    told = broker.coordinator.join_group(join_request("g"), CLIENT, member_id_required=True)
+    broker.log.flush()
+    assert done.result() == {"g": ErrorCode.NONE}
+    request = join_request("g", told.result().member_id)
+    joined = broker.coordinator.join_group(request, CLIENT, member_id_required=True)
+    assert joined.result().error_code == ErrorCode.NONE
+    assert broker.restarted().coordinator.describe_group("g").group_state == "Empty"
 
 
 # --- OffsetDelete

@@ -49,6 +49,21 @@ def test_a_new_static_id_is_not_told_before_it_is_on_disk() -> None:
     assert world.heartbeat(new.result().member_id, 1, instance="i") == ErrorCode.NONE
 
 
+def test_a_static_member_whose_record_took_longer_than_its_session_is_watched() -> None:
+    world = GroupWorld()
+    old = world.join(instance="i", session_ms=10_000).result()
+    world.sync(old.member_id, 1, {old.member_id: b"all"}, instance="i")
+    world.journal.flush_at_once = False
+    new = world.join(instance="i", session_ms=10_000)
+    world.advance(20_000)
+    world.journal.flush()
+    assert new.result().error_code == ErrorCode.NONE
+    world.advance(9_000)
+    assert world.state() == "Stable"
+    world.advance(1_101)
+    assert world.state() == "Empty"
+
+
 def test_an_id_that_no_answer_can_hold_is_not_given() -> None:
     """A record could not hold it either, and the whole group would wait for that record."""
     world = GroupWorld()
