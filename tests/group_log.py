@@ -11,7 +11,12 @@ from tierbroker.base.errors import ApiError
 from tierbroker.groups.ports import KeyValue, WriteDone
 from tierbroker.records.batch import patch_offsets, read_header, walk
 from tierbroker.records.builder import build_batch
-from tierbroker.records.control import ControlType, EndTxnMarker, build_marker_batch
+from tierbroker.records.control import (
+    ControlType,
+    EndTxnMarker,
+    build_marker_batch,
+    read_marker,
+)
 from tierbroker.records.record import Record, iterate
 
 
@@ -163,12 +168,14 @@ class GroupLog:
         log.flushed = len(log.batches)
 
     def compact(self, partition: int) -> None:
-        """Keep the last record of each key, as the cleaner would, with its offset."""
+        """Keep the last record of each key, as the cleaner would, with its offset.
+
+        Records of aborted transactions go, and are nobody's last.
+        """
         log = self._partition(partition)
-        last = {record.key: record.offset for batch in log.batches for record in iterate(batch)}
-        log.batches = [
-            kept for batch in log.batches if (kept := _compacted(batch, last)) is not None
-        ]
+        batches = _without_aborted(log.batches)
+        last = {record.key: record.offset for batch in batches for record in iterate(batch)}
+        log.batches = [kept for batch in batches if (kept := _compacted(batch, last)) is not None]
         log.flushed = len(log.batches)
 
     def _partition(self, partition: int) -> _Partition:
@@ -178,6 +185,21 @@ class GroupLog:
     def _drop_unflushed(log: _Partition) -> None:
         del log.batches[log.flushed :]
         log.end = read_header(log.batches[-1]).next_offset if log.batches else 0
+
+
+def _without_aborted(batches: list[bytes]) -> list[bytes]:
+    aborted: set[int] = set()
+    open_batches: dict[int, list[int]] = {}
+    for number, batch in enumerate(batches):
+        header = read_header(batch)
+        if header.control:
+            ended = open_batches.pop(header.producer_id, [])
+            marker = read_marker(batch)
+            if marker is not None and marker.control_type is ControlType.ABORT:
+                aborted.update(ended)
+        elif header.transactional:
+            open_batches.setdefault(header.producer_id, []).append(number)
+    return [batch for number, batch in enumerate(batches) if number not in aborted]
 
 
 def _compacted(batch: bytes, last: dict[bytes | None, int]) -> bytes | None:
