@@ -134,6 +134,19 @@ class Partition:
                 f"min.insync.replicas asks for {wanted}"
             )
 
+    def log_for_append(self, required_acks: int) -> Log:
+        """The log, if a batch with these acks may be appended now.
+
+        Raises NotLeaderOrFollowerError, KafkaStorageError, NotEnoughReplicasError.
+        """
+        self.check_leader()
+        log = self.online_log()
+        self.check_room()
+        # As many replicas in sync as can ever be asked for: no need to look what is asked for.
+        if required_acks == ACKS_ALL and self.in_sync_replicas < self.replica_count:
+            self.check_in_sync()
+        return log
+
     def online_log(self) -> Log:
         """The log; raises KafkaStorageError while its directory is offline."""
         log = self.log

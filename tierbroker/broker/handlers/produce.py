@@ -27,7 +27,7 @@ from tierbroker.base.errors import (
 from tierbroker.base.pending import Pending
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.leader_hints import hinted_endpoints, leader_hint
-from tierbroker.broker.topic_creation import is_internal
+from tierbroker.controller.state.topics import INTERNAL_TOPICS
 from tierbroker.hot.config import LogConfig, TimestampType
 from tierbroker.hot.log import AppendResult
 from tierbroker.records import batch as batches
@@ -36,7 +36,7 @@ from tierbroker.records.validate import (
     RecordTimestampsError,
     validate_produce,
 )
-from tierbroker.replication.partition import ACKS_ALL, Partition
+from tierbroker.replication.partition import Partition
 from tierbroker.serde.structs import Buffer
 from tierbroker.wire.error_codes import code_of
 from tierbroker.wire.messages.produce import BatchIndexAndErrorMessage
@@ -104,14 +104,9 @@ class ProduceCall:
         partition = None
         try:
             partition = self._context.broker.partitions.get(topic, item.index)
-            if is_internal(topic):
+            if topic in INTERNAL_TOPICS:
                 raise InvalidTopicError(f"{topic} is written by the broker alone")
-            partition.check_leader()
-            log = partition.online_log()
-            partition.check_room()
-            config = log.config
-            if self._acks == ACKS_ALL:
-                partition.check_in_sync()
+            config = partition.log_for_append(self._acks).config
             batch, header = self._validated(records, config)
         except ApiError as error:
             self._finish(item, partition, error)
@@ -125,13 +120,12 @@ class ProduceCall:
             raise NotOneBatchError("a produce request needs one record batch per partition")
         assert isinstance(records, memoryview)
         now_ms = self._context.broker.clock.now_ms()
+        stamps = config.message_timestamp_type is TimestampType.LOG_APPEND_TIME
         header = validate_produce(
             records,
             max_message_bytes=config.max_message_bytes,
             now_ms=now_ms,
-            timestamp_type=_RECORD_TIME[
-                config.message_timestamp_type is TimestampType.LOG_APPEND_TIME
-            ],
+            timestamp_type=_RECORD_TIME[stamps],
             before_max_ms=config.message_timestamp_before_max_ms,
             after_max_ms=config.message_timestamp_after_max_ms,
             compacted=config.compacted,
@@ -151,7 +145,7 @@ class ProduceCall:
                     f"with compression.type={codec} the batch has {header.size_bytes} bytes, "
                     f"max.message.bytes is {config.max_message_bytes}"
                 )
-        if config.message_timestamp_type is TimestampType.LOG_APPEND_TIME:
+        if stamps:
             batches.rewrite_log_append_time(batch, 0, now_ms)
             header = batches.read_header(batch)
         return batch, header
