@@ -79,9 +79,10 @@ class TopicsDelta:
         """A RemoveTopicRecord; answers the topic's name."""
         edit = self._edits.pop(topic_id, None)
         before = edit.before if edit is not None else self._base.by_id.get(topic_id)
-        if edit is not None and before is None:
+        if edit is not None:
             del self._names[edit.name]
-            return edit.name
+            if before is None:
+                return edit.name
         if before is None or topic_id in self._deleted:
             raise MetadataCorruptError(f"a record removes topic {uuid_text(topic_id)}: unknown")
         self._deleted[topic_id] = before

@@ -7,6 +7,7 @@ from tierbroker.controller.errors import MetadataCorruptError
 from tierbroker.controller.records.abort_transaction_record import AbortTransactionRecord
 from tierbroker.controller.records.begin_transaction_record import BeginTransactionRecord
 from tierbroker.controller.records.end_transaction_record import EndTransactionRecord
+from tierbroker.controller.records.partition_change_record import PartitionChangeRecord
 from tierbroker.controller.records.partition_record import PartitionRecord
 from tierbroker.controller.records.remove_topic_record import RemoveTopicRecord
 from tierbroker.controller.records.topic_record import TopicRecord
@@ -71,3 +72,20 @@ def test_offsets_without_records_move_the_image() -> None:
 def test_records_that_contradict_each_other(records: tuple[MetadataRecord, ...]) -> None:
     with pytest.raises(MetadataCorruptError):
         feed(Replayer(MetadataImage()), 0, *records)
+
+
+def test_a_topic_that_changed_is_removed_and_made_anew_in_one_reading() -> None:
+    """As after a restart: leader epochs were bumped, then somebody recreated the topic."""
+    first, second = Uuid(b"1" * 16), Uuid(b"2" * 16)
+    replayer = Replayer(MetadataImage())
+    feed(replayer, 0, TopicRecord("a", first), PartitionRecord(0, first, replicas=[1], isr=[1]))
+    change = PartitionChangeRecord(partition_id=0, topic_id=first, leader=1)
+    anew = (TopicRecord("a", second), PartitionRecord(0, second, replicas=[1], isr=[1]))
+    for number, record in enumerate((change, RemoveTopicRecord(first), *anew), start=2):
+        replayer.replay(record, number, 1)
+    ((image, changes),) = replayer.take(5, 1)
+    found = image.topic("a")
+    assert found is not None
+    assert found.topic_id == second
+    assert set(image.topics.by_id) == {second}
+    assert [topic.topic_id for topic in changes.topics_deleted] == [first]
