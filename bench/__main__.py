@@ -47,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--from", type=Path, metavar="FILE", dest="kept", help="show a kept run, measure nothing"
     )
+    parser.add_argument("--budgets", action="store_true", help="only figures that have a budget")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="one JSON document")
     shape.add_argument("--markdown", action="store_true", help="a table for a page")
@@ -114,7 +115,8 @@ def show(done: report.Run, options: argparse.Namespace) -> None:
     found = [
         line
         for line in report.lines(done.results, done.ours, done.theirs)
-        if not options.rows or line.row in options.rows
+        if (not options.rows or line.row in options.rows)
+        and (not options.budgets or line.figure.budget or line.figure.ratio)
     ]
     if options.markdown or options.into:
         told = "".join(f"- {name}: {value}\n" for name, value in done.told.items())
