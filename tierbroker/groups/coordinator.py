@@ -6,6 +6,7 @@ is never said by a shard that does not know.
 """
 
 import random
+import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from typing import TypeVar
@@ -38,6 +39,8 @@ T = TypeVar("T")
 _GROUP_TYPE = "classic"
 _UTF8_BYTES_MAX = 4  # of a character
 _MIN_INT32 = -(1 << 31)
+_REMEMBERED_LENGTH_MAX = 249
+"""Hashes of longer group ids are not kept: strangers may ask for many of 32 KB (INV-12)."""
 
 
 class GroupCoordinator:
@@ -276,13 +279,20 @@ class GroupCoordinator:
         return pending
 
 
-@lru_cache(maxsize=8_192)
 def java_string_hash(text: str) -> int:
     """Java's String.hashCode: over the units of UTF-16, in 32 bits with sign."""
-    hashed = 0
+    return _remembered_hash(text) if len(text) <= _REMEMBERED_LENGTH_MAX else _hash(text)
+
+
+@lru_cache(maxsize=8_192)
+def _remembered_hash(text: str) -> int:
+    return _hash(text)
+
+
+def _hash(text: str) -> int:
     encoded = text.encode("utf-16-be", "surrogatepass")
-    for position in range(0, len(encoded), 2):
-        unit = encoded[position] << 8 | encoded[position + 1]
+    hashed = 0
+    for unit in struct.unpack(f">{len(encoded) // 2}H", encoded):
         hashed = (31 * hashed + unit) & 0xFFFFFFFF
     return hashed - (1 << 32) if hashed >> 31 else hashed
 

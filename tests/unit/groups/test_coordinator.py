@@ -1,5 +1,6 @@
 """Routing to shards, and what is answered when a shard cannot be asked."""
 
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,18 @@ HASHES = {
 @pytest.mark.parametrize(("text", "expected"), HASHES.items())
 def test_the_hash_is_java_s(text: str, expected: int) -> None:
     assert java_string_hash(text) == expected
+
+
+def test_names_that_strangers_make_up_are_not_kept() -> None:
+    """INV-12: thousands of the longest names would fill hundreds of megabytes for good."""
+    broker = GroupBroker()
+    broker.coordinator.heartbeat(HeartbeatRequest("warm" * 7_000))
+    tracemalloc.start()
+    for number in range(100):
+        broker.coordinator.heartbeat(HeartbeatRequest(f"{number:010}" + "x" * 32_000))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 100_000
 
 
 @pytest.mark.parametrize(
