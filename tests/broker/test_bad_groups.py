@@ -222,7 +222,8 @@ def test_an_instance_that_leaves_no_room_for_a_member_id(
     """The id begins with the instance's; a text of Kafka ends at 32767 bytes."""
     answer = client.call(join_request(group, group_instance_id="i" * 32_767), version)
     assert (answer.error_code, answer.member_id) == (ErrorCode.UNKNOWN_SERVER_ERROR, "")
-    answer = client.call(join_request(group, group_instance_id="i" * 32_730), version)
+    # Kafka has let the member in before it finds that out: the next one has a group of its own.
+    answer = client.call(join_request("b" + group, group_instance_id="i" * 32_730), version)
     assert (answer.error_code, len(answer.member_id)) == (OK, 32_767)
 
 

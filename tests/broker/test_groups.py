@@ -25,8 +25,9 @@ from tests.broker.group_calls import (
     offsets_request,
     state_of,
     subscription,
+    wait_until,
 )
-from tests.broker.wire_calls import topic_id_of
+from tests.broker.wire_calls import create_topic, delete_topic, topic_id_of
 from tests.broker.wire_client import WireClient, encode_header, framed
 from tierbroker.base.ids import Uuid
 from tierbroker.wire.error_codes import ErrorCode
@@ -313,6 +314,18 @@ def test_offsets_are_deleted_one_by_one(
     assert answer.error_code == OK
     assert [place.error_code for place in answer.topics[0].partitions] == [OK]
     assert committed(client, group) == {(topic, 1): 2}
+
+
+def test_offsets_go_with_their_topic_and_those_of_the_next_stay(
+    client: WireClient, group: str, make_topic: Callable[..., str]
+) -> None:
+    topic, other = make_topic(2), make_topic()
+    client.call(commit_request(group, {topic: {0: 1, 1: 2}, other: {0: 3}}), 9)
+    delete_topic(client, topic)
+    wait_until(lambda: committed(client, group) == {(other, 0): 3}, "the offsets are gone")
+    create_topic(client, topic, 2)
+    assert commit(client, group, topic, 7) == OK
+    assert committed(client, group) == {(topic, 0): 7, (other, 0): 3}
 
 
 @pytest.mark.parametrize("version", range(5, 10))
