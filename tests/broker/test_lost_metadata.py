@@ -10,6 +10,12 @@ import tierbroker
 from tests.broker.wire_calls import create_topic
 from tests.broker.wire_client import WireClient
 from tierbroker.base.errors import DataDirError
+from tierbroker.base.ids import Uuid
+from tierbroker.controller.records.topic_record import TopicRecord
+from tierbroker.controller.state.codec import METADATA_VERSION_LEVEL, encode_records
+from tierbroker.records.batch import walk
+from tierbroker.records.builder import build_batch
+from tierbroker.records.record import Record
 
 METADATA = "__cluster_metadata-0"
 LOG = "00000000000000000000.log"
@@ -67,3 +73,21 @@ def test_a_whole_one_is_no_trouble(tmp_path: Path) -> None:
     (tmp_path / ".kafka_cleanshutdown").unlink()
     run_once(tmp_path)
     assert (tmp_path / "kept-0").is_dir()
+
+
+def test_a_metadata_log_that_contradicts_itself(tmp_path: Path) -> None:
+    """A second topic of one name: the broker says so and ends, whatever waited for its start."""
+    run_once(tmp_path, "kept")
+    log = tmp_path / METADATA / LOG
+    *_, (_, last) = walk(log.read_bytes())
+    twin = encode_records([TopicRecord("kept", Uuid(b"twin" * 4))], METADATA_VERSION_LEVEL)
+    with log.open("ab") as file:
+        file.write(
+            build_batch(
+                [Record(0, last.max_timestamp, None, value) for value in twin],
+                base_offset=last.next_offset,
+                leader_epoch=last.partition_leader_epoch,
+            )
+        )
+    with pytest.raises(DataDirError, match="creates topic 'kept', which exists"):
+        run_once(tmp_path)

@@ -24,6 +24,7 @@ from tierbroker.base.executor import Executor, Outcome
 from tierbroker.base.pending import Pending, when_all_done
 from tierbroker.controller import loader
 from tierbroker.controller.config import ControllerConfig
+from tierbroker.controller.errors import MetadataCorruptError
 from tierbroker.controller.raft.batches import encode_entry, open_batches
 from tierbroker.controller.raft.core import RaftCore, Ready
 from tierbroker.controller.raft.log_view import LOG_BEGIN, LogView
@@ -293,7 +294,11 @@ class MetadataDriver:
                 return
         for envelope in ready.messages:
             self._transport.send(self._filled(envelope))
-        self._apply(ready.high_watermark)
+        try:
+            self._apply(ready.high_watermark)
+        except MetadataCorruptError as error:
+            self._fail(error)
+            return
         if self.active and not self.core.is_leader:
             self._step_down()
         self._maybe_flush()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tierbroker.base.clock import Clock
-from tierbroker.base.errors import DataDirError
+from tierbroker.base.errors import DataDirError, KafkaStorageError
 from tierbroker.base.executor import Executor
 from tierbroker.base.ids import random_uuid
 from tierbroker.base.pending import Pending
@@ -82,9 +82,7 @@ def open_metadata(
             metadata_log.close()
             raise
     except (CorruptLogError, MetadataCorruptError, OSError) as error:
-        raise DataDirError(
-            f"The metadata log in {log_dir.path} cannot be used: {error}. {_METADATA_STEP}"
-        ) from error
+        raise _unusable(storage.dirs, error) from error
     return MetadataDriver(
         local=local,
         default_voters=voters,
@@ -102,6 +100,19 @@ def open_metadata(
         ),
         on_failure=on_failure,
     )
+
+
+async def start_metadata(driver: MetadataDriver, dirs: LogDirs) -> MetadataImage:
+    """Replay the log and become its leader; raises DataDirError when it contradicts itself."""
+    try:
+        return await driver.start()
+    except (MetadataCorruptError, KafkaStorageError, OSError) as error:
+        raise _unusable(dirs, error) from error
+
+
+def _unusable(dirs: LogDirs, error: Exception) -> DataDirError:
+    path = next(iter(dirs)).path
+    return DataDirError(f"The metadata log in {path} cannot be used: {error}. {_METADATA_STEP}")
 
 
 def _refuse_lost_metadata(dirs: LogDirs, end_offset: int) -> None:

@@ -32,7 +32,12 @@ from tierbroker.hot.log_dir import LogDir
 from tierbroker.node.addresses import advertised_address
 from tierbroker.node.follower import MetadataFollower
 from tierbroker.node.groups import OffsetsTopicFollower, make_coordinator
-from tierbroker.node.metadata import allocate_block, broker_registration, open_metadata
+from tierbroker.node.metadata import (
+    allocate_block,
+    broker_registration,
+    open_metadata,
+    start_metadata,
+)
 from tierbroker.node.settings import SCHEMA, Settings
 from tierbroker.node.storage import Storage, open_logs, open_storage
 from tierbroker.node.upkeep import Upkeep
@@ -171,7 +176,7 @@ class Node:
         self._controller = open_metadata(
             settings, storage, self._executor, self._clock, self._rng, self._on_failed_metadata
         )
-        image = await self._controller.start()
+        image = await start_metadata(self._controller, storage.dirs)
         self._partitions = Partitions(
             self._node_id, storage.logs, topic_configs, Appender(loop), storage.flusher
         )
