@@ -2,11 +2,18 @@
 
 A skip on a developer's machine says what is missing there. In CI it would say that something is
 no longer tested.
+
+And a run that a script put into the background ignores Ctrl-C, as do the programs that it starts:
+those that are tested must hear it all the same.
 """
 
 import os
+import signal
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

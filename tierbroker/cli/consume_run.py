@@ -28,6 +28,7 @@ from tierbroker.cli.record_format import RecordFormat, json_line, raw_pair, raw_
 BATCH_RECORDS = 1000
 BATCH_WAIT_S = 0.05
 """How long a record may wait for others before it is written."""
+_REASON_WAIT_S = 1.0
 
 SETTINGS: ClientConfig = {
     "enable.partition.eof": True,
@@ -56,9 +57,10 @@ def read(options: ConsumeOptions) -> int:
     try:
         return _Reading(options, watch, consumer).run()
     except KafkaException as error:
-        if error.args[0].code() == KafkaError._DESTROY_BROKER:
-            # The address that was given went away in favour of the one that is advertised.
-            consumer.poll(0)
+        if error.args[0].code() in (KafkaError._DESTROY_BROKER, KafkaError._TRANSPORT):
+            # The broker has answered once; now the address that was given went away in favour of
+            # the one that is advertised, and why that fails is told a moment later.
+            consumer.poll(0 if watch.last_error else _REASON_WAIT_S)
             fail_stalled(options.bootstrap, watch, 0)
         fail_request(error, options.bootstrap, "read")
     finally:
