@@ -27,6 +27,7 @@ class FakeGroups:
     """Keeps each call in `calls`; what takes time is answered when the test resolves `pending`."""
 
     def __init__(self) -> None:
+        self.offsets_of_a_group = 2
         self.calls: list[tuple[Any, ...]] = []
         self.pending: Pending[Any] = Pending()
         self.fetched = OffsetFetchResponseGroup(group_id="g")
@@ -57,6 +58,9 @@ class FakeGroups:
     ) -> OffsetFetchResponseGroup:
         self.calls.append((group, require_stable))
         return self.fetched
+
+    def count_offsets(self, group_id: str) -> int:
+        return self.offsets_of_a_group
 
     def describe_group(self, group_id: str) -> DescribedGroup:
         self.calls.append((group_id,))

@@ -207,6 +207,11 @@ class GroupCoordinator:
             return OffsetFetchResponseGroup(group.group_id, error_code=error)
         return fetch_offsets(shard.offsets.store, group, require_stable=require_stable)
 
+    def count_offsets(self, group_id: str) -> int:
+        """How many offsets a fetch of all of the group's would answer."""
+        shard, _ = self._find(group_id)
+        return 0 if shard is None else shard.offsets.store.count(group_id)
+
     def delete_offsets(self, request: OffsetDeleteRequest) -> Pending[OffsetDeleteResponse]:
         """OffsetDelete; see `Deletion.delete_offsets`."""
         shard, error = self._find_named(request.group_id)

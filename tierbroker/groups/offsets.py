@@ -39,6 +39,10 @@ class OffsetStore:
         blocks = (rows for topics in self._groups.values() for rows in topics.values())
         return sum(map(len, blocks)) // offset_rows.ROW_BYTES
 
+    def count(self, group_id: str) -> int:
+        """How many offsets the group has."""
+        return sum(map(len, self._groups.get(group_id, {}).values())) // offset_rows.ROW_BYTES
+
     def groups(self) -> Iterable[str]:
         """The groups that have an offset; the view changes with the store."""
         return self._groups.keys()

@@ -4,6 +4,7 @@ v1 throttle time. v3 authorized operations. v4 static members (KIP-345). v5 flex
 that does not exist is an error with a message; before, it is a group that is "Dead".
 """
 
+from tierbroker.base.errors import CloseConnection
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.operations import GROUP_OPERATIONS
 from tierbroker.wire.error_codes import ErrorCode
@@ -14,16 +15,20 @@ from tierbroker.wire.messages.describe_groups import (
 )
 
 _NOT_FOUND_SINCE = 6
+_MEMBERS_MAX = 100_000
+"""Most members in one answer: a few bytes can name a group a thousand times."""
 
 
 def handle(request: DescribeGroupsRequest, context: RequestContext) -> DescribeGroupsResponse:
     """State, protocol and members of each group."""
-    return DescribeGroupsResponse(
-        groups=[
-            _describe(group_id, request.include_authorized_operations, context)
-            for group_id in request.groups
-        ]
-    )
+    described = {
+        group_id: _describe(group_id, request.include_authorized_operations, context)
+        for group_id in request.groups
+    }
+    answer = [described[group_id] for group_id in request.groups]
+    if sum(len(group.members) for group in answer) > _MEMBERS_MAX:
+        raise CloseConnection(f"the groups asked for have more than {_MEMBERS_MAX} members")
+    return DescribeGroupsResponse(groups=answer)
 
 
 def _describe(group_id: str, with_operations: bool, context: RequestContext) -> DescribedGroup:

@@ -6,6 +6,7 @@ can change (KIP-447). v8 several groups. v9 member epochs of the consumer protoc
 topics by id. A partition without a commit is not an error: its offset is -1.
 """
 
+from tierbroker.base.errors import CloseConnection
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.broker.api import RequestContext
 from tierbroker.controller.state.image import MetadataImage
@@ -27,6 +28,8 @@ _GROUP_ERROR_SINCE = 2
 _GROUPS_SINCE = 8
 _BY_ID_SINCE = 10
 _NO_OFFSET = -1
+_OFFSETS_MAX = 1_000_000
+"""Most offsets of whole groups in one answer: a few bytes can name a group a thousand times."""
 
 
 def handle(request: OffsetFetchRequest, context: RequestContext) -> OffsetFetchResponse:
@@ -38,6 +41,9 @@ def handle(request: OffsetFetchRequest, context: RequestContext) -> OffsetFetchR
             _as_group(request.group_id, request.topics), require_stable=request.require_stable
         )
         return _single(answer, request.topics, version)
+    whole = (group.group_id for group in request.groups if group.topics is None)
+    if sum(map(groups.count_offsets, whole)) > _OFFSETS_MAX:
+        raise CloseConnection(f"the groups asked for have more than {_OFFSETS_MAX} offsets")
     if version < _BY_ID_SINCE:
         return OffsetFetchResponse(
             groups=[

@@ -5,11 +5,13 @@ import pathlib
 import pytest
 
 from tests.fake_groups import GroupBench
+from tierbroker.base.errors import CloseConnection
 from tierbroker.broker.handlers import describe_groups
 from tierbroker.broker.operations import GROUP_OPERATIONS, NOT_REQUESTED
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.describe_groups import (
     DescribedGroup,
+    DescribedGroupMember,
     DescribeGroupsRequest,
     encode_response,
 )
@@ -59,3 +61,12 @@ def test_other_errors_stay(bench: GroupBench, version: int) -> None:
     bench.groups.described = DescribedGroup(ErrorCode.NOT_COORDINATOR, None, "g")
     group = describe(bench, version)
     assert group.error_code == ErrorCode.NOT_COORDINATOR
+
+
+def test_a_group_named_often_does_not_fill_the_memory(bench: GroupBench) -> None:
+    members = [DescribedGroupMember(member_id="m")] * 1_000
+    bench.groups.described = DescribedGroup(group_id="g", members=members)
+    response = describe_groups.handle(DescribeGroupsRequest(["g"] * 100), bench.context(5))
+    assert len(response.groups) == 100
+    with pytest.raises(CloseConnection, match="more than 100000 members"):
+        describe_groups.handle(DescribeGroupsRequest(["g"] * 101), bench.context(5))

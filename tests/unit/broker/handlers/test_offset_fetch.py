@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from tests.fake_groups import GroupBench
+from tierbroker.base.errors import CloseConnection
 from tierbroker.base.ids import ZERO_UUID, Uuid
 from tierbroker.broker.handlers import offset_fetch
 from tierbroker.wire.error_codes import ErrorCode
@@ -122,3 +123,17 @@ def test_an_error_of_the_group_stands_alone(bench: GroupBench) -> None:
     request = OffsetFetchRequest(groups=[OffsetFetchRequestGroup("g", topics=asked)])
     assert fetch(bench, 10, request).groups == [bench.groups.fetched]
     assert bench.groups.fetched.topics == []
+
+
+@pytest.mark.parametrize("version", [8, 10])
+def test_a_group_named_often_does_not_fill_the_memory(bench: GroupBench, version: int) -> None:
+    bench.groups.offsets_of_a_group = 1_000
+    bench.groups.fetched = OffsetFetchResponseGroup("g", [])
+    for times, named in ((1_000, None), (1_001, []), (1_001, None)):
+        groups = [OffsetFetchRequestGroup(group_id="g", topics=named)] * times
+        request = OffsetFetchRequest(groups=groups)
+        if times > 1_000 and named is None:
+            with pytest.raises(CloseConnection, match="more than 1000000 offsets"):
+                fetch(bench, version, request)
+        else:
+            assert len(fetch(bench, version, request).groups) == times
