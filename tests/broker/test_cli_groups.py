@@ -5,7 +5,7 @@ import json
 import os
 import pty
 import re
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -272,9 +272,10 @@ def test_a_terminal_is_told_who_reads_what(
     member.stdout.readline()
     end(member)
     told = b""
-    with contextlib.suppress(OSError):  # the end of a terminal is EIO
-        while select.select([ours], [], [], 1)[0]:
-            told += os.read(ours, 4096)
+    with contextlib.suppress(OSError), selectors.DefaultSelector() as selector:
+        selector.register(ours, selectors.EVENT_READ)
+        while selector.select(1):
+            told += os.read(ours, 4096)  # the end of a terminal is EIO
     os.close(ours)
     assert re.findall(rb"[A-Z].*", told) == [
         f"Assigned: {wide_topic} 0-1\r".encode(),

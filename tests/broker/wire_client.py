@@ -4,7 +4,7 @@ Speaks to any broker, so that the same test can be put to Apache Kafka (`--kafka
 sends what it is told, however wrong, and tells an answer from a closed connection.
 """
 
-import select
+import selectors
 import socket
 import struct
 import sys
@@ -126,8 +126,9 @@ class WireClient:
 
     def is_silent(self, seconds: float) -> bool:
         """Nothing arrives meanwhile, not even the end of the connection."""
-        readable, _, _ = select.select([self._socket], [], [], seconds)
-        return not readable
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            return not selector.select(seconds)
 
     def ping(self) -> None:
         """The connection is in step and the broker answers on it."""
