@@ -6,12 +6,25 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.broker.cli_calls import Cli, cli_with
 from tests.broker.group_calls import Member, await_coordinator, make_stable, new_group
 from tests.broker.wire_calls import create_topic, delete_topic
 from tests.broker.wire_client import WireClient
 from tierbroker.testing.target import BrokerTarget
 
 _numbers = itertools.count()
+
+
+@pytest.fixture
+def environment(kafka_broker: BrokerTarget) -> dict[str, str]:
+    """What the command line finds its broker by."""
+    return {**os.environ, "TIERBROKER_BOOTSTRAP": kafka_broker.bootstrap}
+
+
+@pytest.fixture
+def cli(environment: dict[str, str]) -> Cli:
+    """The command line, pointed at the broker."""
+    return cli_with(environment)
 
 
 @pytest.fixture

@@ -2,44 +2,17 @@
 
 import base64
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tierbroker.testing.target import BrokerTarget
-
-TIERBROKER = [sys.executable, "-m", "tierbroker"]
-DEADLINE_S = 60
-
-Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
-
-
-@pytest.fixture
-def environment(kafka_broker: BrokerTarget) -> dict[str, str]:
-    return {**os.environ, "TIERBROKER_BOOTSTRAP": kafka_broker.bootstrap}
-
-
-@pytest.fixture
-def cli(environment: dict[str, str]) -> Cli:
-    def call(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
-        return subprocess.run(
-            [*TIERBROKER, *arguments],
-            input=stdin,
-            capture_output=True,
-            env=environment,
-            timeout=DEADLINE_S,
-            check=False,
-        )
-
-    return call
+from tests.broker.cli_calls import DEADLINE_S, TIERBROKER, Cli, ok
 
 
 @pytest.fixture
@@ -49,11 +22,6 @@ def wide_topic(cli: Cli, kafka_topic: str) -> Iterator[str]:
     assert cli("topic", "new", name, "--partitions", "3").returncode == 0
     yield name
     cli("topic", "rm", name, "--yes")
-
-
-def ok(done: "subprocess.CompletedProcess[bytes]") -> bytes:
-    assert done.returncode == 0, (done.stdout, done.stderr)
-    return done.stdout
 
 
 def rows(output: bytes) -> list[dict[str, object]]:

@@ -8,40 +8,16 @@ import re
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from tests.broker.cli_calls import DEADLINE_S, TIERBROKER, Cli, ok
 from tierbroker.testing.target import BrokerTarget
 
-TIERBROKER = [sys.executable, "-m", "tierbroker"]
-DEADLINE_S = 60
-
-Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
 Member = "subprocess.Popen[bytes]"
-
-
-@pytest.fixture
-def environment(kafka_broker: BrokerTarget) -> dict[str, str]:
-    return {**os.environ, "TIERBROKER_BOOTSTRAP": kafka_broker.bootstrap}
-
-
-@pytest.fixture
-def cli(environment: dict[str, str]) -> Cli:
-    def call(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
-        return subprocess.run(
-            [*TIERBROKER, *arguments],
-            input=stdin,
-            capture_output=True,
-            env=environment,
-            timeout=DEADLINE_S,
-            check=False,
-        )
-
-    return call
 
 
 @pytest.fixture
@@ -82,11 +58,6 @@ def join(environment: dict[str, str]) -> Iterator[Callable[[str, str], Any]]:
         with contextlib.suppress(ProcessLookupError):
             member.kill()
         member.communicate()
-
-
-def ok(done: "subprocess.CompletedProcess[bytes]") -> bytes:
-    assert done.returncode == 0, (done.stdout, done.stderr)
-    return done.stdout
 
 
 def shown(cli: Cli, group: str) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """Runs the transcripts of this directory: commands, and after `----` everything they led to.
 
 A block is one or more commands, `----`, the expected trace, an empty line. `#` starts a comment.
-Set GROUP_SCRIPTS_REWRITE=1 to write what happens as what is expected; read the diff then.
+Set SCRIPTS_REWRITE=1 to write what happens as what is expected; read the diff then.
 
 A client is named by a word; the member ids that it is given are shown as `A.1`, `A.2`, ... and a
 request goes out with the last of them unless `id=` says otherwise (`id=none` for an empty one).
 The trace has every answer, every change of a group's state, and every record that is written.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.group_world import GroupWorld
@@ -24,8 +23,6 @@ from tierbroker.wire.messages.sync_group import SyncGroupResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-SEPARATOR = "----"
 
 
 class Script:
@@ -331,27 +328,3 @@ class Script:
             f" leader={self._name(value.leader or '') or '-'}"
             f" members={','.join(members) or '-'}"
         )
-
-
-def play(path: Path) -> tuple[str, str]:
-    """(expected, actual) text of a transcript."""
-    expected = path.read_text()
-    script = Script()
-    actual: list[str] = []
-    lines = iter(expected.splitlines())
-    pending: list[str] = []
-    for line in lines:
-        if line == SEPARATOR:
-            actual.append(line)
-            for command in pending:
-                actual.extend(script.run(command))
-            pending = []
-            while next(lines, ""):
-                pass
-            actual.append("")
-            continue
-        actual.append(line)
-        if line and not line.startswith("#"):
-            pending.append(line)
-    assert not pending, f"{path.name} ends within a block"
-    return expected, "\n".join(actual).rstrip("\n") + "\n"

@@ -1,14 +1,10 @@
 """Runs the transcripts of this directory: commands, and after `----` everything they led to.
 
 A block is one or more commands, `----`, the expected trace, an empty line. `#` starts a comment.
-Set RAFT_SCRIPTS_REWRITE=1 to write what happens as what is expected; read the diff then.
+Set SCRIPTS_REWRITE=1 to write what happens as what is expected; read the diff then.
 """
 
-from pathlib import Path
-
 from tests.raft_cluster import RaftCluster
-
-SEPARATOR = "----"
 
 
 class Script:
@@ -99,27 +95,3 @@ class Script:
                 f" hw={core.high_watermark}"
             )
         return lines
-
-
-def play(path: Path) -> tuple[str, str]:
-    """(expected, actual) text of a transcript."""
-    expected = path.read_text()
-    script = Script()
-    actual: list[str] = []
-    lines = iter(expected.splitlines())
-    pending: list[str] = []
-    for line in lines:
-        if line == SEPARATOR:
-            actual.append(line)
-            for command in pending:
-                actual.extend(script.run(command))
-            pending = []
-            while next(lines, ""):
-                pass
-            actual.append("")
-            continue
-        actual.append(line)
-        if line and not line.startswith("#"):
-            pending.append(line)
-    assert not pending, f"{path.name} ends within a block"
-    return expected, "\n".join(actual).rstrip("\n") + "\n"

@@ -1,19 +1,15 @@
 """Every transcript of this directory happens as it is written."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.raft_scripts.runner import play
+from tests.raft_scripts.runner import Script
+from tests.transcripts import check
 
 SCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_script(path: Path) -> None:
-    expected, actual = play(path)
-    if os.environ.get("RAFT_SCRIPTS_REWRITE"):
-        path.write_text(actual)
-        return
-    assert actual == expected
+    check(path, Script().run)
