@@ -7,7 +7,12 @@ request; the shard is not available until `done` is called, and stays so after a
 import logging
 from collections.abc import Callable, Iterator
 
-from tierbroker.base.errors import ApiError, CorruptMessageError
+from tierbroker.base.errors import (
+    ApiError,
+    CorruptMessageError,
+    NotLeaderOrFollowerError,
+    UnknownTopicOrPartitionError,
+)
 from tierbroker.groups.background import Background
 from tierbroker.groups.memberships import Memberships
 from tierbroker.groups.offsets import OffsetStore
@@ -53,6 +58,9 @@ class Loader:
     def _load(self) -> Iterator[None]:
         try:
             yield from self._replay_all()
+        except (UnknownTopicOrPartitionError, NotLeaderOrFollowerError) as error:
+            # Deleted, or led elsewhere: the shard is about to be closed for it.
+            self._done(error)
         except ApiError as error:
             logger.error(
                 "__consumer_offsets-%d cannot be loaded at offset %d: %s; its groups stay "

@@ -177,13 +177,16 @@ def test_a_group_that_cannot_be_read_is_damage() -> None:
     assert isinstance(error, CorruptMessageError)
 
 
-def test_a_partition_that_cannot_be_read_is_not_loaded() -> None:
+def test_a_partition_that_is_gone_is_not_loaded_and_no_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     class Refusing(GroupLog):
         def bounds(self, partition: int) -> tuple[int, int]:
             raise NotLeaderOrFollowerError("no")
 
     (error,) = Loading(Refusing()).run()
     assert isinstance(error, NotLeaderOrFollowerError)
+    assert caplog.messages == []
 
 
 def test_a_read_that_gives_nothing_is_no_endless_loop() -> None:
