@@ -59,17 +59,15 @@ def _existing(
             continue
         topic.name, topic.topic_id = found.name, found.topic_id
         count = len(found.partitions)
+        partitions = []
         for partition in topic.partitions:
-            if not 0 <= partition.partition_index < count:
-                index = partition.partition_index
+            index = partition.partition_index
+            if 0 <= index < count:
+                partitions.append(partition)
+            else:
                 _refuse(refused, topic, by_id, index, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-        if refused:
-            topic.partitions = [
-                partition
-                for partition in topic.partitions
-                if 0 <= partition.partition_index < count
-            ]
-        if topic.partitions:
+        topic.partitions = partitions
+        if partitions:
             existing.append(topic)
     return existing
 
