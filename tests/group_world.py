@@ -6,12 +6,13 @@ import random
 from collections.abc import Callable, Sequence
 
 from tierbroker.base.clock import ManualClock
+from tierbroker.base.deadlines import Expiring
 from tierbroker.base.errors import ApiError
 from tierbroker.base.pending import Pending
 from tierbroker.groups.client import Client
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.memberships import Memberships
-from tierbroker.groups.ports import Expiring, KeyValue, WriteDone
+from tierbroker.groups.ports import KeyValue, WriteDone
 from tierbroker.groups.records.group_metadata_key import decode as decode_group_key
 from tierbroker.groups.records.group_metadata_value import GroupMetadataValue
 from tierbroker.groups.records.group_metadata_value import decode as decode_group_value

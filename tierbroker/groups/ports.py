@@ -7,6 +7,7 @@ everything it waits for comes back through these ports, on the loop thread.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from tierbroker.base.deadlines import Expiring
 from tierbroker.base.errors import ApiError
 
 KeyValue = tuple[bytes, bytes | None]
@@ -34,13 +35,6 @@ class PartitionReader(Protocol):
 
     def read(self, partition: int, offset: int, max_bytes: int) -> bytes:
         """Whole batches from the one that holds `offset` on, at least one; raises ApiError."""
-
-
-class Expiring(Protocol):
-    """Something that waits at most until its deadline."""
-
-    def expire(self) -> None:
-        """The deadline has passed."""
 
 
 class Timers(Protocol):
