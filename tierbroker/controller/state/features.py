@@ -11,14 +11,18 @@ from tierbroker.controller.state.image import METADATA_VERSION, MetadataImage, V
 from tierbroker.controller.state.result import MetadataRecord, Result
 
 KRAFT_VERSION = "kraft.version"
+TRANSACTION_VERSION = "transaction.version"
+TRANSACTION_LEVEL = 2
+"""Level 1 adds tagged fields to the coordinator's records, level 2 is KIP-890."""
 _KRAFT_LEVEL = 1
 """The first leader of a log writes its voters into it (KIP-853); that is no metadata record."""
 
 SUPPORTED_FEATURES: Mapping[str, VersionRange] = {
     METADATA_VERSION: VersionRange(MIN_METADATA_VERSION, METADATA_VERSION_LEVEL),
     KRAFT_VERSION: VersionRange(0, 1),
+    TRANSACTION_VERSION: VersionRange(0, TRANSACTION_LEVEL),
 }
-"""What this release supports. transaction.version and group.version are absent on purpose."""
+"""What this release supports. group.version is absent on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,22 @@ class FinalizedFeatures:
 def bootstrap_records(metadata_version: int = METADATA_VERSION_LEVEL) -> tuple[MetadataRecord, ...]:
     """The first records of an empty log."""
     assert MIN_METADATA_VERSION <= metadata_version <= METADATA_VERSION_LEVEL
-    return (FeatureLevelRecord(METADATA_VERSION, metadata_version),)
+    return (
+        FeatureLevelRecord(METADATA_VERSION, metadata_version),
+        FeatureLevelRecord(TRANSACTION_VERSION, TRANSACTION_LEVEL),
+    )
+
+
+def transaction_version(image: MetadataImage) -> int:
+    """The level of transactions in force: below 2 the old protocol (KIP-890)."""
+    return min(image.features.levels.get(TRANSACTION_VERSION, 0), TRANSACTION_LEVEL)
 
 
 def finalized_features(image: MetadataImage) -> FinalizedFeatures:
     """The levels in force that this release supports; the epoch is the image's offset, as in Kafka.
 
-    A log that Kafka wrote may carry features that clients would act on (transaction.version) and
-    that are not here: they stay in the log, but are not told.
+    A log that Kafka wrote may carry features that clients would act on (group.version) and that
+    are not here: they stay in the log, but are not told.
     """
     levels = {
         name: level for name, level in image.features.levels.items() if name in SUPPORTED_FEATURES
@@ -94,6 +106,8 @@ def _checked(image: MetadataImage, update: FeatureUpdate) -> bool:
             raise InvalidUpdateVersionError(
                 f"{wanted}: it is at {current}; no downgrade was asked."
             )
+        if update.name == TRANSACTION_VERSION:
+            return True
         # Records of the newer level may be in the log; an older node would not read them.
         raise InvalidUpdateVersionError(f"{wanted}: it cannot go back from {current}.")
     return update.level > current

@@ -1,5 +1,7 @@
 """Deciding on features."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.metadata_cluster import applied, cluster, registration, replayed
@@ -11,22 +13,25 @@ from tierbroker.controller.state.features import (
     UpgradeType,
     bootstrap_records,
     finalized_features,
+    transaction_version,
     update_features,
 )
 from tierbroker.controller.state.image import MetadataImage, VersionRange
+
+TOLD = {"metadata.version": 30, "kraft.version": 1, "transaction.version": 2}
 
 
 def test_the_bootstrap_sets_the_metadata_version() -> None:
     image = cluster()
     assert image.features.metadata_version == 30
-    assert finalized_features(image).levels == {"metadata.version": 30, "kraft.version": 1}
+    assert finalized_features(image).levels == TOLD
     assert finalized_features(image).epoch == image.offset
 
 
 def test_features_that_are_not_supported_are_not_told() -> None:
-    image = replayed(cluster(), [FeatureLevelRecord("transaction.version", 2)])
-    assert finalized_features(image).levels == {"metadata.version": 30, "kraft.version": 1}
-    assert image.features.levels["transaction.version"] == 2
+    image = replayed(cluster(), [FeatureLevelRecord("group.version", 1)])
+    assert finalized_features(image).levels == TOLD
+    assert image.features.levels["group.version"] == 1
 
 
 def test_a_level_of_zero_removes_the_feature() -> None:
@@ -56,7 +61,9 @@ def test_upgrade() -> None:
         FeatureUpdate("metadata.version", 29),
         FeatureUpdate("metadata.version", 29, UpgradeType.SAFE_DOWNGRADE),
         FeatureUpdate("metadata.version", 29, UpgradeType.UNSAFE_DOWNGRADE),
-        FeatureUpdate("transaction.version", 2),
+        FeatureUpdate("transaction.version", 1),
+        FeatureUpdate("transaction.version", 3),
+        FeatureUpdate("group.version", 1),
         FeatureUpdate("kraft.version", 0, UpgradeType.SAFE_DOWNGRADE),
         FeatureUpdate("kraft.version", 2),
     ],
@@ -64,6 +71,17 @@ def test_upgrade() -> None:
 def test_refused_updates(update: FeatureUpdate) -> None:
     with pytest.raises(InvalidUpdateVersionError):
         update_features(cluster(), [update])
+
+
+def test_transactions_can_go_back_to_the_old_protocol_and_return() -> None:
+    image = cluster()
+    assert transaction_version(image) == 2
+    for level in (0, 1):
+        back = [FeatureUpdate("transaction.version", level, UpgradeType.SAFE_DOWNGRADE)]
+        assert transaction_version(applied(image, update_features(image, back))) == level
+    forth = [FeatureUpdate("transaction.version", 2)]
+    older = applied(image, update_features(image, [replace(back[0], level=0)]))
+    assert transaction_version(applied(older, update_features(older, forth))) == 2
 
 
 def test_the_level_that_is_there_changes_nothing() -> None:
