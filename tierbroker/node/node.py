@@ -40,7 +40,7 @@ from tierbroker.node.metadata import (
 )
 from tierbroker.node.settings import SCHEMA, Settings
 from tierbroker.node.storage import Storage, open_logs, open_storage
-from tierbroker.node.upkeep import Upkeep
+from tierbroker.node.upkeep import Chore, Upkeep
 from tierbroker.replication.partition import Appender
 from tierbroker.replication.partitions import Partitions
 from tierbroker.server.config import parse_listeners, server_limits
@@ -218,10 +218,14 @@ class Node:
             storage.logs,
             self._partitions,
             storage.flusher,
-            self._groups,
             self._clock,
             retention_every_s=values.integer("log.retention.check.interval.ms") / 1000,
-            offsets_every_s=values.integer("offsets.retention.check.interval.ms") / 1000,
+            chores=(
+                Chore(
+                    values.integer("offsets.retention.check.interval.ms") / 1000,
+                    self._groups.expire_offsets,
+                ),
+            ),
         )
         self._supervisor.start(upkeep.run(), name="upkeep")
         self._server.start()

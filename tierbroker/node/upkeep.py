@@ -4,9 +4,10 @@ One task, one turn a second. Long rounds give the loop a turn between logs.
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tierbroker.base.clock import Clock
-from tierbroker.groups.coordinator import GroupCoordinator
 from tierbroker.hot.config import FlushMode
 from tierbroker.hot.flush import GroupFlusher
 from tierbroker.hot.log import Log
@@ -21,29 +22,34 @@ HIGH_WATERMARKS_EVERY = 5
 NEVER_MS = (1 << 63) - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """What somebody beside the logs wants done now and then; must not take long."""
+
+    every_s: float
+    work: Callable[[], object]
+
+
 class Upkeep:
-    """The periodic work on the logs."""
+    """The periodic work on the logs, and the chores of others."""
 
     def __init__(
         self,
         logs: LogManager,
         partitions: Partitions,
         flusher: GroupFlusher,
-        groups: GroupCoordinator,
         clock: Clock,
         *,
         retention_every_s: float,
-        offsets_every_s: float,
+        chores: Sequence[Chore] = (),
     ) -> None:
         self._logs = logs
         self._partitions = partitions
         self._flusher = flusher
-        self._groups = groups
         self._clock = clock
         self._retention_every_s = retention_every_s
         self._next_retention = clock.monotonic() + retention_every_s
-        self._offsets_every_s = offsets_every_s
-        self._next_offsets = clock.monotonic() + offsets_every_s
+        self._chores = [(chore, clock.monotonic() + chore.every_s) for chore in chores]
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -63,9 +69,14 @@ class Upkeep:
                 await self.expire_producers()
             if self._clock.monotonic() >= self._next_retention:
                 await self.apply_retention()
-            if self._clock.monotonic() >= self._next_offsets:
-                self._next_offsets = self._clock.monotonic() + self._offsets_every_s
-                self._groups.expire_offsets()
+            self._do_chores()
+
+    def _do_chores(self) -> None:
+        now = self._clock.monotonic()
+        for slot, (chore, due) in enumerate(self._chores):
+            if now >= due:
+                self._chores[slot] = chore, now + chore.every_s
+                chore.work()
 
     async def expire_producers(self) -> None:
         """Forget the producers that have been silent for producer.id.expiration.ms."""

@@ -1,6 +1,7 @@
 """Upkeep's decisions, on logs that only say what they are asked."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,7 +10,7 @@ from tierbroker.base.clock import ManualClock
 from tierbroker.base.ids import TopicPartition
 from tierbroker.hot.config import FlushMode
 from tierbroker.node import upkeep
-from tierbroker.node.upkeep import NEVER_MS, Upkeep
+from tierbroker.node.upkeep import NEVER_MS, Chore, Upkeep
 
 
 @dataclass
@@ -88,29 +89,19 @@ class NoPartitions:
         return None
 
 
-class FakeGroups:
-    def __init__(self) -> None:
-        self.expirations = 0
-
-    def expire_offsets(self) -> None:
-        self.expirations += 1
-
-
 def upkeep_of(
     logs: FakeLogs,
     flusher: FakeFlusher,
     every_s: float = 1000.0,
-    groups: FakeGroups | None = None,
-    offsets_every_s: float = 1000.0,
+    chores: Sequence[Chore] = (),
 ) -> Upkeep:
     return Upkeep(
         logs,  # type: ignore[arg-type]
         NoPartitions(),  # type: ignore[arg-type]
         flusher,  # type: ignore[arg-type]
-        groups or FakeGroups(),  # type: ignore[arg-type]
         ManualClock(),
         retention_every_s=every_s,
-        offsets_every_s=offsets_every_s,
+        chores=chores,
     )
 
 
@@ -170,10 +161,10 @@ async def test_retention_stops_at_the_log_start_of_an_unknown_partition() -> Non
 
 
 @pytest.mark.parametrize(("every_s", "times"), [(0.0, 3), (1000.0, 0)])
-async def test_expired_offsets_are_looked_for(
+async def test_chores_are_done_when_they_are_due(
     every_s: float, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    groups = FakeGroups()
-    subject = upkeep_of(FakeLogs([]), FakeFlusher(), groups=groups, offsets_every_s=every_s)
-    await run_turns(subject, 3, monkeypatch)
-    assert groups.expirations == times
+    done: list[str] = []
+    chores = [Chore(every_s, lambda: done.append("a")), Chore(1000.0, lambda: done.append("b"))]
+    await run_turns(upkeep_of(FakeLogs([]), FakeFlusher(), chores=chores), 3, monkeypatch)
+    assert done == ["a"] * times
