@@ -6,7 +6,6 @@ from dataclasses import replace
 from tierbroker.base.clock import Clock
 from tierbroker.base.config import ConfigValues
 from tierbroker.base.deadlines import Deadlines
-from tierbroker.base.ids import TopicPartition
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.image import MetadataImage
@@ -40,42 +39,23 @@ def make_coordinator(
     return GroupCoordinator(config, records, records, timers, clock, rng, scheduler.call_soon)
 
 
-class OffsetsTopicFollower:
-    """Tells the coordinator which partitions it has; nothing is decided here."""
+class GroupsOfTheBroker:
+    """The coordinator as its topic's follower sees it: groups do not care for leader epochs."""
 
-    def __init__(self, coordinator: GroupCoordinator, partitions: Partitions) -> None:
+    def __init__(self, coordinator: GroupCoordinator) -> None:
         self._coordinator = coordinator
-        self._partitions = partitions
-        self._loaded: set[int] = set()
 
-    def load(self, image: MetadataImage) -> None:
-        """Take up what the image places here."""
-        topic = image.topic(OFFSETS_TOPIC)
-        if topic is not None:
-            for index in range(len(topic.partitions)):
-                self._follow(index)
+    def load(self, partition: int, leader_epoch: int) -> None:
+        """Serve the groups of the partition."""
+        self._coordinator.load(partition)
 
-    def apply(self, changes: Changes, image: MetadataImage) -> None:
-        """Follow one committed change; `partitions` has followed it already."""
-        deleted = {topic.name: topic.topic_id for topic in changes.topics_deleted}
-        if OFFSETS_TOPIC in deleted:
-            for index in sorted(self._loaded):
-                self._coordinator.unload(index)
-            self._loaded.clear()
-        if any(topic.name == OFFSETS_TOPIC for topic in changes.topics_created):
-            self.load(image)
-        for change in changes.partitions_changed:
-            if change.topic.name == OFFSETS_TOPIC:
-                self._follow(change.partition)
-        if deleted:
-            self._coordinator.forget_topics(deleted)
+    def unload(self, partition: int) -> None:
+        """Another broker serves them."""
+        self._coordinator.unload(partition)
 
-    def _follow(self, index: int) -> None:
-        partition = self._partitions.find(TopicPartition(OFFSETS_TOPIC, index))
-        leads = partition is not None and partition.is_leader
-        if leads and index not in self._loaded:
-            self._loaded.add(index)
-            self._coordinator.load(index)
-        elif not leads and index in self._loaded:
-            self._loaded.remove(index)
-            self._coordinator.unload(index)
+
+def forget_deleted_topics(coordinator: GroupCoordinator, changes: Changes) -> None:
+    """The offsets of deleted topics go."""
+    deleted = {topic.name: topic.topic_id for topic in changes.topics_deleted}
+    if deleted:
+        coordinator.forget_topics(deleted)

@@ -27,11 +27,13 @@ from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.environment import Environment
 from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.partitions import assign_directories
+from tierbroker.controller.state.topics import OFFSETS_TOPIC
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.node.addresses import advertised_address
 from tierbroker.node.follower import MetadataFollower
-from tierbroker.node.groups import OffsetsTopicFollower, make_coordinator
+from tierbroker.node.groups import GroupsOfTheBroker, forget_deleted_topics, make_coordinator
+from tierbroker.node.internal_topics import InternalTopicFollower
 from tierbroker.node.metadata import (
     allocate_block,
     broker_registration,
@@ -84,7 +86,7 @@ class Node:
         self._partitions: Partitions
         self._deadlines: Deadlines
         self._groups: GroupCoordinator
-        self._offsets_topic: OffsetsTopicFollower
+        self._offsets_topic: InternalTopicFollower
         self._server: Server
         self._broker_epoch = -1
         self._ports: dict[str, int] = {}
@@ -185,7 +187,9 @@ class Node:
         self._groups = make_coordinator(
             values, image, self._partitions, self._clock, self._rng, loop
         )
-        self._offsets_topic = OffsetsTopicFollower(self._groups, self._partitions)
+        self._offsets_topic = InternalTopicFollower(
+            OFFSETS_TOPIC, GroupsOfTheBroker(self._groups), self._partitions
+        )
         services = self._services(topic_configs)
         dispatcher = Dispatcher(SPECS, services, self._supervisor)
         dispatcher.preload((ApiKey.API_VERSIONS, ApiKey.METADATA, ApiKey.PRODUCE, ApiKey.FETCH))
@@ -270,6 +274,7 @@ class Node:
 
     def _followed(self, changes: Changes, image: MetadataImage) -> None:
         self._offsets_topic.apply(changes, image)
+        forget_deleted_topics(self._groups, changes)
         # Later: the driver is in the middle of telling everybody about this change.
         asyncio.get_running_loop().call_soon(self._report_directories)
 

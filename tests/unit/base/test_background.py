@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from tierbroker.base.background import SLICE_S, Background
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.scheduler import ManualScheduler
-from tierbroker.groups.background import SLICE_S, Background
 
 STEP_MS = 1
 STEPS_A_SLICE = int(SLICE_S * 1000) // STEP_MS
