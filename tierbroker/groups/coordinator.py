@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from typing import TypeVar
 
+from tierbroker.base.background import Background, Yield
 from tierbroker.base.clock import Clock
 from tierbroker.base.ids import Uuid
 from tierbroker.base.pending import Pending
-from tierbroker.groups.background import Background, Yield
 from tierbroker.groups.client import Client
 from tierbroker.groups.committed_offsets import refused_commit
 from tierbroker.groups.config import GroupConfig

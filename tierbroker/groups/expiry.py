@@ -9,8 +9,8 @@ OffsetMetadataManager.cleanupExpiredOffsets; the work is spread over turns of th
 import logging
 from collections.abc import Iterator
 
+from tierbroker.base.background import Background
 from tierbroker.base.clock import Clock
-from tierbroker.groups.background import Background
 from tierbroker.groups.committed_offsets import CommittedOffsets
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.deletion import is_subscribed

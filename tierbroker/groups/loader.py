@@ -7,13 +7,13 @@ request; the shard is not available until `done` is called, and stays so after a
 import logging
 from collections.abc import Callable, Iterator
 
+from tierbroker.base.background import Background
 from tierbroker.base.errors import (
     ApiError,
     CorruptMessageError,
     NotLeaderOrFollowerError,
     UnknownTopicOrPartitionError,
 )
-from tierbroker.groups.background import Background
 from tierbroker.groups.memberships import Memberships
 from tierbroker.groups.offsets import OffsetStore
 from tierbroker.groups.ports import PartitionReader

@@ -9,10 +9,10 @@ import random
 from collections.abc import Iterator, Mapping
 from enum import Enum
 
+from tierbroker.base.background import Background
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError
 from tierbroker.base.ids import Uuid
-from tierbroker.groups.background import Background
 from tierbroker.groups.committed_offsets import CommittedOffsets
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.deletion import Deletion

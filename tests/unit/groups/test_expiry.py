@@ -194,7 +194,7 @@ def test_a_round_is_spread_over_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     broker = make_broker()
     for number in range(20):
         broker.commit(f"g{number}", {("t", 0): 1})
-    monkeypatch.setattr("tierbroker.groups.background.SLICE_S", 0)
+    monkeypatch.setattr("tierbroker.base.background.SLICE_S", 0)
     before = broker.turns
     expire(broker, after_ms=RETENTION_MS)
     assert broker.coordinator.list_groups() == (ErrorCode.NONE, [])

@@ -5,11 +5,11 @@ import random
 import pytest
 
 from tests.group_log import GroupLog
+from tierbroker.base.background import Background
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.errors import ApiError, CorruptMessageError, NotLeaderOrFollowerError
 from tierbroker.base.scheduler import ManualScheduler
-from tierbroker.groups.background import Background
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.group import GroupState
 from tierbroker.groups.journal import PartitionJournal

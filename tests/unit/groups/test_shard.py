@@ -6,11 +6,11 @@ import pytest
 
 from tests.group_broker import CONFIG
 from tests.group_log import GroupLog
+from tierbroker.base.background import Background
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.ids import ZERO_UUID
 from tierbroker.base.scheduler import ManualScheduler
-from tierbroker.groups.background import Background
 from tierbroker.groups.record_codec import CommittedOffset, offset_key, offset_value
 from tierbroker.groups.shard import Shard, ShardState
 from tierbroker.wire.error_codes import ErrorCode
