@@ -5,7 +5,8 @@
 
 Generated: one module for each API in ``tierbroker/wire/messages``, with an index of them, and
 one module for each metadata or control record in ``tierbroker/controller/records``, likewise, and
-one for each record of classic groups and their offsets in ``tierbroker/groups/records``.
+one for each record of classic groups and their offsets in ``tierbroker/groups/records``, and one
+for each record of transactional ids in ``tierbroker/transactions/records``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ CONTROL_RECORDS = (
 )
 
 GROUP_RECORDS = ("OffsetCommitKey", "OffsetCommitValue", "GroupMetadataKey", "GroupMetadataValue")
+
+TRANSACTION_RECORDS = ("TransactionLogKey", "TransactionLogValue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +118,20 @@ def group_records(messages: list[Message]) -> dict[str, str]:
     }
 
 
+def transaction_records(messages: list[Message]) -> dict[str, str]:
+    """One module for the key and one for the value of a record in __transaction_state."""
+    return {
+        f"{snake_case(m.name)}.py": record_module(m)
+        for m in messages
+        if m.name in TRANSACTION_RECORDS
+    }
+
+
 TARGETS = (
     Target("tierbroker/wire/messages", wire_messages),
     Target("tierbroker/controller/records", controller_records),
     Target("tierbroker/groups/records", group_records),
+    Target("tierbroker/transactions/records", transaction_records),
 )
 
 

@@ -35,7 +35,12 @@ def python_files(all_files: list[Path]) -> list[Path]:
     """Every Python file that a person writes: generated ones are guarded by their generator."""
     generated = {
         ROOT / "tierbroker" / folder
-        for folder in ("wire/messages", "controller/records", "groups/records")
+        for folder in (
+            "wire/messages",
+            "controller/records",
+            "groups/records",
+            "transactions/records",
+        )
     }
     return [
         path

@@ -6,14 +6,14 @@ is never said by a shard that does not know.
 """
 
 import random
-import struct
 from collections.abc import Iterable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import TypeVar
 
 from tierbroker.base.background import Background, Yield
 from tierbroker.base.clock import Clock
 from tierbroker.base.ids import Uuid
+from tierbroker.base.java_hash import partition_of
 from tierbroker.base.pending import Pending
 from tierbroker.groups.client import Client
 from tierbroker.groups.committed_offsets import refused_commit
@@ -38,9 +38,6 @@ T = TypeVar("T")
 
 _GROUP_TYPE = "classic"
 _UTF8_BYTES_MAX = 4  # of a character
-_MIN_INT32 = -(1 << 31)
-_REMEMBERED_LENGTH_MAX = 249
-"""Hashes of longer group ids are not kept: strangers may ask for many of 32 KB (INV-12)."""
 
 
 class GroupCoordinator:
@@ -122,9 +119,7 @@ class GroupCoordinator:
 
     def partition_for(self, group_id: str) -> int:
         """The partition of `__consumer_offsets` that keeps the group."""
-        hashed = java_string_hash(group_id)
-        # Kafka's Utils.abs: the one number without a counterpart becomes 0.
-        return (0 if hashed == _MIN_INT32 else abs(hashed)) % self._config.offsets_partitions
+        return partition_of(group_id, self._config.offsets_partitions)
 
     def _find(self, group_id: str) -> tuple[Shard | None, ErrorCode]:
         """(the group's shard, NONE), or (None, why there is none to ask)."""
@@ -282,24 +277,6 @@ class GroupCoordinator:
             done = _resolved(error) if shard is None else shard.deletion.delete_group(group_id)
             done.on_done(partial(deleted, group_id))
         return pending
-
-
-def java_string_hash(text: str) -> int:
-    """Java's String.hashCode: over the units of UTF-16, in 32 bits with sign."""
-    return _remembered_hash(text) if len(text) <= _REMEMBERED_LENGTH_MAX else _hash(text)
-
-
-@lru_cache(maxsize=8_192)
-def _remembered_hash(text: str) -> int:
-    return _hash(text)
-
-
-def _hash(text: str) -> int:
-    encoded = text.encode("utf-16-be", "surrogatepass")
-    hashed = 0
-    for unit in struct.unpack(f">{len(encoded) // 2}H", encoded):
-        hashed = (31 * hashed + unit) & 0xFFFFFFFF
-    return hashed - (1 << 32) if hashed >> 31 else hashed
 
 
 def _resolved(value: T) -> Pending[T]:

@@ -8,7 +8,6 @@ import pytest
 from tests.group_broker import CLIENT, CONFIG, GroupBroker, commit_request, errors_of
 from tests.group_log import GroupLog
 from tierbroker.base.pending import Pending
-from tierbroker.groups.coordinator import java_string_hash
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.heartbeat import HeartbeatRequest
 from tierbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
@@ -22,22 +21,6 @@ MANY = replace(CONFIG, offsets_partitions=50)
 
 
 # --- routing
-
-# What Java's String.hashCode says.
-HASHES = {
-    "": 0,
-    "a": 97,
-    "hello": 99_162_322,
-    "Hello, world!": -1_880_044_555,
-    "polygenelubricants": -2_147_483_648,
-    "ü": 252,
-    "\U0001f600": 1_772_899,
-}
-
-
-@pytest.mark.parametrize(("text", "expected"), HASHES.items())
-def test_the_hash_is_java_s(text: str, expected: int) -> None:
-    assert java_string_hash(text) == expected
 
 
 def test_names_that_strangers_make_up_are_not_kept() -> None:
