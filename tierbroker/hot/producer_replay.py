@@ -29,7 +29,9 @@ def rebuild_producers(
     snapshot = snapshots.newest_valid(
         end_offset if replay_from is None else min(replay_from, end_offset)
     )
-    if snapshot is None:
+    if snapshot is None or snapshot[0] < segments.first.base_offset:
+        # What lies between such a snapshot and the first segment is gone, and with it the latest
+        # sequences: an old one would refuse the next batch, an unknown producer may go on.
         start = segments.first.base_offset
         state.clear(start)
     else:
