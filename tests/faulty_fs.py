@@ -24,6 +24,8 @@ class _File:
     durable: bytes = b""
     uncut: int = 1 << 62
     """How much of `durable` no truncation has taken away since."""
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    """Ranges that no sync reaches any more: the one that should have written them failed."""
 
 
 @dataclass(slots=True)
@@ -259,7 +261,15 @@ class FaultyFileSystem:
 
     def _sync(self, file: _File) -> None:
         if self.inner.exists(file.path):
-            file.durable = self.inner.read_file(file.path)
+            content = self.inner.read_file(file.path)
+            for start, end in file.lost:
+                gone = content[start:end]
+                content = (
+                    content[:start]
+                    + file.durable[start:end].ljust(len(gone), b"\0")
+                    + content[end:]
+                )
+            file.durable = content
             file.uncut = 1 << 62
 
     def _names_of(self, path: str) -> dict[str, _File]:

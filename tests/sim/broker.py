@@ -1,0 +1,139 @@
+"""One life of a broker: the production parts between a Produce request and the disk.
+
+Log directories, logs, flusher, checkpoints, partitions, recovery and retention are the real ones;
+loop, threads, clock and disk are driven by the simulation. The metadata does not change.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any, cast
+
+from tests.sim.disk import SimDisk
+from tierbroker.base.clock import ManualClock
+from tierbroker.base.errors import ApiError
+from tierbroker.base.executor import ManualExecutor
+from tierbroker.base.ids import Uuid
+from tierbroker.base.scheduler import ManualScheduler
+from tierbroker.controller.state.image import MetadataImage
+from tierbroker.hot.config_origin import TopicConfigs
+from tierbroker.hot.file_cache import FileCache
+from tierbroker.hot.flush import GroupFlusher
+from tierbroker.hot.flush_strategy import PerFileFlush
+from tierbroker.hot.log import AppendResult, Log
+from tierbroker.hot.log_dirs import LogDirs
+from tierbroker.hot.log_manager import LogManager
+from tierbroker.node.settings import Settings
+from tierbroker.node.storage import open_logs
+from tierbroker.records.batch import read_header
+from tierbroker.replication.partition import ACKS_ALL, Appender, Partition
+from tierbroker.replication.partitions import Partitions
+
+BROKER_ID = 1
+CLUSTER_ID = "simulated-cluster-id--"
+
+
+def first_directory_id(disk: SimDisk, path: str, rng: random.Random) -> Uuid:
+    """Make the log directory; answers the id that it was given."""
+    dirs = LogDirs.open(disk, [path], rng=rng, node_id=BROKER_ID, cluster_id=CLUSTER_ID)
+    (log_dir,) = dirs
+    dirs.release()
+    return log_dir.directory_id
+
+
+class SimBroker:
+    """From start to crash or stop."""
+
+    def __init__(
+        self,
+        disk: SimDisk,
+        path: str,
+        image: MetadataImage,
+        clock: ManualClock,
+        rng: random.Random,
+    ) -> None:
+        self.clock = clock
+        self.scheduler = ManualScheduler()
+        self.executor = ManualExecutor()
+        settings = Settings.load({})
+        topic_configs = TopicConfigs(settings.layers)
+        self.dirs = LogDirs.open(
+            disk, [path], rng=rng, node_id=BROKER_ID, cluster_id=CLUSTER_ID, reserve_bytes=0
+        )
+        self.logs = LogManager(
+            self.dirs,
+            FileCache(disk, capacity=8),
+            self.executor,
+            clock,
+            rng,
+            on_dir_offline=lambda log_dir, error: self._give_up(log_dir.path, error),
+        )
+        self.flusher = GroupFlusher(
+            PerFileFlush(disk),
+            self.executor,
+            self.logs.take_path_offline,
+            self.scheduler.call_soon,
+        )
+        open_logs(self.logs, image, topic_configs, BROKER_ID, cast("Any", clock))
+        self.partitions = Partitions(
+            BROKER_ID, self.logs, topic_configs, Appender(self.scheduler), self.flusher
+        )
+        self.partitions.load(image)
+        self.scheduler.end_turn()
+
+    @property
+    def offline(self) -> bool:
+        """Whether the disk was given up."""
+        return not self.dirs.online
+
+    def produce(
+        self,
+        topic: str,
+        batch: bytearray,
+        done: Callable[[AppendResult | ApiError], None],
+        acks: int = ACKS_ALL,
+    ) -> None:
+        """As the Produce handler does, once the batch is validated."""
+        try:
+            partition = self.partitions.get(topic, 0)
+            partition.log_for_append(acks)
+        except ApiError as error:
+            done(error)
+            return
+        partition.append(batch, read_header(batch), acks, done)
+
+    def partition(self, topic: str) -> Partition:
+        return self.partitions.get(topic, 0)
+
+    def work(self, rng: random.Random) -> None:
+        """A turn of the loop, or a piece of work of a thread."""
+        if len(self.executor) and rng.random() < 0.5:
+            self.executor.run_one()
+        self.scheduler.end_turn()
+
+    def settle(self) -> None:
+        """Until nobody has anything to do."""
+        self.scheduler.end_turn()
+        while len(self.executor):
+            self.executor.run_one()
+            self.scheduler.end_turn()
+
+    def second(self) -> None:
+        """What upkeep does once a second."""
+        self.logs.tick(self.clock.now_ms())
+        self.logs.checkpoint()
+
+    def retain(self) -> None:
+        """A round of retention."""
+        list(self.logs.apply_retention(self.clock.now_ms(), self._high_watermark))
+
+    def _high_watermark(self, log: Log) -> int:
+        return self.partitions.get(log.topic_partition.topic, 0).high_watermark
+
+    def _give_up(self, path: str, error: OSError) -> None:
+        self.flusher.fail(path, error)
+
+    def stop(self) -> None:
+        """An orderly end."""
+        self.settle()
+        self.logs.shutdown(clean=True, broker_epoch=1)
+        self.dirs.release()
