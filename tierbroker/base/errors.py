@@ -186,6 +186,10 @@ class InvalidProducerIdMappingError(ApiError):
     """The producer id does not belong to the transactional id."""
 
 
+class TransactionCoordinatorFencedError(ApiError):
+    """A coordinator that has been replaced wrote a marker."""
+
+
 class TransactionalIdAuthorizationFailedError(ApiError):
     """The principal may not use this transactional id."""
 

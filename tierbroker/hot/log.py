@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError, KafkaStorageError, OffsetOutOfRangeError
 from tierbroker.base.ids import TopicPartition, Uuid
-from tierbroker.hot import log_append, log_cutting, log_search
+from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.config import LogConfig
 from tierbroker.hot.disk_errors import is_disk_failure
-from tierbroker.hot.file_names import INDEX_SUFFIXES, parse_offset_file
+from tierbroker.hot.file_names import INDEX_SUFFIXES, TXN_INDEX_SUFFIX, parse_offset_file
 from tierbroker.hot.flush import FlushTarget
 from tierbroker.hot.flush_ledger import FlushLedger
 from tierbroker.hot.leader_epochs import LeaderEpochs
@@ -23,11 +23,15 @@ from tierbroker.hot.log_append import AppendResult
 from tierbroker.hot.log_read import EMPTY_READ, ReadResult, plan_read
 from tierbroker.hot.log_search import TimestampOffset
 from tierbroker.hot.producer_snapshots import ProducerSnapshots
-from tierbroker.hot.producer_state import ProducerState
+from tierbroker.hot.producer_state import AppendOrigin, ProducerState
 from tierbroker.hot.roll_policy import RollPolicy
 from tierbroker.hot.segment import SealedSegment
 from tierbroker.hot.segment_list import SegmentList
 from tierbroker.records.batch import BatchHeader, Buffer, WritableBuffer
+from tierbroker.records.txn_index import AbortedTxn
+
+from tierbroker.hot import log_append, log_cutting, log_search
+from tierbroker.hot.txn_index_file import AbortedIndexes
 
 __all__ = ["EMPTY_READ", "AppendResult", "Log", "ReadResult", "TimestampOffset"]
 
@@ -42,6 +46,7 @@ class Log:
         "_config",
         "_ledger",
         "_on_offline",
+        "aborted",
         "closed",
         "dir",
         "epochs",
@@ -90,6 +95,7 @@ class Log:
         self.size_bytes = segments.size_bytes
         self.snapshots = snapshots
         self.fs = segments.cache.fs
+        self.aborted = AbortedIndexes(segments.cache)
         self._clock = clock
         self.rolling = RollPolicy(clock, rng)
         self._on_offline = on_offline
@@ -112,9 +118,14 @@ class Log:
     # -- append --------------------------------------------------------------------------------
 
     def append(
-        self, batches: Sequence[tuple[WritableBuffer, BatchHeader]], leader_epoch: int
+        self,
+        batches: Sequence[tuple[WritableBuffer, BatchHeader]],
+        leader_epoch: int,
+        origins: Sequence[AppendOrigin] | None = None,
     ) -> list[AppendResult | ApiError]:
         """Append validated batches in order, each patched with its offset and the leader epoch.
+
+        `origins` says of each whose it is; without, they are all clients'.
 
         One result a batch: an error of one (sequence, epoch, size) does not stop the others. When
         the disk refuses, nothing of the refused batches is remembered and they all answer
@@ -122,7 +133,7 @@ class Log:
         """
         if self.offline or self.closed:
             return [self._offline_error() for _ in batches]
-        return log_append.append(self, batches, leader_epoch)
+        return log_append.append(self, batches, leader_epoch, origins)
 
     def append_as_follower(self, data: Buffer) -> AppendResult:
         """Append whole batches as they are: their offsets and epochs were assigned elsewhere.
@@ -180,6 +191,7 @@ class Log:
                 self._release_reserve()
                 self.segments.roll(base_offset, self._config.index_interval_bytes)
                 self._ledger.add_files(active.handles())
+                self._expect_flush_of_aborted(active)
             self.preallocate()
         except OSError as error:
             return self._refusal(error)
@@ -238,6 +250,10 @@ class Log:
             raise KafkaStorageError(f"{self.topic_partition} cannot be read: {error}") from error
         finally:
             part.lease.release()
+
+    def aborted_transactions(self, start: int, end: int) -> list[AbortedTxn]:
+        """The aborted transactions that touch [start, end), by first offset; KafkaStorageError."""
+        return self.aborted.overlapping(self.segments, start, end)
 
     def offset_for_timestamp(self, timestamp_ms: int, max_offset: int) -> TimestampOffset | None:
         """The first record at or after the time, below `max_offset`; None without one."""
@@ -383,6 +399,7 @@ class Log:
         self._ledger.add_directory(self.dir)
         self.recovery_point = min(self.recovery_point, end_offset)
         self.rolling.plan(self._config, self.segments.active)
+        self.aborted.forget()
 
     def close(self, clean: bool = True, sync: bool = True) -> None:
         """End: with `clean`, indexes and producer state are written and everything is durable.
@@ -412,6 +429,12 @@ class Log:
         except OSError as error:
             raise self._refusal(error) from error
         self._ledger.add_files(active.handles()[1:])
+        self._expect_flush_of_aborted(active)
+
+    def _expect_flush_of_aborted(self, segment: ActiveSegment) -> None:
+        """Once a segment lies below the recovery point, nothing builds its index again."""
+        if self.aborted.size_of(segment):
+            self.expect_flush(self.dir, segment.path(TXN_INDEX_SUFFIX))
 
     def delete(self) -> None:
         """Close and remove the directory with all that is in it; raises OSError."""

@@ -15,8 +15,7 @@ from tierbroker.base.errors import (
     KafkaStorageError,
     RecordListTooLargeError,
 )
-from tierbroker.hot.producer_state import StagedProducers
-from tierbroker.hot.txn_index_file import append_aborted
+from tierbroker.hot.producer_state import AppendOrigin, StagedProducers
 from tierbroker.records.batch import (
     CONTROL_BIT,
     LOG_APPEND_TIME_BIT,
@@ -55,7 +54,10 @@ _Note = tuple[int, int, int, int, int]
 
 
 def append(
-    log: "Log", batches: Sequence[tuple[WritableBuffer, BatchHeader]], leader_epoch: int
+    log: "Log",
+    batches: Sequence[tuple[WritableBuffer, BatchHeader]],
+    leader_epoch: int,
+    origins: Sequence[AppendOrigin] | None,
 ) -> list[AppendResult | ApiError]:
     """Append validated batches; see `Log.append`."""
     results: list[AppendResult | ApiError] = []
@@ -83,14 +85,17 @@ def append(
             error = _write(log, buffers, notes, staged) or log.roll_at(next_offset)
             if error is not None:
                 return _refused(log, results, len(batches), error)
-            buffers, notes, staged = [], [], None
+            buffers, notes = [], []
+            staged = None if staged is None else log.producer_state.stage(after=staged)
             active = log.segments.active
             position = 0
         if header.producer_id >= 0:
             if staged is None:
                 staged = log.producer_state.stage()
+            # There is one result for each batch before this one.
+            origin = AppendOrigin.CLIENT if origins is None else origins[len(results)]
             try:
-                repeated = _stage(log, staged, batch, header, next_offset)
+                repeated = _stage(log, staged, batch, header, next_offset, origin)
             except ApiError as refusal:
                 results.append(refusal)
                 continue
@@ -169,15 +174,21 @@ def _judged(view: memoryview, next_offset: int) -> list[tuple[int, BatchHeader]]
 
 
 def _stage(
-    log: "Log", staged: StagedProducers, batch: Buffer, header: BatchHeader, offset: int
+    log: "Log",
+    staged: StagedProducers,
+    batch: Buffer,
+    header: BatchHeader,
+    offset: int,
+    origin: AppendOrigin,
 ) -> AppendResult | None:
     """Judge a leader's batch of a known producer; answers the original if it is a repeat."""
     if header.attributes & CONTROL_BIT:
         marker = read_marker(batch)
         if marker is not None:
+            staged.judge_marker(header, marker, origin)
             staged.end_transaction(header, marker, offset)
         return None
-    original = staged.admit(header, offset)
+    original = staged.admit(header, offset, origin)
     if original is None:
         return None
     return AppendResult(
@@ -229,7 +240,7 @@ def _write(
         aborted = log.producer_state.commit(staged)
         if aborted:
             try:
-                append_aborted(log.fs, active, aborted)
+                log.aborted.append(active, aborted)
             except OSError as error:
                 # The marker is in the log: a start after a crash builds the index from it.
                 log.go_offline(error)

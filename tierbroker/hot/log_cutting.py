@@ -142,6 +142,7 @@ def _drop_front(log: "Log", count: int) -> list[SealedSegment]:
     except OSError as error:
         raise log.go_offline(error) from error
     log.size_bytes -= sum(segment.size_bytes for segment in dropped)
+    log.aborted.forget()
     log.log_start_offset = max(log.log_start_offset, log.segments.first.base_offset)
     try:
         log.epochs.cut_start(log.log_start_offset)

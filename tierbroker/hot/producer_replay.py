@@ -92,4 +92,7 @@ def _apply(
             staged.end_transaction(header, marker, header.base_offset)
     else:
         staged.accept(header, header.base_offset)
-    return state.commit(staged)
+    aborted = state.commit(staged)
+    # What is read back from the disk is below every high watermark.
+    state.ended.clear()
+    return aborted

@@ -5,10 +5,17 @@ The state derives from batches that are in the log and never runs ahead of it (I
 is checked against a `StagedProducers`, which is committed only after the write succeeded.
 """
 
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
+from enum import IntEnum
 from typing import NamedTuple
 
-from tierbroker.base.errors import InvalidProducerEpochError, OutOfOrderSequenceNumberError
+from tierbroker.base.errors import (
+    InvalidProducerEpochError,
+    InvalidTxnStateError,
+    OutOfOrderSequenceNumberError,
+    TransactionCoordinatorFencedError,
+)
 from tierbroker.records.batch import (
     MAX_SEQUENCE,
     NO_SEQUENCE,
@@ -22,7 +29,24 @@ from tierbroker.records.txn_index import AbortedTxn
 REMEMBERED_BATCHES = 5
 NO_EPOCH = -1
 NO_OFFSET = -1
+MAX_EPOCH = 32_767
 DEFAULT_EXPIRATION_MS = 86_400_000
+
+
+class AppendOrigin(IntEnum):
+    """Who hands a batch to a leader's log: how much of it is judged (Kafka: AppendOrigin).
+
+    What is replicated, or read back, is not judged at all.
+    """
+
+    CLIENT = 0
+    """Epoch and sequence must be right."""
+    CLIENT_2 = 1
+    """The same in a transaction of version 2: a producer that is new here begins with 0."""
+    COORDINATOR = 2
+    """Offsets of a group, or a marker: they have epochs, and no sequences worth the name."""
+    COORDINATOR_2 = 3
+    """A marker of a transaction of version 2: it carries a bumped epoch (KIP-890)."""
 
 
 class RememberedBatch(NamedTuple):
@@ -53,48 +77,73 @@ class Producer(NamedTuple):
 _UNKNOWN = Producer(NO_EPOCH, (), -1, -1, NO_OFFSET)
 
 
+class EndedTransaction(NamedTuple):
+    """A transaction with its marker: `aborted` ones go into the transaction index."""
+
+    producer_id: int
+    first_offset: int
+    marker_offset: int
+    aborted: bool
+
+
 class StagedProducers:
     """Changes that one append would make; nothing counts before `ProducerState.commit`."""
 
-    __slots__ = ("_known", "aborted", "changed")
+    __slots__ = ("_known", "begun", "changed", "ended", "marked")
 
     def __init__(self, known: dict[int, Producer]) -> None:
         self._known = known
         self.changed: dict[int, Producer] = {}
-        self.aborted: list[AbortedTxn] = []
+        self.begun: list[tuple[int, int]] = []
+        """(first offset, producer id) of the transactions that begin, in that order."""
+        self.ended: list[EndedTransaction] = []
+        """Those that end, in the order of their markers."""
+        self.marked: set[int] = set()
+        """Producers that got a marker in this append."""
 
-    def admit(self, header: BatchHeader, base_offset: int) -> RememberedBatch | None:
-        """Judge a client's batch and stage it; a repeat answers the batch it repeats.
+    def admit(
+        self, header: BatchHeader, base_offset: int, origin: AppendOrigin = AppendOrigin.CLIENT
+    ) -> RememberedBatch | None:
+        """Judge a batch of records and stage it; a repeat answers the batch it repeats.
 
         Raises InvalidProducerEpochError for a fenced producer, OutOfOrderSequenceNumberError for a
-        gap, and for a repeat of a batch that is no longer remembered.
+        gap, and for a repeat of a batch that is no longer remembered, InvalidTxnStateError for
+        a batch outside of the transaction that is open, or of one that a marker just ended.
         """
         producer_id, epoch = header.producer_id, header.producer_epoch
         producer = self.changed.get(producer_id) or self._known.get(producer_id)
         if producer is None:
             # Nothing is known: everything of it may have been deleted, so any sequence will do.
             producer = _UNKNOWN
+            if origin == AppendOrigin.CLIENT_2 and header.base_sequence != 0:
+                raise _not_from_0(header)
         elif epoch == producer.epoch:
-            first = header.base_sequence
-            last = first + header.last_offset_delta & MAX_SEQUENCE
-            batches = producer.batches
-            expected = batches[-1][1] + 1 & MAX_SEQUENCE if batches else 0
-            if first != expected:
-                for batch in batches:
-                    if batch[0] == first and batch[1] == last:
-                        return batch
-                raise OutOfOrderSequenceNumberError(
-                    f"producer {producer_id} (epoch {epoch}) sent sequence {first} "
-                    f"where {expected} was expected"
-                )
+            if origin <= AppendOrigin.CLIENT_2:
+                first = header.base_sequence
+                last = first + header.last_offset_delta & MAX_SEQUENCE
+                batches = producer.batches
+                expected = batches[-1][1] + 1 & MAX_SEQUENCE if batches else 0
+                if first != expected:
+                    for batch in batches:
+                        if batch[0] == first and batch[1] == last:
+                            return batch
+                    raise OutOfOrderSequenceNumberError(
+                        f"producer {producer_id} (epoch {epoch}) sent sequence {first} "
+                        f"where {expected} was expected"
+                    )
         elif epoch < producer.epoch:
-            raise InvalidProducerEpochError(
-                f"producer {producer_id} sent epoch {epoch}, the current one is {producer.epoch}"
-            )
-        elif header.base_sequence != 0 and producer.epoch != NO_EPOCH:
-            raise OutOfOrderSequenceNumberError(
-                f"producer {producer_id} began epoch {epoch} with sequence "
-                f"{header.base_sequence}, not with 0"
+            raise _fenced(header, producer)
+        elif header.base_sequence != 0 and origin <= AppendOrigin.CLIENT_2:
+            raise _not_from_0(header)
+        if header.attributes & TRANSACTIONAL_BIT:
+            if producer.txn_first_offset < 0 and producer_id in self.marked:
+                # It was open when the batch was queued. Nobody would ever end another one.
+                raise InvalidTxnStateError(
+                    f"the transaction of producer {producer_id} has just been ended"
+                )
+        elif producer.txn_first_offset >= 0:
+            raise InvalidTxnStateError(
+                f"producer {producer_id} sent a batch outside of its open transaction"
             )
         self._stage(producer, header, base_offset)
         return None
@@ -110,6 +159,9 @@ class StagedProducers:
         first = header.base_sequence
         delta = header.last_offset_delta
         timestamp = header.max_timestamp
+        if txn_first < 0 and header.attributes & TRANSACTIONAL_BIT:
+            txn_first = base_offset
+            self.begun.append((base_offset, header.producer_id))
         added = RememberedBatch(
             first, first + delta & MAX_SEQUENCE, base_offset, base_offset + delta, timestamp
         )
@@ -117,24 +169,60 @@ class StagedProducers:
             batches = (*batches[1 - REMEMBERED_BATCHES :], added)
         else:
             epoch, batches = header.producer_epoch, (added,)
-        if txn_first < 0 and header.attributes & TRANSACTIONAL_BIT:
-            txn_first = base_offset
         self.changed[header.producer_id] = Producer(
             epoch, batches, timestamp, coordinator_epoch, txn_first
         )
+
+    def judge_marker(self, header: BatchHeader, marker: EndTxnMarker, origin: AppendOrigin) -> None:
+        """Raise InvalidProducerEpochError or TransactionCoordinatorFencedError for a stale marker.
+
+        The epoch of a version 2 marker is above the one it ends; it may come again with the same
+        one when nothing is open any more. A producer that is not known is none of a reason.
+        """
+        producer_id, epoch = header.producer_id, header.producer_epoch
+        producer = self.changed.get(producer_id) or self._known.get(producer_id)
+        if producer is None:
+            return
+        if epoch < producer.epoch or (
+            origin == AppendOrigin.COORDINATOR_2
+            and epoch == producer.epoch < MAX_EPOCH
+            and producer.txn_first_offset >= 0
+        ):
+            raise _fenced(header, producer)
+        if marker.coordinator_epoch < producer.coordinator_epoch:
+            raise TransactionCoordinatorFencedError(
+                f"a marker for producer {producer_id} has the coordinator epoch "
+                f"{marker.coordinator_epoch}, the current one is {producer.coordinator_epoch}"
+            )
 
     def end_transaction(self, header: BatchHeader, marker: EndTxnMarker, offset: int) -> None:
         """Stage a transaction marker that stands at `offset`."""
         producer_id = header.producer_id
         producer = self.changed.get(producer_id) or self._known.get(producer_id) or _UNKNOWN
-        if producer.txn_first_offset >= 0 and marker.control_type is ControlType.ABORT:
-            self.aborted.append(
-                AbortedTxn(producer_id, producer.txn_first_offset, offset, offset + 1)
+        if producer.txn_first_offset >= 0:
+            aborted = marker.control_type is ControlType.ABORT
+            self.ended.append(
+                EndedTransaction(producer_id, producer.txn_first_offset, offset, aborted)
             )
+        self.marked.add(producer_id)
         keep = producer.batches if producer.epoch == header.producer_epoch else ()
         self.changed[producer_id] = Producer(
             header.producer_epoch, keep, header.max_timestamp, marker.coordinator_epoch, NO_OFFSET
         )
+
+
+def _fenced(header: BatchHeader, producer: Producer) -> InvalidProducerEpochError:
+    return InvalidProducerEpochError(
+        f"producer {header.producer_id} sent epoch {header.producer_epoch}, "
+        f"the current one is {producer.epoch}"
+    )
+
+
+def _not_from_0(header: BatchHeader) -> OutOfOrderSequenceNumberError:
+    return OutOfOrderSequenceNumberError(
+        f"producer {header.producer_id} began epoch {header.producer_epoch} with sequence "
+        f"{header.base_sequence}, not with 0"
+    )
 
 
 class ProducerState:
@@ -143,6 +231,10 @@ class ProducerState:
     def __init__(self, expiration_ms: int = DEFAULT_EXPIRATION_MS) -> None:
         self.expiration_ms = expiration_ms
         self.end_offset = 0
+        self.open: OrderedDict[int, int] = OrderedDict()
+        """Producer ids of the open transactions by their first offsets, in that order."""
+        self.ended: deque[EndedTransaction] = deque()
+        """Those whose markers may not be below the high watermark yet, in the markers' order."""
         self._producers: dict[int, Producer] = {}
         self._idle: dict[int, tuple[Producer, int]] = {}
 
@@ -156,37 +248,78 @@ class ProducerState:
         """What is known of the producer."""
         return self._producers.get(producer_id)
 
-    def stage(self) -> StagedProducers:
-        """Begin an append."""
-        return StagedProducers(self._producers)
+    def has_open_transaction(self, producer_id: int, epoch: int) -> bool:
+        """Whether a transaction of the producer is open in that epoch."""
+        producer = self._producers.get(producer_id)
+        return producer is not None and producer.epoch == epoch and producer.txn_first_offset >= 0
+
+    def stage(self, after: StagedProducers | None = None) -> StagedProducers:
+        """Begin an append, or its second half, `after` the first has been committed."""
+        staged = StagedProducers(self._producers)
+        if after is not None:
+            staged.marked = after.marked
+        return staged
 
     def commit(self, staged: StagedProducers) -> list[AbortedTxn]:
-        """Make the staged changes count; answers the aborted transactions that they complete."""
+        """Make the staged changes count; answers the aborted transactions that they complete.
+
+        Their last stable offset is where the earliest other transaction began that was open when
+        the marker was written, else the marker's next offset (Kafka:
+        ProducerStateManager.lastStableOffset).
+        """
         self._producers.update(staged.changed)
-        if not staged.aborted:
+        if staged.begun:
+            self.open.update(staged.begun)
+        if not staged.ended:
             return []
-        unstable = self.first_unstable_offset()
-        return [
-            txn if unstable is None else txn._replace(last_stable_offset=unstable)
-            for txn in staged.aborted
-        ]
+        aborted: list[AbortedTxn] = []
+        for ended in staged.ended:
+            producer_id, first_offset, marker_offset, is_aborted = ended
+            self.open.pop(first_offset, None)
+            self.ended.append(ended)
+            if is_aborted:
+                stable = marker_offset + 1
+                if self.open:
+                    stable = min(stable, next(iter(self.open)))
+                aborted.append(AbortedTxn(producer_id, first_offset, marker_offset, stable))
+        return aborted
 
     def first_unstable_offset(self) -> int | None:
         """First offset of the earliest open transaction, None when there is none."""
-        firsts = [p.txn_first_offset for p in self._producers.values() if p.txn_first_offset >= 0]
-        return min(firsts, default=None)
+        return next(iter(self.open), None)
+
+    def last_stable_offset(self, high_watermark: int) -> int:
+        """Up to where every transaction is decided, and its marker below the high watermark.
+
+        `high_watermark` only ever rises, short of a truncation.
+        """
+        ended = self.ended
+        while ended and ended[0].marker_offset < high_watermark:
+            ended.popleft()
+        stable = high_watermark
+        if self.open:
+            stable = min(stable, next(iter(self.open)))
+        for transaction in ended:
+            stable = min(stable, transaction.first_offset)
+        return stable
 
     def clear(self, end_offset: int) -> None:
         """Forget everything: the log starts anew."""
         self._producers.clear()
+        self.open.clear()
+        self.ended.clear()
         self._idle.clear()
         self.end_offset = end_offset
 
     def load(self, entries: Iterable[ProducerEntry], end_offset: int) -> None:
         """Start from a snapshot."""
         self.clear(end_offset)
+        begun: list[tuple[int, int]] = []
         for entry in entries:
             self._producers[entry.producer_id] = _from_entry(entry)
+            if entry.current_txn_first_offset >= 0:
+                begun.append((entry.current_txn_first_offset, entry.producer_id))
+        self.open.update(sorted(begun))
 
     def recall(self, recent: "ProducerState") -> None:
         """Take over the older batches that `recent`, built from the end of the log, remembers."""

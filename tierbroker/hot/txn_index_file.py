@@ -1,13 +1,145 @@
-"""The `.txnindex` file of a segment, which exists only where a transaction was aborted."""
+"""The `.txnindex` file of a segment, which exists only where a transaction was aborted.
+
+`AbortedIndexes` answers which aborted transactions touch a range of a log: a reader of committed
+records leaves their batches out. Files are read when somebody asks, and as little of them as
+will do; what is remembered is only how large each one is.
+"""
 
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
 
+from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.fs import FileSystem, write_fully
+from tierbroker.base.parts import FileSlice
+from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.file_names import TXN_INDEX_SUFFIX
 from tierbroker.hot.segment import ReadableSegment
+from tierbroker.hot.segment_list import SegmentList
 from tierbroker.records import txn_index
-from tierbroker.records.txn_index import AbortedTxn
+from tierbroker.records.errors import CorruptIndexError
+from tierbroker.records.txn_index import ENTRY_BYTES, AbortedTxn
+
+_CHUNK_ENTRIES = 512
+
+
+class AbortedIndexes:
+    """The transaction indexes of one log. Loop thread only."""
+
+    __slots__ = ("_cache", "_sizes")
+
+    def __init__(self, cache: FileCache) -> None:
+        self._cache = cache
+        # By base offset, with the segment that it is true of: compaction puts others in their
+        # places, and rolling makes an active one sealed.
+        self._sizes: dict[int, tuple[ReadableSegment, int]] = {}
+
+    def size_of(self, segment: ReadableSegment) -> int:
+        """Bytes of the segment's index, 0 if it has none; raises OSError."""
+        known = self._sizes.get(segment.base_offset)
+        if known is not None and known[0] is segment:
+            return known[1]
+        path = segment.path(TXN_INDEX_SUFFIX)
+        size = self._cache.fs.stat_size(path) if self._cache.fs.exists(path) else 0
+        self._sizes[segment.base_offset] = segment, size
+        return size
+
+    def append(self, segment: ReadableSegment, txns: Sequence[AbortedTxn]) -> None:
+        """Note aborted transactions whose markers are in the segment; raises OSError."""
+        self._sizes.pop(segment.base_offset, None)
+        append_aborted(self._cache.fs, segment, txns)
+
+    def forget(self) -> None:
+        """Segments have been cut or dropped: files are looked for anew."""
+        self._sizes.clear()
+
+    def overlapping(self, segments: SegmentList, start: int, end: int) -> list[AbortedTxn]:
+        """Every aborted transaction that touches [start, end), by its first offset.
+
+        Those whose markers are beyond `end` too, however far. Raises KafkaStorageError when an
+        index cannot be read: an answer without one of them would show what was aborted.
+        """
+        found: list[AbortedTxn] = []
+        try:
+            for slot in range(segments.slot_of(start), len(segments)):
+                segment = segments[slot]
+                size = self.size_of(segment)
+                if size and self._search(segment, size, start, end, found):
+                    break
+        except (OSError, CorruptIndexError) as error:
+            raise KafkaStorageError(
+                f"aborted transactions in {segments.directory} cannot be read: {error}"
+            ) from error
+        found.sort(key=_first_offset)
+        return found
+
+    def within(
+        self, segments: SegmentList, offset: int, part: FileSlice, end: int
+    ) -> list[AbortedTxn]:
+        """The same for what a read at `offset` below `end` gave, and perhaps some that begin less
+        than an index entry behind it. Raises KafkaStorageError."""
+        found = self.overlapping(segments, offset, end)
+        if not found or found[-1].first_offset <= offset:
+            return found
+        slot = segments.slot_of(offset)
+        while segments[slot].handle is not part.lease:
+            slot += 1
+        segment_end = segments.end_of(slot)
+        read_end = part.position + part.length
+
+        def begins_behind(txn: AbortedTxn) -> bool:
+            first = txn.first_offset
+            if segment_end is not None and first >= segment_end:
+                return True
+            return first > offset and segments[slot].start_position(first) >= read_end
+
+        try:
+            return found[: bisect_left(found, True, key=begins_behind)]
+        except OSError as error:
+            raise KafkaStorageError(f"{segments.directory}: {error}") from error
+
+    def _search(
+        self, segment: ReadableSegment, size: int, start: int, end: int, found: list[AbortedTxn]
+    ) -> bool:
+        """Add what of the segment's index touches the range; whether no later one can."""
+        fs = self._cache.fs
+        fd = self._cache.open_file(segment.path(TXN_INDEX_SUFFIX), os.O_RDONLY)
+        try:
+            count = size // ENTRY_BYTES
+            slot = 0
+            if count > _CHUNK_ENTRIES:
+                slot = bisect_left(_LastOffsets(fs, fd, count), start)
+            while slot < count:
+                entries = min(_CHUNK_ENTRIES, count - slot)
+                data = fs.pread(fd, entries * ENTRY_BYTES, slot * ENTRY_BYTES)
+                touching, complete = txn_index.overlapping(data, start, end)
+                found += touching
+                if complete:
+                    return True
+                slot += entries
+        finally:
+            fs.close(fd)
+        return False
+
+
+class _LastOffsets(Sequence[int]):
+    """Where the transactions of an open index file end, in order, one read each."""
+
+    def __init__(self, fs: FileSystem, fd: int, count: int) -> None:
+        self._fs = fs
+        self._fd = fd
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, slot: int) -> int:  # type: ignore[override]
+        data = self._fs.pread(self._fd, ENTRY_BYTES, slot * ENTRY_BYTES)
+        return next(txn_index.entries(data)).last_offset
+
+
+def _first_offset(txn: AbortedTxn) -> int:
+    return txn.first_offset
 
 
 def append_aborted(fs: FileSystem, segment: ReadableSegment, txns: Sequence[AbortedTxn]) -> None:

@@ -224,6 +224,7 @@ _CODES: dict[type[ApiError], ErrorCode] = {
     errors.InvalidProducerEpochError: ErrorCode.INVALID_PRODUCER_EPOCH,
     errors.InvalidTxnStateError: ErrorCode.INVALID_TXN_STATE,
     errors.InvalidProducerIdMappingError: ErrorCode.INVALID_PRODUCER_ID_MAPPING,
+    errors.TransactionCoordinatorFencedError: ErrorCode.TRANSACTION_COORDINATOR_FENCED,
     errors.TransactionalIdAuthorizationFailedError: ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     errors.OperationNotAttemptedError: ErrorCode.OPERATION_NOT_ATTEMPTED,
     errors.KafkaStorageError: ErrorCode.KAFKA_STORAGE_ERROR,
