@@ -1,11 +1,12 @@
 """A group coordinator with its log in memory, and a loop and a clock that stand still."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tests.group_log import GroupLog
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.deadlines import Deadlines
+from tierbroker.base.errors import ApiError
 from tierbroker.base.ids import ZERO_UUID, Uuid
 from tierbroker.base.pending import Pending
 from tierbroker.base.scheduler import ManualScheduler
@@ -26,6 +27,12 @@ from tierbroker.wire.messages.offset_fetch import (
     OffsetFetchResponseGroup,
 )
 from tierbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
+from tierbroker.wire.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestPartition,
+    TxnOffsetCommitRequestTopic,
+    TxnOffsetCommitResponse,
+)
 
 CONFIG = GroupConfig(initial_rebalance_delay_ms=0, offsets_partitions=1)
 CLIENT = Client("client", "/127.0.0.1")
@@ -100,6 +107,33 @@ class GroupBroker:
                 topic_id=topic_id,
             )
         )
+
+    def commit_transactional(
+        self,
+        group_id: str,
+        offsets: Offsets,
+        *,
+        producer: tuple[int, int] = (9, 0),
+        member: tuple[str, int] = ("", -1),
+        metadata: str | None = "",
+        topic_ids: Mapping[str, Uuid] | None = None,
+    ) -> Pending[TxnOffsetCommitResponse]:
+        """TxnOffsetCommit of offsets by topic and partition."""
+        request = transactional_request(
+            group_id, offsets, producer=producer, member=member, metadata=metadata
+        )
+        return self.coordinator.commit_transactional(request, topic_ids or {})
+
+    def end_transaction(
+        self, producer_id: int = 9, *, commit: bool = True, partition: int = 0
+    ) -> None:
+        """A marker is appended; the coordinator hears of it once it is flushed."""
+
+        def done(error: ApiError | None) -> None:
+            if error is None:
+                self.coordinator.complete_transaction(partition, producer_id, commit=commit)
+
+        self.log.append_marker(partition, producer_id, commit=commit, done=done)
 
     def fetch(
         self,
@@ -203,7 +237,27 @@ def commit_request(
     )
 
 
-def errors_of(done: Pending[OffsetCommitResponse]) -> dict[tuple[str, int], int]:
+def transactional_request(
+    group_id: str,
+    offsets: Offsets,
+    *,
+    producer: tuple[int, int] = (9, 0),
+    member: tuple[str, int] = ("", -1),
+    metadata: str | None = "",
+) -> TxnOffsetCommitRequest:
+    """TxnOffsetCommit of offsets by topic and partition, all with the same metadata."""
+    topics: dict[str, TxnOffsetCommitRequestTopic] = {}
+    for (name, partition), offset in offsets.items():
+        topic = topics.setdefault(name, TxnOffsetCommitRequestTopic(name))
+        topic.partitions.append(TxnOffsetCommitRequestPartition(partition, offset, -1, metadata))
+    return TxnOffsetCommitRequest(
+        "tx", group_id, *producer, member[1], member[0], None, list(topics.values())
+    )
+
+
+def errors_of(
+    done: Pending[OffsetCommitResponse] | Pending[TxnOffsetCommitResponse],
+) -> dict[tuple[str, int], int]:
     """The error code of each partition of a commit."""
     return {
         (topic.name, partition.partition_index): partition.error_code

@@ -51,6 +51,23 @@ class GroupLog:
         if self.auto_flush:
             self.flush(partition)
 
+    def append_transactional(
+        self,
+        partition: int,
+        records: Sequence[KeyValue],
+        producer_id: int,
+        producer_epoch: int,
+        done: WriteDone,
+    ) -> None:
+        assert records
+        if self.refuse is not None:
+            done(self.refuse)
+            return
+        self._append_open(partition, producer_id, producer_epoch, records)
+        self._partition(partition).waiting.append(done)
+        if self.auto_flush:
+            self.flush(partition)
+
     def flush(self, partition: int | None = None) -> None:
         """All that was appended becomes visible; who waits is told, in log order."""
         for number in list(self._partitions) if partition is None else [partition]:
@@ -107,28 +124,42 @@ class GroupLog:
         log.end = read_header(placed).next_offset
         log.batches.append(bytes(placed))
 
-    def append_marker(self, partition: int, producer_id: int, *, commit: bool) -> None:
-        """End a producer's transaction; visible at once."""
+    def append_marker(
+        self,
+        partition: int,
+        producer_id: int,
+        *,
+        commit: bool,
+        done: WriteDone = lambda _: None,
+    ) -> None:
+        """End a producer's transaction; `done` is told in log order, once it is visible."""
         marker = EndTxnMarker(ControlType.COMMIT if commit else ControlType.ABORT, 0)
         batch = build_marker_batch(
             marker, timestamp_ms=1_000, producer_id=producer_id, producer_epoch=0
         )
         self.append_batch(partition, batch)
-        self.flush(partition)
+        self._partition(partition).waiting.append(done)
+        if self.auto_flush:
+            self.flush(partition)
 
-    def append_transactional(
+    def place_transactional(
         self, partition: int, producer_id: int, records: Sequence[KeyValue]
     ) -> None:
-        """Records of an open transaction; visible at once."""
+        """Records of an open transaction that another coordinator wrote; visible at once."""
+        self._append_open(partition, producer_id, 0, records)
+        self.flush(partition)
+
+    def _append_open(
+        self, partition: int, producer_id: int, producer_epoch: int, records: Sequence[KeyValue]
+    ) -> None:
         batch = build_batch(
             [Record(0, 1_000, *pair) for pair in records],
             producer_id=producer_id,
-            producer_epoch=0,
+            producer_epoch=producer_epoch,
             base_sequence=0,
             transactional=True,
         )
         self.append_batch(partition, batch)
-        self.flush(partition)
 
     def batches(self, partition: int) -> list[bytes]:
         """What is in the log, flushed or not."""
@@ -170,12 +201,17 @@ class GroupLog:
     def compact(self, partition: int) -> None:
         """Keep the last record of each key, as the cleaner would, with its offset.
 
-        Records of aborted transactions go, and are nobody's last.
+        Records of aborted transactions go, and are nobody's last. From the first open transaction
+        on nothing is touched.
         """
         log = self._partition(partition)
-        batches = _without_aborted(log.batches)
+        open_from = _first_open(log.batches)
+        batches = _without_aborted(log.batches[:open_from])
         last = {record.key: record.offset for batch in batches for record in iterate(batch)}
-        log.batches = [kept for batch in batches if (kept := _compacted(batch, last)) is not None]
+        log.batches = [
+            *(kept for batch in batches if (kept := _compacted(batch, last)) is not None),
+            *log.batches[open_from:],
+        ]
         log.flushed = len(log.batches)
 
     def _partition(self, partition: int) -> _Partition:
@@ -185,6 +221,18 @@ class GroupLog:
     def _drop_unflushed(log: _Partition) -> None:
         del log.batches[log.flushed :]
         log.end = read_header(log.batches[-1]).next_offset if log.batches else 0
+
+
+def _first_open(batches: list[bytes]) -> int:
+    """The index of the first batch of a transaction that has not ended; the length if none."""
+    first: dict[int, int] = {}
+    for number, batch in enumerate(batches):
+        header = read_header(batch)
+        if header.control:
+            first.pop(header.producer_id, None)
+        elif header.transactional:
+            first.setdefault(header.producer_id, number)
+    return min(first.values(), default=len(batches))
 
 
 def _without_aborted(batches: list[bytes]) -> list[bytes]:

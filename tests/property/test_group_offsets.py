@@ -189,32 +189,31 @@ class OffsetsMachine(RuleBasedStateMachine):
                     assert not any(key in changes for _, changes in self.waiting)
                     self.acknowledged.pop(tuple(key), None)
 
-    # --- transactions: what will be written for them is what would be loaded
+    # --- transactions
 
     @rule(
         producer_id=producer_ids,
         group=group_ids,
         committed=st.dictionaries(st.tuples(topics, partitions), offsets, min_size=1),
+        flushed=st.booleans(),
     )
     def commit_in_transaction(
-        self, producer_id: int, group: str, committed: dict[tuple[str, int], int]
+        self, producer_id: int, group: str, committed: dict[tuple[str, int], int], flushed: bool
     ) -> None:
-        self._settle()
-        records = [
-            (offset_key(group, *key), offset_value(CommittedOffset(offset)))
-            for key, offset in committed.items()
-        ]
-        self.log.append_transactional(0, producer_id, records)
-        for (topic, partition), offset in committed.items():
-            self._store.add_pending(producer_id, group, topic, partition, CommittedOffset(offset))
+        self.broker.commit_transactional(group, committed, producer=(producer_id, 0))
+        if flushed:
+            self.flush()
 
-    @rule(producer_id=producer_ids, commit=st.booleans())
-    def end_transaction(self, producer_id: int, commit: bool) -> None:
-        self._settle()
-        self.log.append_marker(0, producer_id, commit=commit)
-        self._store.complete(producer_id, commit)
+    @rule(producer_id=producer_ids, commit=st.booleans(), flushed=st.booleans())
+    def end_transaction(self, producer_id: int, commit: bool, flushed: bool) -> None:
+        self.broker.end_transaction(producer_id, commit=commit)
+        # An offset that it commits replaces what was acknowledged before; the model knows which.
         self.acknowledged.clear()
+        self.waiting = [(done, {}) for done, _ in self.waiting]
         self.deleted.clear()
+        self.deleting.clear()
+        if flushed:
+            self.flush()
 
     # --- the log
 
@@ -237,8 +236,7 @@ class OffsetsMachine(RuleBasedStateMachine):
     @rule()
     def compact(self) -> None:
         self._settle()
-        if not LogModel(self.log.batches(0)).pending:
-            self.log.compact(0)
+        self.log.compact(0)
 
     # --- what must hold
 
@@ -284,10 +282,6 @@ class OffsetsMachine(RuleBasedStateMachine):
         for _ in range(3):
             self.log.flush()
         self._acknowledge()
-
-    @property
-    def _store(self) -> OffsetStore:
-        return self.broker.coordinator._shards[0].offsets.store
 
     def _delete(self, done: "Pending", concerned: Callable[[Key], bool]) -> None:
         """What was acknowledged is not known any more; what was on its way must go as well."""

@@ -1,4 +1,5 @@
-"""Changes the committed offsets of one shard: commits, and the tombstones of whoever deletes.
+"""Changes the committed offsets of one shard: commits, within transactions or not, and the
+tombstones of whoever deletes.
 
 A change goes to the journal first; the store learns of it, and the client is answered, once it is
 flushed. What others decide on the store (which offsets a deletion has to name) must not overlook
@@ -6,7 +7,8 @@ commits that are still on their way: `is_writing` and `named` tell of those. The
 Kafka's OffsetMetadataManager.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import partial
 
 from tierbroker.base.clock import Clock
@@ -18,7 +20,7 @@ from tierbroker.groups.errors import group_write_error
 from tierbroker.groups.journal import Journal
 from tierbroker.groups.memberships import Memberships
 from tierbroker.groups.offsets import OffsetStore
-from tierbroker.groups.ports import KeyValue
+from tierbroker.groups.ports import KeyValue, WriteDone
 from tierbroker.groups.record_codec import (
     EXPIRING_METADATA_BYTES_MAX,
     LAST_TIMESTAMP,
@@ -32,9 +34,17 @@ from tierbroker.groups.record_codec import (
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.offset_commit import (
     OffsetCommitRequest,
+    OffsetCommitRequestPartition,
     OffsetCommitResponse,
     OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
+)
+from tierbroker.wire.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestPartition,
+    TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition,
+    TxnOffsetCommitResponseTopic,
 )
 
 NO_RETENTION = -1
@@ -47,6 +57,14 @@ _TOMBSTONE_BYTES_MAX = 300
 Done = Callable[[ErrorCode], None]
 """Gets NONE once a change is flushed and applied, or what its client is told."""
 _Change = tuple[str, int, CommittedOffset]
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What a commit comes to: records to write, changes to make then."""
+
+    records: list[KeyValue] = field(default_factory=list)
+    changes: list[_Change] = field(default_factory=list)
 
 
 class CommittedOffsets:
@@ -86,48 +104,118 @@ class CommittedOffsets:
         if error is not ErrorCode.NONE:
             pending.resolve(refused_commit(request, error))
             return pending
-        records, changes, response = self._decide_commit(request)
-        if records:
-            self._write_commit(request, records, changes, response, pending)
-        else:
-            pending.resolve(response)
-        return pending
-
-    def _decide_commit(
-        self, request: OffsetCommitRequest
-    ) -> tuple[list[KeyValue], list[_Change], OffsetCommitResponse]:
-        """(records to write, changes to make then, answer)."""
         now_ms = self._clock.now_ms()
         retention_ms = request.retention_time_ms
         expire_ms = NO_TIMESTAMP
         if retention_ms != NO_RETENTION:
             expire_ms = min(now_ms + retention_ms, LAST_TIMESTAMP)
-        records: list[KeyValue] = []
-        changes: list[_Change] = []
-        topics = []
+        decided = _Decided()
+        response = OffsetCommitResponse()
         for topic in request.topics:
             name, topic_id = topic.name, topic.topic_id
-            prefix = offset_key_prefix(request.group_id, name)
-            answers = []
-            for asked in topic.partitions:
-                partition = asked.partition_index
-                committed = CommittedOffset(
-                    asked.committed_offset,
-                    asked.committed_leader_epoch,
-                    asked.committed_metadata or "",
-                    now_ms,
-                    expire_ms,
-                    topic_id,
-                )
-                error = ErrorCode.NONE
-                if self._is_too_long(committed):
-                    error = ErrorCode.OFFSET_METADATA_TOO_LARGE
-                else:
-                    records.append((offset_key_of(prefix, partition), offset_value(committed)))
-                    changes.append((name, partition, committed))
-                answers.append(OffsetCommitResponsePartition(partition, error))
-            topics.append(OffsetCommitResponseTopic(name, topic_id, answers))
-        return records, changes, OffsetCommitResponse(topics=topics)
+            errors = self._decide(
+                decided, request.group_id, name, topic_id, topic.partitions, now_ms, expire_ms
+            )
+            answers = [OffsetCommitResponsePartition(number, error) for number, error in errors]
+            response.topics.append(OffsetCommitResponseTopic(name, topic_id, answers))
+
+        def done(error: ApiError | None) -> None:
+            if error is None:
+                for change in decided.changes:
+                    self.store.put(request.group_id, *change)
+                pending.resolve(response)
+            else:
+                pending.resolve(refused_commit(request, group_write_error(error)))
+
+        if decided.records:
+            tracked = self._track(request.group_id, decided.changes, done)
+            self._journal.append(decided.records, tracked)
+        else:
+            pending.resolve(response)
+        return pending
+
+    def commit_transactional(
+        self, request: TxnOffsetCommitRequest, topic_ids: Mapping[str, Uuid]
+    ) -> Pending[TxnOffsetCommitResponse]:
+        """Offsets that count when the producer's transaction commits; answered when flushed.
+
+        The producer must have the transaction open on this shard's partition. Kafka's
+        OffsetMetadataManager.commitTransactionalOffset.
+        """
+        pending: Pending[TxnOffsetCommitResponse] = Pending()
+        group_id, producer_id = request.group_id, request.producer_id
+        error = self._memberships.check_commit(
+            group_id,
+            request.member_id,
+            request.group_instance_id,
+            request.generation_id,
+            transactional=True,
+        )
+        if error is ErrorCode.GROUP_ID_NOT_FOUND:
+            error = ErrorCode.ILLEGAL_GENERATION
+        if error is not ErrorCode.NONE:
+            pending.resolve(refused_transactional_commit(request, error))
+            return pending
+        now_ms = self._clock.now_ms()
+        decided = _Decided()
+        response = TxnOffsetCommitResponse()
+        for topic in request.topics:
+            topic_id = topic_ids.get(topic.name, ZERO_UUID)
+            errors = self._decide(
+                decided, group_id, topic.name, topic_id, topic.partitions, now_ms, NO_TIMESTAMP
+            )
+            answers = [TxnOffsetCommitResponsePartition(number, error) for number, error in errors]
+            response.topics.append(TxnOffsetCommitResponseTopic(topic.name, answers))
+
+        def done(error: ApiError | None) -> None:
+            if error is None:
+                for change in decided.changes:
+                    self.store.add_pending(producer_id, group_id, *change)
+                pending.resolve(response)
+            else:
+                pending.resolve(refused_transactional_commit(request, group_write_error(error)))
+
+        if decided.records:
+            tracked = self._track(group_id, decided.changes, done)
+            self._journal.append_transactional(
+                decided.records, producer_id, request.producer_epoch, tracked
+            )
+        else:
+            pending.resolve(response)
+        return pending
+
+    def _decide(
+        self,
+        decided: _Decided,
+        group_id: str,
+        topic: str,
+        topic_id: Uuid,
+        partitions: Iterable[OffsetCommitRequestPartition | TxnOffsetCommitRequestPartition],
+        now_ms: int,
+        expire_ms: int,
+    ) -> list[tuple[int, ErrorCode]]:
+        """Decide on one topic: (partition, its error); what may be committed goes to `decided`."""
+        prefix = offset_key_prefix(group_id, topic)
+        records, changes = decided.records, decided.changes
+        answers = []
+        for asked in partitions:
+            partition = asked.partition_index
+            committed = CommittedOffset(
+                asked.committed_offset,
+                asked.committed_leader_epoch,
+                asked.committed_metadata or "",
+                now_ms,
+                expire_ms,
+                topic_id,
+            )
+            error = ErrorCode.NONE
+            if self._is_too_long(committed):
+                error = ErrorCode.OFFSET_METADATA_TOO_LARGE
+            else:
+                records.append((offset_key_of(prefix, partition), offset_value(committed)))
+                changes.append((topic, partition, committed))
+            answers.append((partition, error))
+        return answers
 
     def _is_too_long(self, committed: CommittedOffset) -> bool:
         """Kafka counts the characters as Java does, in units of UTF-16."""
@@ -140,15 +228,8 @@ class CommittedOffsets:
             and len(text.encode()) > EXPIRING_METADATA_BYTES_MAX
         )
 
-    def _write_commit(
-        self,
-        request: OffsetCommitRequest,
-        records: Sequence[KeyValue],
-        changes: list[_Change],
-        response: OffsetCommitResponse,
-        pending: Pending[OffsetCommitResponse],
-    ) -> None:
-        group_id = request.group_id
+    def _track(self, group_id: str, changes: list[_Change], then: WriteDone) -> WriteDone:
+        """The changes are on their way until the write is over, which `then` is told."""
         writing = self._writing.setdefault(group_id, [])
         writing.append(changes)
 
@@ -156,14 +237,9 @@ class CommittedOffsets:
             writing.remove(changes)
             if not writing and self._writing.get(group_id) is writing:
                 del self._writing[group_id]
-            if error is None:
-                for topic, number, committed in changes:
-                    self.store.put(group_id, topic, number, committed)
-                pending.resolve(response)
-            else:
-                pending.resolve(refused_commit(request, group_write_error(error)))
+            then(error)
 
-        self._journal.append(records, done)
+        return done
 
     # --- what deletions need
 
@@ -203,7 +279,7 @@ class CommittedOffsets:
         """
         made_for: dict[tuple[str, int], Uuid] = {}
         if self.store.pending.is_open(group_id):
-            made_for.update(dict.fromkeys(self.store.pending.partitions(group_id), ZERO_UUID))
+            made_for.update(self.store.pending.topic_ids(group_id))
         for topic in self.store.topics(group_id):
             if topic in topics:
                 for partition, committed in self.store.committed(group_id, topic):
@@ -268,6 +344,24 @@ def refused_commit(request: OffsetCommitRequest, error: ErrorCode) -> OffsetComm
                 topic.topic_id,
                 [
                     OffsetCommitResponsePartition(asked.partition_index, error)
+                    for asked in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
+
+
+def refused_transactional_commit(
+    request: TxnOffsetCommitRequest, error: ErrorCode
+) -> TxnOffsetCommitResponse:
+    """The same error for every partition, as Kafka answers."""
+    return TxnOffsetCommitResponse(
+        topics=[
+            TxnOffsetCommitResponseTopic(
+                topic.name,
+                [
+                    TxnOffsetCommitResponsePartition(asked.partition_index, error)
                     for asked in topic.partitions
                 ],
             )

@@ -16,7 +16,7 @@ from tierbroker.base.ids import Uuid
 from tierbroker.base.java_hash import partition_of
 from tierbroker.base.pending import Pending
 from tierbroker.groups.client import Client
-from tierbroker.groups.committed_offsets import refused_commit
+from tierbroker.groups.committed_offsets import refused_commit, refused_transactional_commit
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.fetching import fetch_offsets
 from tierbroker.groups.group import GroupState
@@ -33,6 +33,10 @@ from tierbroker.wire.messages.offset_commit import OffsetCommitRequest, OffsetCo
 from tierbroker.wire.messages.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
 from tierbroker.wire.messages.offset_fetch import OffsetFetchRequestGroup, OffsetFetchResponseGroup
 from tierbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+from tierbroker.wire.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
+)
 
 T = TypeVar("T")
 
@@ -192,6 +196,28 @@ class GroupCoordinator:
         if shard is None:
             return _resolved(refused_commit(request, error))
         return shard.offsets.commit(request)
+
+    def commit_transactional(
+        self, request: TxnOffsetCommitRequest, topic_ids: Mapping[str, Uuid]
+    ) -> Pending[TxnOffsetCommitResponse]:
+        """TxnOffsetCommit for topics (name, id) that exist, of a transaction that is open here.
+
+        The records are appended within this call. See `CommittedOffsets.commit_transactional`.
+        """
+        shard, error = self._find_named(request.group_id)
+        if shard is None:
+            return _resolved(refused_transactional_commit(request, error))
+        return shard.offsets.commit_transactional(request, topic_ids)
+
+    def complete_transaction(self, partition: int, producer_id: int, *, commit: bool) -> None:
+        """A marker on the partition of `__consumer_offsets` is visible to consumers.
+
+        To be called in log order with the `done` of appends. What the producer committed within
+        the transaction counts from now on, or is forgotten.
+        """
+        shard = self._shards.get(partition)
+        if shard is not None:
+            shard.complete_transaction(producer_id, commit=commit)
 
     def fetch_offsets(
         self, group: OffsetFetchRequestGroup, *, require_stable: bool

@@ -12,6 +12,11 @@ class Journal(Protocol):
     def append(self, records: Sequence[KeyValue], done: WriteDone) -> None:
         """Write the records as one batch; see `PartitionWriter.append` for `done`."""
 
+    def append_transactional(
+        self, records: Sequence[KeyValue], producer_id: int, producer_epoch: int, done: WriteDone
+    ) -> None:
+        """Write the records as one batch of the producer's open transaction."""
+
 
 class PartitionJournal:
     """The journal of one partition."""
@@ -25,3 +30,11 @@ class PartitionJournal:
     def append(self, records: Sequence[KeyValue], done: WriteDone) -> None:
         """Write the records as one batch."""
         self._writer.append(self._partition, records, done)
+
+    def append_transactional(
+        self, records: Sequence[KeyValue], producer_id: int, producer_epoch: int, done: WriteDone
+    ) -> None:
+        """Write the records as one batch of the producer's open transaction."""
+        self._writer.append_transactional(
+            self._partition, records, producer_id, producer_epoch, done
+        )

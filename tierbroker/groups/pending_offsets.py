@@ -7,6 +7,7 @@ commits of a partition came later is told by the order of their records, not of 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
+from tierbroker.base.ids import Uuid
 from tierbroker.groups.record_codec import CommittedOffset
 
 Partition = tuple[str, str, int]
@@ -60,6 +61,16 @@ class PendingOffsets:
             for (group, topic, partition) in self._by_partition
             if group == group_id
         ]
+
+    def topic_ids(self, group_id: str) -> dict[tuple[str, int], Uuid]:
+        """The id of the topic that each open offset of a group was committed for, by its last."""
+        last: dict[Partition, tuple[int, Uuid]] = {}
+        for producer_id in self._open_groups.get(group_id, ()):
+            for key, entry in self._by_producer[producer_id].items():
+                if key[0] == group_id and entry.committed is not None:
+                    found = (entry.order, entry.committed.topic_id)
+                    last[key] = max(last.get(key, found), found)
+        return {(topic, partition): found[1] for (_, topic, partition), found in last.items()}
 
     def groups_of_topics(self, names: Set[str]) -> Iterator[str]:
         """The groups with offsets of the topics in open transactions."""

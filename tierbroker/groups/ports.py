@@ -26,6 +26,19 @@ class PartitionWriter(Protocol):
         the error why it is not and will not be. The calls of one partition come in log order.
         """
 
+    def append_transactional(
+        self,
+        partition: int,
+        records: Sequence[KeyValue],
+        producer_id: int,
+        producer_epoch: int,
+        done: WriteDone,
+    ) -> None:
+        """As `append`, within the transaction that the producer has open on the partition.
+
+        An epoch that is older than the producer's newest is InvalidProducerEpochError.
+        """
+
 
 class PartitionReader(Protocol):
     """Reads a partition of `__consumer_offsets` from its start, to load what it says."""

@@ -60,6 +60,7 @@ class Shard:
         self._expiry = Expiry(config, self.offsets, self.memberships, clock, background)
         self._background = background
         self._forgotten_while_loading: list[Mapping[str, Uuid]] = []
+        self._ended_while_loading: list[tuple[int, bool]] = []
         self._loader = Loader(partition, reader, store, self.memberships, background, self._loaded)
         self._loader.start()
 
@@ -74,6 +75,17 @@ class Shard:
             self._background.begin(self._forget(topics))
         elif self.state is ShardState.LOADING:
             self._forgotten_while_loading.append(topics)
+
+    def complete_transaction(self, producer_id: int, *, commit: bool) -> None:
+        """The producer's marker is visible; each is told of in log order.
+
+        Whether the loader has seen it already does not matter: as long as the shard is not active
+        no offsets come behind the marker that it could be mistaken to be for.
+        """
+        if self.state is ShardState.ACTIVE:
+            self.offsets.store.complete(producer_id, commit)
+        elif self.state is ShardState.LOADING:
+            self._ended_while_loading.append((producer_id, commit))
 
     def expire_offsets(self) -> None:
         """Look for expired offsets, over the next turns."""
@@ -93,6 +105,8 @@ class Shard:
         if error is not None:
             self.state = ShardState.FAILED
         else:
+            for producer_id, commit in self._ended_while_loading:
+                self.offsets.store.complete(producer_id, commit)
             self.memberships.start()
             self.state = ShardState.ACTIVE
             for topics in self._forgotten_while_loading:

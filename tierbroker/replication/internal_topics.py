@@ -37,16 +37,44 @@ class InternalTopic:
         The reserve of the disk may be used (D-6): commits go on when produce is refused. The calls
         of `done` for one partition come in log order.
         """
+        now_ms = self._clock.now_ms()
+        self._append(partition, build_batch(Record(0, now_ms, *record) for record in records), done)
+
+    def append_transactional(
+        self,
+        partition: int,
+        records: Sequence[KeyValue],
+        producer_id: int,
+        producer_epoch: int,
+        done: Callable[[ApiError | None], None],
+    ) -> None:
+        """As `append`, within the transaction that the producer has open on the partition.
+
+        The producer counts no sequences for what the broker writes in its name: each batch begins
+        at 0, as in Kafka, and only the epoch is checked (InvalidProducerEpochError).
+        """
+        now_ms = self._clock.now_ms()
+        batch = build_batch(
+            [Record(0, now_ms, *record) for record in records],
+            producer_id=producer_id,
+            producer_epoch=producer_epoch,
+            base_sequence=0,
+            transactional=True,
+        )
+        self._append(partition, batch, done)
+
+    def _append(
+        self, partition: int, batch: bytes, done: Callable[[ApiError | None], None]
+    ) -> None:
+        records = bytearray(batch)
         try:
             target = self._leader(partition)
             target.check_in_sync()
-            now_ms = self._clock.now_ms()
-            batch = bytearray(build_batch(Record(0, now_ms, *record) for record in records))
             limit = target.online_log().config.max_message_bytes
-            if len(batch) > limit:
+            if len(records) > limit:
                 raise MessageTooLargeError(
-                    f"{len(records)} records for {target.topic_partition} make a batch of "
-                    f"{len(batch)} bytes, max.message.bytes is {limit}"
+                    f"a batch for {target.topic_partition} has {len(records)} bytes, "
+                    f"max.message.bytes is {limit}"
                 )
         except ApiError as error:
             done(error)
@@ -55,7 +83,7 @@ class InternalTopic:
         def finish(result: AppendResult | ApiError) -> None:
             done(result if isinstance(result, ApiError) else None)
 
-        target.append(batch, read_header(batch), ACKS_ALL, finish)
+        target.append(records, read_header(records), ACKS_ALL, finish)
 
     def bounds(self, partition: int) -> tuple[int, int]:
         """(log start offset, offset behind the last visible record).

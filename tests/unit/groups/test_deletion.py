@@ -120,7 +120,7 @@ def test_a_group_whose_tombstones_cannot_be_written_stays() -> None:
 def test_a_group_with_an_open_transaction_goes_with_what_that_would_commit() -> None:
     broker = GroupBroker()
     record = offset_key("g", "t", 4), offset_value(CommittedOffset(5))
-    broker.log.append_transactional(0, 9, [record])
+    broker.log.place_transactional(0, 9, [record])
     broker = broker.restarted()
     assert broker.coordinator.delete_groups(["g"]).result() == {"g": ErrorCode.NONE}
     assert (offset_key("g", "t", 4), None) in broker.log.records(0)
@@ -352,7 +352,7 @@ def test_topics_deleted_while_a_shard_loads_are_forgotten_afterwards() -> None:
 def test_an_open_transactions_offset_of_a_deleted_topic_goes_as_well() -> None:
     broker = GroupBroker()
     record = offset_key("g", "t", 4), offset_value(CommittedOffset(5))
-    broker.log.append_transactional(0, 9, [record])
+    broker.log.place_transactional(0, 9, [record])
     broker = broker.restarted()
     broker.forget_topics("t")
     broker.log.append_marker(0, 9, commit=True)

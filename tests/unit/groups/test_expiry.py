@@ -113,7 +113,7 @@ def test_an_offset_that_a_transaction_may_change_never_expires() -> None:
     broker = make_broker()
     broker.commit("g", {("t", 0): 1, ("t", 1): 1})
     record = offset_key("g", "t", 0), offset_value(CommittedOffset(5))
-    broker.log.append_transactional(0, 9, [record])
+    broker.log.place_transactional(0, 9, [record])
     broker = broker.restarted(EXPIRING)
     expire(broker, after_ms=RETENTION_MS)
     assert broker.committed("g") == {("t", 0): 1}
@@ -136,7 +136,7 @@ def test_an_empty_group_stays_for_the_offsets_of_an_open_transaction() -> None:
     member_id, _ = broker.join("g", "t")
     broker.leave("g", member_id)
     record = offset_key("g", "t", 0), offset_value(CommittedOffset(5))
-    broker.log.append_transactional(0, 9, [record])
+    broker.log.place_transactional(0, 9, [record])
     broker = broker.restarted(EXPIRING)
     expire(broker, after_ms=RETENTION_MS)
     assert described(broker, "g") == ErrorCode.NONE

@@ -20,7 +20,7 @@ def pending_broker() -> GroupBroker:
     """Partitions 0 and 1 are committed; an open transaction wants to change 1 and to add 2."""
     broker = GroupBroker()
     broker.commit("g", {("t", 0): 10, ("t", 1): 11})
-    broker.log.append_transactional(
+    broker.log.place_transactional(
         0,
         77,
         [
