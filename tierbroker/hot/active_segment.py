@@ -10,6 +10,7 @@ import errno
 from bisect import bisect_left
 
 from tierbroker.base.fs import write_fully
+from tierbroker.hot.damage import Regions, end_before
 from tierbroker.hot.file_cache import FileCache, FileHandle
 from tierbroker.hot.file_names import (
     INDEX_SUFFIX,
@@ -40,6 +41,7 @@ class ActiveSegment:
         "base_offset",
         "bytes_since_index_entry",
         "created_ms",
+        "damage",
         "fd",
         "first_timestamp",
         "handle",
@@ -71,6 +73,7 @@ class ActiveSegment:
         self.base_offset = base_offset
         self.index_interval_bytes = index_interval_bytes
         self.created_ms = created_ms
+        self.damage: Regions = ()
         opened: list[FileHandle] = []
         try:
             for suffix in (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX):
@@ -182,8 +185,7 @@ class ActiveSegment:
             position = positions[slot]
             following = positions[slot + 1] if slot + 1 < len(recent) else self.size_bytes
             return position, following - position
-        start = self.start_position(offset)
-        return find_ending_at(self._fs, self.handle, start, self.size_bytes, offset)
+        return find_ending_at(self._fs, self, self.start_position(offset), offset)
 
     def start_position(self, offset: int) -> int:
         """A position at or before the batch that holds `offset`, always the start of a batch."""
@@ -192,7 +194,8 @@ class ActiveSegment:
     def cut_position(self, max_offset: int) -> int:
         """Where the batches end that lie wholly below `max_offset`."""
         found = self.find(max_offset)
-        return self.size_bytes if found is None else found[0]
+        position = self.size_bytes if found is None else found[0]
+        return end_before(self.damage, max_offset, position) if self.damage else position
 
     def max_timestamp(self) -> tuple[int, int]:
         """(highest timestamp, last offset of its batch); -1 and the base offset without one."""
@@ -250,6 +253,7 @@ class ActiveSegment:
             self.size_bytes,
             self.handles(),
             (self.highest_timestamp, self.highest_timestamp_offset),
+            self.damage,
         )
 
     def handles(self) -> tuple[FileHandle, FileHandle, FileHandle]:

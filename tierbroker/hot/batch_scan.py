@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tierbroker.base.fs import FileSystem
+from tierbroker.hot.damage import Regions, behind
 from tierbroker.records.batch import (
     HEADER_BYTES,
     MAGIC_V2,
@@ -23,6 +24,7 @@ from tierbroker.records.offset_index import MAX_RELATIVE_OFFSET
 _HEADER_WINDOW_BYTES = 32 * 1024
 _FIRST_HEADER_WINDOW_BYTES = 4 * 1024
 _BATCH_WINDOW_BYTES = 1024 * 1024
+MAX_OFFSET = (1 << 63) - 1
 
 
 class ScannedBatch(NamedTuple):
@@ -52,21 +54,24 @@ class MalformedHeader(Exception):
 
 
 def scan_headers(
-    fs: FileSystem, fd: int, position: int, end: int
+    fs: FileSystem, fd: int, position: int, end: int, damage: Regions = ()
 ) -> Iterator[tuple[int, BatchHeader]]:
-    """(position, header) of each whole batch in [position, end); stops before an incomplete one.
+    """(position, header) of each whole batch in [position, end).
 
-    Raises MalformedHeader at a size or magic that no batch has.
+    The regions of `damage`, those of this file, are passed over. Raises MalformedHeader at a size
+    or magic that no batch has, and at the end where the last batch is incomplete.
     """
     window, start = b"", position
     window_bytes = _FIRST_HEADER_WINDOW_BYTES
+    if damage:
+        position = start = behind(damage, position)
     while end - position >= HEADER_BYTES:
         at = position - start
         if at + HEADER_BYTES > len(window):
             window = fs.pread(fd, min(window_bytes, end - position), position)
             start, at = position, 0
             if len(window) < HEADER_BYTES:
-                return
+                break
         header = read_header(window, at)
         if header.magic != MAGIC_V2 or header.batch_length < MIN_BATCH_LENGTH:
             raise MalformedHeader(
@@ -74,25 +79,39 @@ def scan_headers(
             )
         following = position + header.batch_length + SIZE_OVERHEAD
         if following > end:
-            return
+            break
         yield position, header
         # Behind a large batch a large window would hold little but the records of the next one.
         large = following - position > _FIRST_HEADER_WINDOW_BYTES
         window_bytes = _FIRST_HEADER_WINDOW_BYTES if large else _HEADER_WINDOW_BYTES
-        position = following
+        position = behind(damage, following) if damage else following
+    if position < end:
+        raise MalformedHeader(position, f"the batch there is longer than {end - position} bytes")
 
 
 class BatchScan:
     """One judging pass over a segment: iterate, then look at `fault` and `valid_bytes`."""
 
-    def __init__(self, fs: FileSystem, fd: int, size_bytes: int, base_offset: int) -> None:
-        """`base_offset` is the segment's: no batch is below it or 2^31 above."""
+    def __init__(
+        self,
+        fs: FileSystem,
+        fd: int,
+        size_bytes: int,
+        base_offset: int,
+        *,
+        position: int = 0,
+        last_offset: int = MAX_OFFSET,
+    ) -> None:
+        """No batch is below `base_offset` or 2^31 above, none reaches beyond `last_offset`.
+
+        A scan that begins behind the segment's start is told the offset expected there.
+        """
         self._fs = fs
         self._fd = fd
         self._size_bytes = size_bytes
-        self._offset_limit = base_offset + MAX_RELATIVE_OFFSET
+        self._offset_limit = min(base_offset + MAX_RELATIVE_OFFSET, last_offset)
         self.next_offset = base_offset
-        self.valid_bytes = 0
+        self.valid_bytes = position
         self.fault: Fault | None = None
 
     @classmethod
@@ -107,7 +126,7 @@ class BatchScan:
 
     def __iter__(self) -> Iterator[ScannedBatch]:
         """Each valid batch up to the first bad byte."""
-        window, start = memoryview(b""), 0
+        window, start = memoryview(b""), self.valid_bytes
         size = self._size_bytes
         while self.valid_bytes < size:
             position = self.valid_bytes
@@ -151,20 +170,19 @@ def implausible(header: BatchHeader, bytes_left: int, next_offset: int, offset_l
     if header.base_offset < next_offset or header.last_offset_delta < 0:
         return f"base offset {header.base_offset}, at least {next_offset} was expected"
     if header.base_offset + header.last_offset_delta > offset_limit:
-        return f"base offset {header.base_offset}, too far from the segment's"
+        return f"base offset {header.base_offset}, at most {offset_limit} was expected"
     return ""
 
 
 def find_valid_batch(
-    fs: FileSystem, fd: int, position: int, end: int, base_offset: int
-) -> int | None:
-    """Byte position in [position, end) of the first valid batch of a segment at `base_offset`.
+    fs: FileSystem, fd: int, position: int, end: int, first_offset: int, limit: int
+) -> tuple[int, BatchHeader] | None:
+    """Position in [position, end) and header of the first valid batch of offsets up to `limit`.
 
     Looks at every byte: a batch counts when header and CRC are right. Costs one pass of the
     region; None when there is none.
     """
     overlap = HEADER_BYTES - 1
-    limit = base_offset + MAX_RELATIVE_OFFSET
     while end - position >= HEADER_BYTES:
         window = fs.pread(fd, min(_BATCH_WINDOW_BYTES, end - position), position)
         if len(window) < HEADER_BYTES:
@@ -176,14 +194,15 @@ def find_valid_batch(
             if len(window) - at >= HEADER_BYTES:
                 header = read_header(window, at)
                 left = end - position - at
-                if not implausible(header, left, base_offset, limit) and _whole(
+                if not implausible(header, left, first_offset, limit) and is_whole(
                     fs, fd, position + at, header
                 ):
-                    return position + at
+                    return position + at, header
             magic_at = window.find(MAGIC_V2, magic_at + 1)
         position += len(window) - overlap
     return None
 
 
-def _whole(fs: FileSystem, fd: int, position: int, header: BatchHeader) -> bool:
+def is_whole(fs: FileSystem, fd: int, position: int, header: BatchHeader) -> bool:
+    """Whether the batch of that header is in the file and its CRC is right; raises OSError."""
     return crc_valid(fs.pread(fd, header.batch_length + SIZE_OVERHEAD, position), 0, header)

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError, KafkaStorageError, OffsetOutOfRangeError
 from tierbroker.base.ids import TopicPartition, Uuid
+from tierbroker.hot import log_append, log_cutting, log_search
 from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.config import LogConfig
+from tierbroker.hot.damage import Damage, report, write_note
 from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.file_names import INDEX_SUFFIXES, TXN_INDEX_SUFFIX, parse_offset_file
 from tierbroker.hot.flush import FlushTarget
@@ -27,11 +29,9 @@ from tierbroker.hot.producer_state import AppendOrigin, ProducerState
 from tierbroker.hot.roll_policy import RollPolicy
 from tierbroker.hot.segment import SealedSegment
 from tierbroker.hot.segment_list import SegmentList
+from tierbroker.hot.txn_index_file import AbortedIndexes
 from tierbroker.records.batch import BatchHeader, Buffer, WritableBuffer
 from tierbroker.records.txn_index import AbortedTxn
-
-from tierbroker.hot import log_append, log_cutting, log_search
-from tierbroker.hot.txn_index_file import AbortedIndexes
 
 __all__ = ["EMPTY_READ", "AppendResult", "Log", "ReadResult", "TimestampOffset"]
 
@@ -48,6 +48,7 @@ class Log:
         "_on_offline",
         "aborted",
         "closed",
+        "damage",
         "dir",
         "epochs",
         "fs",
@@ -90,6 +91,8 @@ class Log:
         self.offline = False
         self.closed = False
         self.segments = segments
+        self.damage = segments.damage
+        """Regions that cannot be read; those of all segments, of which each knows its own."""
         self.epochs = epochs
         self.producer_state = producer_state
         self.size_bytes = segments.size_bytes
@@ -222,7 +225,8 @@ class Log:
 
         At most `max_bytes`, the last batch may be cut there; `min_one_batch` lets the first one
         exceed it. Empty at or above `max_offset`. Raises OffsetOutOfRangeError below the log start
-        or above the log end, CorruptMessageError on damage, KafkaStorageError when offline.
+        or above the log end, CorruptMessageError on damage that was not known, KafkaStorageError
+        inside a damaged region and when offline. What is read ends before such a region.
         The slice's lease must be released.
         """
         if offset >= max_offset and self.log_start_offset <= offset <= self.log_end_offset:
@@ -390,6 +394,32 @@ class Log:
     def take_deleted_files(self, now_ms: int) -> list[str]:
         """Files whose file.delete.delay.ms is over, each answered once: unlink them anywhere."""
         return self.segments.take_deleted_files(now_ms)
+
+    def add_damage(self, region: Damage, reason: str) -> None:
+        """A region was found damaged while the log is in use: it is served no more.
+
+        The note is written at once, waiting for the disk. Raises KafkaStorageError when it cannot
+        be written; the region counts all the same, and the next start may have to find it anew.
+        """
+        segment = self.segments[self.segments.slot_of(region.segment)]
+        assert segment.base_offset == region.segment, "the region's segment is gone"
+        segment.damage = tuple(sorted((*segment.damage, region)))
+        report(self.topic_partition, segment.handle.path, region, reason)
+        self.settle_damage()
+
+    def settle_damage(self) -> None:
+        """Segments came or went: take over what is known of their damage.
+
+        Raises KafkaStorageError as `add_damage`.
+        """
+        damage = self.segments.damage
+        if damage == self.damage:
+            return
+        self.damage = damage
+        try:
+            write_note(self.fs, self.dir, damage)
+        except OSError as error:
+            raise self._refusal(error) from error
 
     def note_cut(self, end_offset: int) -> None:
         """The files now end at `end_offset`: take the numbers back too. For `log_cutting`."""

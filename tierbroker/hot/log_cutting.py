@@ -37,6 +37,7 @@ def truncate_to(log: "Log", offset: int) -> bool:
         raise log.go_offline(error) from error
     log.log_start_offset = min(log.log_start_offset, end_offset)
     log.note_cut(end_offset)
+    log.settle_damage()
     return True
 
 
@@ -51,6 +52,7 @@ def restart_at(log: "Log", offset: int) -> None:
     log.producer_state.clear(offset)
     log.log_start_offset = offset
     log.note_cut(offset)
+    log.settle_damage()
 
 
 def advance_log_start(log: "Log", offset: int) -> list[SealedSegment]:
@@ -144,6 +146,8 @@ def _drop_front(log: "Log", count: int) -> list[SealedSegment]:
     log.size_bytes -= sum(segment.size_bytes for segment in dropped)
     log.aborted.forget()
     log.log_start_offset = max(log.log_start_offset, log.segments.first.base_offset)
+    if log.damage:
+        log.settle_damage()
     try:
         log.epochs.cut_start(log.log_start_offset)
     except OSError as error:

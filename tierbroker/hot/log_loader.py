@@ -2,7 +2,7 @@
 
 Clean: trust the files but check what is cheap. After a crash: read every batch from the recovery
 point's segment on, cut a torn tail, rebuild indexes, epochs and producers from what is left. Never
-cuts what was durable: damage raises CorruptLogError and leaves everything as it is (INV-11).
+cuts what was durable: damage becomes a region that is kept, reported and not served (INV-11).
 """
 
 import logging
@@ -12,13 +12,16 @@ from collections.abc import Callable
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import CorruptMessageError
+from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid
 from tierbroker.hot.active_segment import ActiveSegment
-from tierbroker.hot.batch_scan import MalformedHeader, scan_headers
+from tierbroker.hot.batch_scan import MAX_OFFSET, BatchScan, MalformedHeader, scan_headers
 from tierbroker.hot.config import FlushMode, LogConfig
+from tierbroker.hot.damage import Damage, Regions, of_segment, read_note, report, write_note
 from tierbroker.hot.errors import CorruptLogError
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.file_names import (
+    DAMAGED_REGIONS_FILE,
     INDEX_SUFFIX,
     LOG_SUFFIX,
     TIME_INDEX_SUFFIX,
@@ -35,15 +38,13 @@ from tierbroker.hot.producer_snapshots import ProducerSnapshots
 from tierbroker.hot.producer_state import DEFAULT_EXPIRATION_MS, ProducerState
 from tierbroker.hot.segment import SealedSegment
 from tierbroker.hot.segment_list import SegmentList
-from tierbroker.hot.segment_recovery import RecoveryNotes, recover_segment
+from tierbroker.hot.segment_recovery import Bounds, RecoveryNotes, recover_segment
 from tierbroker.hot.trusted_segment import has_indexes, index_problem, load_trusted
 from tierbroker.hot.txn_index_file import append_aborted
 from tierbroker.records import epoch_lineage
 from tierbroker.records.epoch_lineage import EpochEntry
 
 logger = logging.getLogger(__name__)
-
-MAX_OFFSET = (1 << 63) - 1
 
 
 def open_log(
@@ -60,29 +61,37 @@ def open_log(
     log_start_offset: int = 0,
     producer_expiration_ms: int = DEFAULT_EXPIRATION_MS,
     on_offline: Callable[[Log, OSError], None] | None = None,
+    refuse_damage: bool = False,
 ) -> Log:
     """Open the log in `directory`, making both if they are not there.
 
     `clean`: the last owner closed it in order. `recovery_point`: everything below was durable.
-    `topic_id` is written if the directory does not have one. Raises CorruptLogError for damage
-    that must not be cut away, and OSError.
+    `topic_id` is written if the directory does not have one. `refuse_damage`: the log is of no
+    use with a part missing. Raises CorruptLogError for that and for a log that is gone altogether,
+    and OSError.
     """
-    loader = _Loader(cache, directory, topic_partition, config, clock)
     producers = ProducerState(producer_expiration_ms)
-    try:
-        created = loader.prepare_directory()
-        loader.load(clean, recovery_point, log_start_offset)
-        loader.load_producers(producers)
-        loader.make_durable()
-        topic_id = loader.settle_topic_id(topic_id)
-    except (CorruptLogError, CorruptMessageError, MalformedHeader, OSError) as error:
-        loader.close()
-        if isinstance(error, CorruptLogError | OSError):
+    for doubt_all in (False, True):
+        loader = _Loader(cache, directory, topic_partition, config, clock, refuse_damage, doubt_all)
+        try:
+            created = loader.prepare_directory()
+            loader.load(clean, recovery_point, log_start_offset)
+            loader.load_producers(producers)
+            loader.make_durable()
+            held_id = loader.settle_topic_id(topic_id)
+            break
+        except (CorruptLogError, OSError):
+            loader.close()
             raise
-        raise CorruptLogError(directory, 0, str(error)) from error
+        except (CorruptMessageError, MalformedHeader) as error:
+            # Damage in what was trusted: everything is read, so that the damage has bounds.
+            loader.close()
+            if doubt_all:
+                raise CorruptLogError(directory, 0, str(error)) from error
+            logger.warning("%s: %s; the whole log is read", topic_partition, error)
     log = Log(
         topic_partition,
-        topic_id,
+        held_id,
         directory,
         config,
         clock=clock,
@@ -114,7 +123,12 @@ class _Loader:
         topic_partition: TopicPartition,
         config: LogConfig,
         clock: Clock,
+        refuse_damage: bool,
+        doubt_all: bool,
     ) -> None:
+        self._refuse_damage = refuse_damage
+        self._doubt_all = doubt_all
+        self._known: Regions = ()
         self._cache = cache
         self._fs = cache.fs
         self._directory = directory
@@ -142,6 +156,8 @@ class _Loader:
         self.snapshots = ProducerSnapshots(self._fs, self._directory, names)
         parsed = [parse_offset_file(name) for name in names]
         self._bases = sorted(f.offset for f in parsed if f and f.suffix == LOG_SUFFIX)
+        if DAMAGED_REGIONS_FILE in names:
+            self._known = read_note(self._fs, self._directory)
         return created or not self._bases
 
     def load(self, clean: bool, recovery_point: int, log_start_offset: int) -> None:
@@ -157,7 +173,9 @@ class _Loader:
                 )
             self._start_empty(log_start_offset)
         else:
-            self._open_segments(clean, recovery_point)
+            # What was found damaged was durable once, whatever the recovery point says.
+            lost = [region.next_offset for region in self._known if region.segment in self._bases]
+            self._open_segments(clean, max([recovery_point, *lost]))
             self.log_start_offset = max(log_start_offset, self._bases[0])
         if self.end_offset < self.log_start_offset:
             # Kafka's rule: all that is here was deleted by request, or belongs to an older life.
@@ -169,6 +187,7 @@ class _Loader:
             )
             self.segments.restart(self.log_start_offset, self._config.index_interval_bytes)
             self.end_offset = self.log_start_offset
+        self._settle_damage()
         self._settle_epochs(known)
 
     def _start_empty(self, offset: int) -> None:
@@ -198,16 +217,19 @@ class _Loader:
             if slot == len(self._bases) - 1 and slot < first_doubtful:
                 complete = has_indexes(self._fs, self._directory, base_offset)
                 active = self._active(base_offset)
+                if of_segment(self._known, base_offset):
+                    complete = False
                 end_offset = load_trusted(self._fs, active) if complete else None
-                if end_offset is None:
+                if end_offset is None or end_offset < recovery_point:
                     self._retire(active)
                     first_doubtful = slot
                 else:
                     self.end_offset = end_offset
             if slot >= first_doubtful:
                 # After a clean stop every byte was durable: any fault is damage.
-                active, torn = self._recover(slot, MAX_OFFSET if clean else recovery_point)
-                if torn or self._ends_early(slot, recovery_point):
+                cut_from = MAX_OFFSET if clean else recovery_point
+                active, torn = self._recover(slot, recovery_point, cut_from)
+                if torn or self._ends_early(active, slot, recovery_point):
                     self._remove_later(slot)
                     break
                 if slot < len(self._bases) - 1:
@@ -225,6 +247,8 @@ class _Loader:
             )
 
     def _first_doubtful(self, clean: bool, recovery_point: int) -> int:
+        if self._doubt_all:
+            return 0
         if clean:
             return len(self._bases)
         below = [base_offset for base_offset in self._bases if base_offset <= recovery_point]
@@ -234,20 +258,29 @@ class _Loader:
         """A segment that is not in doubt; its indexes are rebuilt if they are missing or wrong."""
         path = self._log_path(base_offset)
         size = self._fs.stat_size(path)
-        segment = SealedSegment(self._cache, self._directory, base_offset, size)
+        damage = self._still_damaged(base_offset, size)
+        segment = SealedSegment(self._cache, self._directory, base_offset, size, damage=damage)
         problem = index_problem(self._fs, segment, end_offset)
         if not problem:
             return segment
         logger.warning("%s: %s; the indexes are rebuilt", path, problem)
         active = self._active(base_offset)
-        recover_segment(
-            self._fs,
-            active,
-            recovery_point=max(recovery_point, end_offset),
-            later_logs=[],
-            each=lambda header: None,
-        )
+        bounds = Bounds(max(recovery_point, end_offset), MAX_OFFSET, end_offset)
+        notes = RecoveryNotes()
+        recover_segment(self._fs, active, bounds, notes, refuse_damage=self._refuse_damage)
+        self._notes.damage += notes.damage
         return self._sealed_again(active)
+
+    def _still_damaged(self, base_offset: int, size_bytes: int) -> Regions:
+        """The known regions of a segment, but for those that somebody has mended since."""
+        known = of_segment(self._known, base_offset)
+        if not known:
+            return ()
+        fd = self._fs.open(self._log_path(base_offset), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return tuple([r for r in known if not _mended(self._fs, fd, size_bytes, r)])
+        finally:
+            self._fs.close(fd)
 
     def _sealed_again(self, active: ActiveSegment) -> SealedSegment:
         active.write_last_entries()
@@ -266,7 +299,7 @@ class _Loader:
             active.retire()
         self._cache.close_idle()
 
-    def _recover(self, slot: int, recovery_point: int) -> tuple[ActiveSegment, bool]:
+    def _recover(self, slot: int, recovery_point: int, cut_from: int) -> tuple[ActiveSegment, bool]:
         base_offset = self._bases[slot]
         if self._rescanned_from is None:
             self._rescanned_from = base_offset
@@ -275,18 +308,15 @@ class _Loader:
             )
         self._notes.expected = base_offset
         active = self._active(base_offset)
-        later = [(base, self._log_path(base)) for base in self._bases[slot + 1 :]]
+        later = tuple([(base, self._log_path(base)) for base in self._bases[slot + 1 :]])
+        bounds = Bounds(recovery_point, cut_from, later[0][0] if later else None, later)
         judgement = recover_segment(
-            self._fs,
-            active,
-            recovery_point=recovery_point,
-            later_logs=later,
-            each=self._notes.note,
+            self._fs, active, bounds, self._notes, refuse_damage=self._refuse_damage
         )
         self.end_offset = judgement.next_offset
         return active, judgement.torn
 
-    def _ends_early(self, slot: int, recovery_point: int) -> bool:
+    def _ends_early(self, active: ActiveSegment, slot: int, recovery_point: int) -> bool:
         """Whether the segment stops short of the next one, its last batches never written.
 
         Compaction leaves such gaps too: where the log shows traces of it, a gap is none. A segment
@@ -295,22 +325,11 @@ class _Loader:
         if slot + 1 >= len(self._bases) or self._bases[slot + 1] == self.end_offset:
             return False
         path = self._log_path(self._bases[slot + 1])
-        if self._bases[slot + 1] < self.end_offset:
-            raise CorruptLogError(
-                path,
-                0,
-                f"the segment begins below offset {self.end_offset}, where the one before it "
-                f"ends. Restore the file from a replica or a backup",
-            )
         if (self._config.compacted or self._notes.has_holes) and self._fs.stat_size(path):
             return False
         if self.end_offset < recovery_point:
-            raise CorruptLogError(
-                path,
-                0,
-                f"offsets {self.end_offset} to {self._bases[slot + 1] - 1} before it are missing, "
-                f"though they were durable. Restore them from a replica or a backup",
-            )
+            self._take_gap(active, self._bases[slot + 1])
+            return False
         logger.warning(
             "%s: offsets %d to %d were lost in a crash before they were durable; "
             "the log ends at offset %d",
@@ -320,6 +339,34 @@ class _Loader:
             self.end_offset,
         )
         return True
+
+    def _take_gap(self, active: ActiveSegment, next_offset: int) -> None:
+        """The end of a segment is missing, though it was durable."""
+        reason = f"the file ends before offset {next_offset}, though that was durable"
+        position = active.size_bytes
+        if self._refuse_damage:
+            raise CorruptLogError(active.handle.path, position, reason)
+        region = Damage(active.base_offset, position, position, self.end_offset, next_offset)
+        active.damage = (*active.damage, region)
+        self._notes.note_damage(region, reason)
+        self.end_offset = next_offset
+
+    def _settle_damage(self) -> None:
+        """Report and note what is damaged; a damaged segment is never appended to."""
+        found = dict(self._notes.damage)
+        regions: list[Damage] = []
+        for segment in self.segments:
+            for region in segment.damage:
+                regions.append(region)
+                report(self._name, segment.handle.path, region, found.get(region, "as before"))
+        if tuple(regions) != self._known:
+            write_note(self._fs, self._directory, regions)
+        active = self.segments.active
+        if active.damage and self.end_offset > active.base_offset:
+            self.segments.roll(self.end_offset, self._config.index_interval_bytes)
+            self._opened = [self.segments.active]
+            for handle in active.handles():
+                handle.release()
 
     def _log_path(self, base_offset: int) -> str:
         return f"{self._directory}/{offset_file_name(base_offset, LOG_SUFFIX)}"
@@ -338,7 +385,8 @@ class _Loader:
             for segment in self.segments:
                 fd = segment.handle.acquire()
                 try:
-                    for _, header in scan_headers(self._fs, fd, 0, segment.size_bytes):
+                    size = segment.size_bytes
+                    for _, header in scan_headers(self._fs, fd, 0, size, segment.damage):
                         self._notes.note_epoch(header)
                 finally:
                     segment.handle.release()
@@ -353,7 +401,8 @@ class _Loader:
         last = active.find(self.end_offset - 1) if active.size_bytes else None
         if last is None:
             return False
-        for _, header in scan_headers(self._fs, active.fd, last[0], active.size_bytes):
+        size = active.size_bytes
+        for _, header in scan_headers(self._fs, active.fd, last[0], size, active.damage):
             latest = self._notes.lineage[-1].epoch if self._notes.lineage else -1
             return header.partition_leader_epoch > latest
         return False
@@ -406,3 +455,18 @@ class _Loader:
             return ZERO_UUID
         self.unflushed_files.append(write_topic_id(self._fs, self._directory, topic_id))
         return topic_id
+
+
+def _mended(fs: FileSystem, fd: int, size_bytes: int, region: Damage) -> bool:
+    """Whether the region's bytes are the batches they once were: the file was restored."""
+    if region.position == region.end_position:
+        return size_bytes > region.position
+    scan = BatchScan(
+        fs,
+        fd,
+        min(region.end_position, size_bytes),
+        region.first_offset,
+        position=region.position,
+        last_offset=region.next_offset - 1,
+    )
+    return any(True for _ in scan) and scan.valid_bytes == region.end_position

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from tierbroker.base.parts import FileSlice
+from tierbroker.hot.damage import bytes_before, check_offset
 from tierbroker.hot.segment import ReadableSegment
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ def plan_read(
 ) -> ReadResult:
     """The batches from the one that holds `offset` on, within one segment; see `Log.read`.
 
-    `offset` is in the log and below `max_offset`. Raises OSError, CorruptMessageError.
+    `offset` is in the log and below `max_offset`. Raises OSError, CorruptMessageError, and
+    KafkaStorageError for an offset that is damaged.
     """
+    if log.damage:
+        check_offset(log.damage, offset, log.topic_partition)
     active = log.segments.active
     if offset >= active.base_offset:
         found = active.find(offset)
@@ -44,6 +48,9 @@ def plan_read(
     else:
         length = segment.size_bytes - position
         last_offset = segment_end - 1
+    if segment.damage:
+        length = bytes_before(segment.damage, position, length)
+        last_offset = -1
     if length > max_bytes:
         last_offset = -1
         length = max_bytes

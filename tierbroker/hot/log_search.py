@@ -100,7 +100,8 @@ def _highest_below(log: "Log", segment: ReadableSegment, max_offset: int) -> tup
 def _headers(log: "Log", segment: ReadableSegment, start: int) -> Iterator[tuple[int, BatchHeader]]:
     fd = segment.handle.acquire()
     try:
-        yield from scan_headers(log.segments.cache.fs, fd, start, segment.size_bytes)
+        fs = log.segments.cache.fs
+        yield from scan_headers(fs, fd, start, segment.size_bytes, segment.damage)
     except MalformedHeader as fault:
         raise CorruptMessageError(f"{segment.handle.path}: {fault}") from fault
     finally:

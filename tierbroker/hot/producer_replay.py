@@ -71,7 +71,7 @@ def _replay(
     position = segment.start_position(start) if start > segment.base_offset else 0
     fd = segment.handle.acquire()
     try:
-        for at, header in scan_headers(fs, fd, position, segment.size_bytes):
+        for at, header in scan_headers(fs, fd, position, segment.size_bytes, segment.damage):
             if header.base_offset >= end_offset:
                 break
             if header.producer_id < 0 or header.base_offset < start:

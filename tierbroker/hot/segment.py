@@ -10,6 +10,7 @@ from typing import Protocol
 from tierbroker.base.errors import CorruptMessageError
 from tierbroker.base.fs import FileSystem
 from tierbroker.hot.batch_scan import MalformedHeader, scan_headers
+from tierbroker.hot.damage import Regions, end_before
 from tierbroker.hot.file_cache import FileCache, FileHandle
 from tierbroker.hot.file_names import (
     INDEX_SUFFIX,
@@ -30,6 +31,8 @@ class ReadableSegment(Protocol):
     base_offset: int
     size_bytes: int
     handle: FileHandle
+    damage: Regions
+    """The regions of this segment that hold no batches."""
 
     def find(self, offset: int) -> tuple[int, int] | None:
         """(position, size) of the first batch that ends at or after `offset`, None if none does."""
@@ -60,6 +63,7 @@ class SealedSegment:
         "_max_timestamp",
         "_time_index",
         "base_offset",
+        "damage",
         "handle",
         "size_bytes",
     )
@@ -72,12 +76,14 @@ class SealedSegment:
         size_bytes: int,
         handles: tuple[FileHandle, FileHandle, FileHandle] | None = None,
         max_timestamp: tuple[int, int] | None = None,
+        damage: Regions = (),
     ) -> None:
         """`handles`: those of log, offset index and time index if there are any yet."""
         self._fs = cache.fs
         self._directory = directory
         self.base_offset = base_offset
         self.size_bytes = size_bytes
+        self.damage = damage
         self.handle, self._index, self._time_index = handles or (
             cache.handle(self.path(LOG_SUFFIX)),
             cache.handle(self.path(INDEX_SUFFIX)),
@@ -91,13 +97,13 @@ class SealedSegment:
 
     def find(self, offset: int) -> tuple[int, int] | None:
         """(position, size) of the first batch that ends at or after `offset`, None if none does."""
-        start = self.start_position(offset)
-        return find_ending_at(self._fs, self.handle, start, self.size_bytes, offset)
+        return find_ending_at(self._fs, self, self.start_position(offset), offset)
 
     def cut_position(self, max_offset: int) -> int:
         """Where the batches end that lie wholly below `max_offset`."""
         found = self.find(max_offset)
-        return self.size_bytes if found is None else found[0]
+        position = self.size_bytes if found is None else found[0]
+        return end_before(self.damage, max_offset, position) if self.damage else position
 
     def start_position(self, offset: int) -> int:
         """A position at or before the batch that holds `offset`, always the start of a batch."""
@@ -151,15 +157,16 @@ class SealedSegment:
 
 
 def find_ending_at(
-    fs: FileSystem, handle: FileHandle, start: int, end: int, offset: int
+    fs: FileSystem, segment: ReadableSegment, start: int, offset: int
 ) -> tuple[int, int] | None:
     """(position, size) of the first batch from `start` on that ends at or after `offset`.
 
     Raises CorruptMessageError where the file holds no batch.
     """
+    handle = segment.handle
     fd = handle.acquire()
     try:
-        for position, header in scan_headers(fs, fd, start, end):
+        for position, header in scan_headers(fs, fd, start, segment.size_bytes, segment.damage):
             if header.base_offset + header.last_offset_delta >= offset:
                 return position, header.batch_length + 12
     except MalformedHeader as fault:
@@ -169,12 +176,13 @@ def find_ending_at(
     return None
 
 
-def scan_segment(fs: FileSystem, segment: ReadableSegment, start: int) -> Iterator[BatchHeader]:
-    """The headers from byte `start` to the end of the segment; CorruptMessageError if damaged."""
+def scan_segment(
+    fs: FileSystem, segment: ReadableSegment, start: int
+) -> Iterator[tuple[int, BatchHeader]]:
+    """(position, header) of the batches from byte `start` on; CorruptMessageError if damaged."""
     fd = segment.handle.acquire()
     try:
-        for _, header in scan_headers(fs, fd, start, segment.size_bytes):
-            yield header
+        yield from scan_headers(fs, fd, start, segment.size_bytes, segment.damage)
     except MalformedHeader as fault:
         raise CorruptMessageError(f"{segment.handle.path}: {fault}") from fault
     finally:

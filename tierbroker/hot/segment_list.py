@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from tierbroker.base.clock import Clock
 from tierbroker.hot.active_segment import ActiveSegment
+from tierbroker.hot.damage import Regions, behind
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.file_names import DELETED_SUFFIX
 from tierbroker.hot.segment import ReadableSegment, SealedSegment, scan_segment, segment_files
@@ -52,6 +53,11 @@ class SegmentList:
     def size_bytes(self) -> int:
         """Bytes of all log files."""
         return sum(segment.size_bytes for segment in self)
+
+    @property
+    def damage(self) -> Regions:
+        """The damaged regions of all segments."""
+        return tuple([region for segment in self for region in segment.damage])
 
     def slot_of(self, offset: int) -> int:
         """Slot of the segment that holds `offset` or would; 0 for offsets below all of them."""
@@ -129,13 +135,18 @@ class SegmentList:
         if self.active.base_offset > offset:
             self.restart(offset, index_interval_bytes)
             return offset
-        position = self.active.cut_position(offset)
-        if position == self.active.size_bytes:
-            return offset
-        first_removed = next(scan_segment(self._fs, self.active, position)).base_offset
-        self._fs.ftruncate(self.active.fd, position)
-        self.load_active(self.active, position)
-        return min(offset, first_removed)
+        active = self.active
+        position = active.cut_position(offset)
+        first_removed = [r.first_offset for r in active.damage if r.position >= position]
+        active.damage = tuple([r for r in active.damage if r.next_offset <= offset])
+        if position == active.size_bytes:
+            return min([offset, *first_removed])
+        for _, header in scan_segment(self._fs, active, position):
+            first_removed.append(header.base_offset)
+            break
+        self._fs.ftruncate(active.fd, position)
+        self.load_active(active, position)
+        return min([offset, *first_removed])
 
     def _reopen_last(self, index_interval_bytes: int) -> None:
         last = self.sealed.pop()
@@ -149,17 +160,20 @@ class SegmentList:
             create=False,
         )
         last.retire()
+        active.damage = last.damage
         self.active = active
         self.load_active(active, last.size_bytes)
 
     def load_active(self, active: ActiveSegment, size_bytes: int) -> None:
         """Read all headers of a segment and build its indexes anew, on disk too."""
         active.size_bytes = size_bytes
-        headers = list(scan_segment(self._fs, active, 0))
+        batches = list(scan_segment(self._fs, active, 0))
         active.clear_indexes()
         active.size_bytes = 0
-        for header in headers:
+        for position, header in batches:
+            active.size_bytes = position
             active.note_batch(header.last_offset, header.size_bytes, header.max_timestamp)
+        active.size_bytes = behind(active.damage, active.size_bytes)
         active.rewrite_indexes()
 
     def restart(self, offset: int, index_interval_bytes: int) -> None:

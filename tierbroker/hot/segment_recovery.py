@@ -2,21 +2,34 @@
 
 The rule: what a crash does to unflushed data is to leave bytes *absent*, as an early end of file
 or as zeroed pages. Wrong bytes before a valid batch are damage. An absent tail above the recovery
-point is cut; damage, and anything missing below the recovery point, raises CorruptLogError and
-changes nothing.
+point is cut; damage, and anything bad below the recovery point, stays where it is and becomes a
+region that walks get past (`damage`).
 """
 
 import logging
-from collections.abc import Callable
 from typing import NamedTuple
 
 from tierbroker.base.fs import FileSystem
 from tierbroker.hot.active_segment import ActiveSegment
-from tierbroker.hot.batch_scan import BatchScan, Fault, find_valid_batch
+from tierbroker.hot.batch_scan import (
+    BatchScan,
+    Fault,
+    find_valid_batch,
+    implausible,
+    is_whole,
+)
+from tierbroker.hot.damage import Damage
 from tierbroker.hot.errors import CorruptLogError
 from tierbroker.records import epoch_lineage
-from tierbroker.records.batch import BatchHeader
+from tierbroker.records.batch import (
+    HEADER_BYTES,
+    MAGIC_V2,
+    MIN_BATCH_LENGTH,
+    BatchHeader,
+    read_header,
+)
 from tierbroker.records.epoch_lineage import EpochEntry
+from tierbroker.records.offset_index import MAX_RELATIVE_OFFSET
 
 Lineage = tuple[EpochEntry, ...]
 
@@ -34,13 +47,28 @@ class Judgement(NamedTuple):
     torn: bool
 
 
+class Bounds(NamedTuple):
+    """What is known of a segment's offsets without reading it."""
+
+    recovery_point: int
+    """Everything below was durable."""
+    cut_from: int
+    """The first offset that a crash may have torn: the recovery point, none after a clean stop."""
+    following: int | None
+    """Base offset of the next segment."""
+    later_logs: tuple[tuple[int, str], ...] = ()
+    """Base offsets and paths of the segments that follow and are in doubt too."""
+
+
 class RecoveryNotes:
     """What a recovery learns of the log while it reads batches."""
 
-    __slots__ = ("expected", "has_holes", "has_markers", "lineage")
+    __slots__ = ("damage", "expected", "has_holes", "has_markers", "lineage")
 
     def __init__(self) -> None:
         self.lineage: Lineage = ()
+        self.damage: list[tuple[Damage, str]] = []
+        """Regions found, and what is wrong with each."""
         self.has_markers = False
         """Transactions ended in what was read."""
         self.has_holes = False
@@ -63,82 +91,286 @@ class RecoveryNotes:
         if epoch >= 0 and (not self.lineage or epoch > self.lineage[-1].epoch):
             self.lineage = epoch_lineage.assigned(self.lineage, epoch, header.base_offset)
 
+    def note_damage(self, region: Damage, reason: str) -> None:
+        """Take a region without batches into account."""
+        self.damage.append((region, reason))
+        self.expected = max(self.expected, region.next_offset)
+
 
 def recover_segment(
     fs: FileSystem,
     segment: ActiveSegment,
+    bounds: Bounds,
+    notes: RecoveryNotes,
     *,
-    recovery_point: int,
-    later_logs: list[tuple[int, str]],
-    each: Callable[[BatchHeader], None],
+    refuse_damage: bool = False,
 ) -> Judgement:
     """Read every batch of an opened segment, rebuild its indexes, cut a torn tail.
 
-    `segment.size_bytes` is the size of the file; `each` is told the header of every valid batch.
-    Raises CorruptLogError for damage, and OSError.
+    `segment.size_bytes` is the size of the file; `notes` are told of every batch and region.
+    Raises OSError, and CorruptLogError for damage if that is refused, changing nothing then.
     """
-    size = segment.size_bytes
-    scan = BatchScan(fs, segment.fd, size, segment.base_offset)
-    segment.clear_indexes()
-    segment.size_bytes = 0
-    for _, header, _ in scan:
-        segment.note_batch(header.last_offset, header.size_bytes, header.max_timestamp)
-        each(header)
-    torn = scan.fault is not None
-    if scan.fault is not None:
-        _check_torn(fs, segment, scan, scan.fault, size, recovery_point, later_logs)
+    judging = _Judging(fs, segment, bounds, notes, refuse_damage)
+    torn_at = judging.run()
+    if torn_at is not None:
+        fs.ftruncate(segment.fd, torn_at)
+    segment.rewrite_indexes()
+    return Judgement(judging.next_offset, torn_at is not None)
+
+
+class _Held(NamedTuple):
+    """The batch read last, held back until the one after it does not contradict it."""
+
+    position: int
+    header: BatchHeader
+    expected: int
+    """The offset expected where it begins."""
+
+
+class _Judging:
+    """One pass over a segment, from fault to fault."""
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        segment: ActiveSegment,
+        bounds: Bounds,
+        notes: RecoveryNotes,
+        refuse_damage: bool,
+    ) -> None:
+        self._fs = fs
+        self._segment = segment
+        self._bounds = bounds
+        self._notes = notes
+        self._refuse_damage = refuse_damage
+        self._size = segment.size_bytes
+        limit = segment.base_offset + MAX_RELATIVE_OFFSET
+        following = bounds.following
+        self._last_offset = limit if following is None else min(limit, following - 1)
+        self._held: _Held | None = None
+        self.next_offset = segment.base_offset
+
+    def run(self) -> int | None:
+        """Note every batch and region; answers where the file must be cut, None if nowhere."""
+        segment = self._segment
+        segment.clear_indexes()
+        segment.damage = ()
+        segment.size_bytes = position = 0
+        while True:
+            scan = BatchScan(
+                self._fs,
+                segment.fd,
+                self._size,
+                self.next_offset,
+                position=position,
+                last_offset=self._last_offset,
+            )
+            for at, header, _ in scan:
+                self._release()
+                self._held = _Held(at, header, self.next_offset)
+                self.next_offset = scan.next_offset
+            if scan.fault is None:
+                break
+            region = self._region(scan.fault)
+            if region is None:
+                self._release()
+                self._report_cut(scan.fault)
+                return scan.fault.position
+            self._release()
+            self._take(region, scan.fault.reason)
+            position = region.end_position
+        self._release()
+        if self.next_offset < self._durable_end():
+            self._take_missing_end()
+        return None
+
+    def _release(self) -> None:
+        """What was held back is a batch of this log."""
+        held, self._held = self._held, None
+        if held is not None:
+            header = held.header
+            self._segment.note_batch(header.last_offset, header.size_bytes, header.max_timestamp)
+            self._notes.note(header)
+
+    def _take(self, region: Damage, reason: str) -> None:
+        if self._refuse_damage:
+            raise CorruptLogError(
+                self._segment.handle.path,
+                region.position,
+                f"{reason}; this is no torn tail of a crash, so it is not cut away. "
+                f"Restore the file from a replica or a backup",
+            )
+        self._segment.damage = (*self._segment.damage, region)
+        self._segment.size_bytes = region.end_position
+        self._notes.note_damage(region, reason)
+        self.next_offset = region.next_offset
+
+    def _take_missing_end(self) -> None:
+        end = self._durable_end()
+        size = self._size
+        reason = f"the file ends at offset {self.next_offset}, but offsets up to {end} were durable"
+        self._take(Damage(self._segment.base_offset, size, size, self.next_offset, end), reason)
+
+    def _durable_end(self) -> int:
+        """What this segment must reach: of the last one, the recovery point.
+
+        A gap between two segments is judged by the loader, which knows of compaction.
+        """
+        return self._bounds.recovery_point if self._bounds.following is None else 0
+
+    # -- faults --------------------------------------------------------------------------------
+
+    def _region(self, fault: Fault) -> Damage | None:
+        """The damaged region that begins with the fault, None for a tail that a crash tore."""
+        position, base_offset = fault.position, self._segment.base_offset
+        contradicted = self._contradicts_held(position)
+        if contradicted is not None:
+            held, self._held = self._held, None
+            assert held is not None
+            return Damage(base_offset, held.position, position, held.expected, contradicted)
+        resumed = self._next_batch(position)
+        if resumed is not None:
+            resume_at, header = resumed
+            never_written = self.next_offset >= self._bounds.cut_from and _holds_zeroed_page(
+                self._fs, self._segment.fd, position, resume_at
+            )
+            if never_written:
+                return None
+            return Damage(base_offset, position, resume_at, self.next_offset, header.base_offset)
+        if self.next_offset >= self._bounds.cut_from and self._is_torn_end(fault):
+            return None
+        following = self._bounds.following
+        if following is None:
+            following = max(self._bounds.recovery_point, self._claimed_end(position))
+        return Damage(base_offset, position, self._size, self.next_offset, following)
+
+    def _contradicts_held(self, position: int) -> int | None:
+        """The base offset of a valid batch at the fault, if it shows that the held one lies.
+
+        A CRC does not cover the base offset. Of two valid batches that contradict each other, the
+        batch after them tells which one is wrong, and without one what the log expected before.
+        """
+        held = self._held
+        header = self._header_at(position)
+        if held is None or header is None:
+            return None
+        if not self._is_batch(position, header, held.expected):
+            return None
+        after = position + header.size_bytes
+        judge = self._header_at(after)
+        if judge is not None and self._is_batch(after, judge, held.expected):
+            lies = judge.base_offset < self.next_offset
+        else:
+            lies = held.header.base_offset != held.expected
+        return header.base_offset if lies else None
+
+    def _next_batch(self, position: int) -> tuple[int, BatchHeader] | None:
+        """The first valid batch behind the fault, None if the region goes on to the end.
+
+        Where headers are whole their sizes lead there, past records that look like batches. The
+        size of a damaged header may lead too far: then offsets do not follow each other.
+        """
+        at, expected = position, self.next_offset
+        header = self._header_at(at)
+        while header is not None and header.batch_length >= MIN_BATCH_LENGTH:
+            at, expected = at + header.size_bytes, max(expected, header.next_offset)
+            header = self._header_at(at)
+            if header is None:
+                follows = self._bounds.following in (None, expected)
+                if at == self._size and follows:
+                    return None
+            elif header.base_offset != expected:
+                break
+            elif self._is_batch(at, header, expected):
+                return at, header
+        return self._found_by_search(position + 1)
+
+    def _found_by_search(self, position: int) -> tuple[int, BatchHeader] | None:
+        """A valid batch that more of the log follows: one alone may be somebody's record."""
+        while True:
+            found = find_valid_batch(
+                self._fs,
+                self._segment.fd,
+                position,
+                self._size,
+                self.next_offset,
+                self._last_offset,
+            )
+            if found is None:
+                return None
+            at, header = found
+            end = at + header.size_bytes
+            following = self._header_at(end)
+            if end == self._size or (
+                following is not None
+                and (
+                    following.base_offset == header.next_offset
+                    or not self._fault_of(end, following, header.next_offset)
+                )
+            ):
+                return found
+            position = at + 1
+
+    def _header_at(self, position: int) -> BatchHeader | None:
+        if self._size - position < HEADER_BYTES:
+            return None
+        data = self._fs.pread(self._segment.fd, HEADER_BYTES, position)
+        return read_header(data) if len(data) == HEADER_BYTES else None
+
+    def _fault_of(self, position: int, header: BatchHeader, expected: int) -> str:
+        return implausible(header, self._size - position, expected, self._last_offset)
+
+    def _is_batch(self, position: int, header: BatchHeader, expected: int) -> bool:
+        if self._fault_of(position, header, expected):
+            return False
+        return is_whole(self._fs, self._segment.fd, position, header)
+
+    def _is_intact(self, position: int, header: BatchHeader) -> bool:
+        """Whether this is a batch, whatever its offset."""
+        if header.magic != MAGIC_V2 or header.batch_length < MIN_BATCH_LENGTH:
+            return False
+        if header.size_bytes > self._size - position or header.last_offset_delta < 0:
+            return False
+        return is_whole(self._fs, self._segment.fd, position, header)
+
+    def _claimed_end(self, position: int) -> int:
+        """Up to which offset headers that may be whole claim to go: none is given out again."""
+        expected = self.next_offset
+        header = self._header_at(position)
+        if header is not None and self._is_intact(position, header):
+            # Only its offset is wrong.
+            return expected + header.last_offset_delta + 1
+        while header is not None and not self._fault_of(position, header, expected):
+            if header.record_count != header.last_offset_delta + 1:
+                break
+            expected = header.next_offset
+            position += header.size_bytes
+            header = self._header_at(position)
+        return expected
+
+    def _is_torn_end(self, fault: Fault) -> bool:
+        """Whether a fault that no valid batch follows is an end that was never written."""
+        fs, fd, size = self._fs, self._segment.fd, self._size
+        if _holds_zeroed_page(fs, fd, fault.position, size):
+            return True
+        header = self._header_at(fault.position)
+        if header is not None and self._is_intact(fault.position, header):
+            # All but its offset is right: no crash does that.
+            return False
+        return fault.cut_short or not any(
+            _starts_validly(fs, later, base_offset)
+            for base_offset, later in self._bounds.later_logs
+        )
+
+    def _report_cut(self, fault: Fault) -> None:
         logger.warning(
             "%s: cut %d bytes from byte %d on after a crash (%s), the log ends at offset %d",
-            segment.handle.path,
-            size - scan.fault.position,
-            scan.fault.position,
-            scan.fault.reason,
-            scan.next_offset,
-        )
-        fs.ftruncate(segment.fd, scan.fault.position)
-    segment.rewrite_indexes()
-    return Judgement(scan.next_offset, torn)
-
-
-def _check_torn(
-    fs: FileSystem,
-    segment: ActiveSegment,
-    scan: BatchScan,
-    fault: Fault,
-    size: int,
-    recovery_point: int,
-    later_logs: list[tuple[int, str]],
-) -> None:
-    """Raise CorruptLogError unless the fault is a tail that was never durable."""
-    path = segment.handle.path
-    if scan.next_offset < recovery_point:
-        raise CorruptLogError(
-            path,
+            self._segment.handle.path,
+            self._size - fault.position,
             fault.position,
-            f"{fault.reason}; what followed offset {scan.next_offset} was durable before, so it is "
-            f"not cut away. Restore the file from a replica or a backup",
+            fault.reason,
+            self.next_offset,
         )
-    # A CRC does not cover the base offset: any valid batch of this segment counts, in order or not.
-    valid_at = find_valid_batch(fs, segment.fd, fault.position, size, segment.base_offset)
-    if valid_at is not None:
-        if not _holds_zeroed_page(fs, segment.fd, fault.position, valid_at):
-            raise CorruptLogError(
-                path,
-                fault.position,
-                f"{fault.reason}; a valid batch follows at byte {valid_at}, so this is no torn "
-                f"tail. Restore the file from a replica or a backup",
-            )
-        return
-    cut_short = fault.cut_short or _holds_zeroed_page(fs, segment.fd, fault.position, size)
-    if not cut_short:
-        for base_offset, later in later_logs:
-            if _starts_validly(fs, later, base_offset):
-                raise CorruptLogError(
-                    path,
-                    fault.position,
-                    f"{fault.reason}; {later} holds valid batches, so this is no torn tail. "
-                    f"Restore the file from a replica or a backup",
-                )
 
 
 def _starts_validly(fs: FileSystem, path: str, base_offset: int) -> bool:

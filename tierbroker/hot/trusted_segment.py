@@ -10,6 +10,7 @@ import os
 from tierbroker.base.fs import FileSystem
 from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.batch_scan import MalformedHeader, scan_headers
+from tierbroker.hot.damage import Regions
 from tierbroker.hot.file_names import INDEX_SUFFIX, TIME_INDEX_SUFFIX, offset_file_name
 from tierbroker.hot.segment import SealedSegment
 from tierbroker.records import offset_index, time_index
@@ -58,8 +59,8 @@ def load_trusted(fs: FileSystem, active: ActiveSegment) -> int | None:
     return end_offset
 
 
-def _first_timestamp(fs: FileSystem, fd: int, size_bytes: int) -> int:
-    for _, header in scan_headers(fs, fd, 0, size_bytes):
+def _first_timestamp(fs: FileSystem, fd: int, size_bytes: int, damage: Regions = ()) -> int:
+    for _, header in scan_headers(fs, fd, 0, size_bytes, damage):
         return header.max_timestamp
     return NO_TIMESTAMP
 
@@ -86,7 +87,7 @@ def index_problem(fs: FileSystem, segment: SealedSegment, end_offset: int) -> st
     if not times and segment.size_bytes:
         fd = segment.handle.acquire()
         try:
-            if _first_timestamp(fs, fd, segment.size_bytes) >= 0:
+            if _first_timestamp(fs, fd, segment.size_bytes, segment.damage) >= 0:
                 return "the time index is empty"
         except MalformedHeader as problem:
             return str(problem)

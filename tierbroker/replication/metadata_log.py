@@ -162,6 +162,7 @@ def open_metadata_log(
         recovery_point=max([recovery_point, *(snapshot.offset for snapshot in snapshots)]),
         log_start_offset=snapshots[0].offset if snapshots else 0,
         on_offline=on_offline,
+        refuse_damage=True,
     )
     _start_at_a_snapshot(log, snapshots)
     return MetadataLog(fs, directory, log, snapshots, flusher, clock)

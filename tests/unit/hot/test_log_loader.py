@@ -103,16 +103,6 @@ def test_the_same_indexes_after_a_clean_stop_and_after_a_crash(setup: LogSetup) 
     }
 
 
-def test_a_bad_byte_after_a_clean_stop_is_damage(setup: LogSetup) -> None:
-    filled(setup).close()
-    path = path_of(setup, ".log")
-    path.write_bytes(path.read_bytes()[:-10])
-    before = contents(setup)
-    with pytest.raises(CorruptLogError, match="durable"):
-        setup.open(clean=True)
-    assert contents(setup) == before
-
-
 # -- a torn tail -------------------------------------------------------------------------------
 
 
@@ -188,96 +178,7 @@ def test_what_a_killed_process_wrote_is_synced_before_it_counts_as_durable(
     assert setup.open(recovery_point=60).log_end_offset == 60
 
 
-# -- damage ------------------------------------------------------------------------------------
-
-
-def test_damage_below_the_recovery_point_is_never_cut(setup: LogSetup) -> None:
-    filled(setup)
-    setup.kill()
-    path = path_of(setup, ".log")
-    flip_bit(path, path.stat().st_size - 5)
-    before = contents(setup)
-    with pytest.raises(CorruptLogError, match=path.name):
-        setup.open(recovery_point=60)
-    assert contents(setup)[path.name] == before[path.name]
-
-
-def test_a_bad_batch_before_a_valid_one_is_damage(setup: LogSetup) -> None:
-    filled(setup)
-    setup.kill()
-    path = path_of(setup, ".log")
-    before = path.read_bytes()
-    flip_bit(path, batch_starts(path)[-2] + 100)
-    with pytest.raises(CorruptLogError, match="valid batch follows"):
-        setup.open()
-    assert path.stat().st_size == len(before)
-
-
-def test_a_changed_length_before_valid_batches_is_damage(setup: LogSetup) -> None:
-    filled(setup)
-    setup.kill()
-    path = path_of(setup, ".log")
-    flip_bit(path, batch_starts(path)[-3] + 8)
-    with pytest.raises(CorruptLogError, match="valid batch follows"):
-        setup.open()
-
-
-def test_a_changed_base_offset_is_damage(setup: LogSetup) -> None:
-    filled(setup)
-    setup.kill()
-    path = path_of(setup, ".log")
-    flip_bit(path, batch_starts(path)[-3] + 3)
-    with pytest.raises(CorruptLogError):
-        setup.open()
-
-
-def test_a_bad_batch_in_a_segment_before_others_is_damage(setup: LogSetup) -> None:
-    filled(setup)
-    setup.kill()
-    first = path_of(setup, ".log", 0)
-    flip_bit(first, first.stat().st_size - 5)
-    logs = len(list(Path(setup.directory).glob("*.log")))
-    with pytest.raises(CorruptLogError, match="holds valid batches"):
-        setup.open()
-    assert len(list(Path(setup.directory).glob("*.log"))) == logs
-
-
-def test_a_segment_that_ends_early_ends_the_log(setup: LogSetup) -> None:
-    log = filled(setup)
-    expected = read_records(log)
-    setup.kill()
-    first = path_of(setup, ".log", 0)
-    starts = batch_starts(first)
-    first.write_bytes(first.read_bytes()[: starts[-1] + 70])
-    again = setup.open()
-    assert read_records(again) == expected[: again.log_end_offset]
-    assert again.log_end_offset == 2 * (len(starts) - 1)
-    assert len(again.segments) == 1
-
-
-@pytest.mark.parametrize("to_batch_end", [True, False])
-def test_a_segment_that_ends_early_below_the_recovery_point_is_damage(
-    setup: LogSetup, to_batch_end: bool
-) -> None:
-    filled(setup)
-    setup.kill()
-    first = path_of(setup, ".log", 0)
-    last = batch_starts(first)[-1]
-    first.write_bytes(first.read_bytes()[: last if to_batch_end else last + 70])
-    logs = len(list(Path(setup.directory).glob("*.log")))
-    second_base = int(path_of(setup, ".log", 1).stem)
-    with pytest.raises(CorruptLogError):
-        setup.open(recovery_point=second_base - 1)
-    assert len(list(Path(setup.directory).glob("*.log"))) == logs
-
-
-def test_a_log_that_ends_below_the_recovery_point_is_damage(setup: LogSetup) -> None:
-    filled(setup)
-    setup.kill()
-    path = path_of(setup, ".log")
-    path.write_bytes(path.read_bytes()[: batch_starts(path)[-1]])
-    with pytest.raises(CorruptLogError, match="durable"):
-        setup.open(recovery_point=60)
+# -- damage: see test_damage.py -----------------------------------------------------------------
 
 
 def test_a_missing_log_below_the_recovery_point_is_damage(setup: LogSetup) -> None:
