@@ -167,7 +167,9 @@ def implausible(header: BatchHeader, bytes_left: int, next_offset: int, offset_l
         return f"batch length {header.batch_length}, magic {header.magic}"
     if header.batch_length + SIZE_OVERHEAD > bytes_left:
         return f"a batch of {header.batch_length + SIZE_OVERHEAD} bytes, {bytes_left} are there"
-    if header.base_offset < next_offset or header.last_offset_delta < 0:
+    if header.last_offset_delta < 0:
+        return f"last offset delta {header.last_offset_delta}"
+    if header.base_offset < next_offset:
         return f"base offset {header.base_offset}, at least {next_offset} was expected"
     if header.base_offset + header.last_offset_delta > offset_limit:
         return f"base offset {header.base_offset}, at most {offset_limit} was expected"

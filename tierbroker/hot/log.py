@@ -15,7 +15,6 @@ from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.hot import log_append, log_cutting, log_search
 from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.config import LogConfig
-from tierbroker.hot.damage import Damage, report, write_note
 from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.file_names import INDEX_SUFFIXES, TXN_INDEX_SUFFIX, parse_offset_file
 from tierbroker.hot.flush import FlushTarget
@@ -158,7 +157,7 @@ class Log:
                 self._on_offline(self, error)
         return self._offline_error()
 
-    def _refusal(self, error: OSError) -> KafkaStorageError:
+    def refusal(self, error: OSError) -> KafkaStorageError:
         """A full disk or no descriptor left is an error of the moment, others take it offline."""
         if is_disk_failure(error):
             return self.go_offline(error)
@@ -197,7 +196,7 @@ class Log:
                 self._expect_flush_of_aborted(active)
             self.preallocate()
         except OSError as error:
-            return self._refusal(error)
+            return self.refusal(error)
         self._ledger.add_directory(self.dir)
         self.rolling.plan(self._config, self.segments.active)
         return None
@@ -395,32 +394,6 @@ class Log:
         """Files whose file.delete.delay.ms is over, each answered once: unlink them anywhere."""
         return self.segments.take_deleted_files(now_ms)
 
-    def add_damage(self, region: Damage, reason: str) -> None:
-        """A region was found damaged while the log is in use: it is served no more.
-
-        The note is written at once, waiting for the disk. Raises KafkaStorageError when it cannot
-        be written; the region counts all the same, and the next start may have to find it anew.
-        """
-        segment = self.segments[self.segments.slot_of(region.segment)]
-        assert segment.base_offset == region.segment, "the region's segment is gone"
-        segment.damage = tuple(sorted((*segment.damage, region)))
-        report(self.topic_partition, segment.handle.path, region, reason)
-        self.settle_damage()
-
-    def settle_damage(self) -> None:
-        """Segments came or went: take over what is known of their damage.
-
-        Raises KafkaStorageError as `add_damage`.
-        """
-        damage = self.segments.damage
-        if damage == self.damage:
-            return
-        self.damage = damage
-        try:
-            write_note(self.fs, self.dir, damage)
-        except OSError as error:
-            raise self._refusal(error) from error
-
     def note_cut(self, end_offset: int) -> None:
         """The files now end at `end_offset`: take the numbers back too. For `log_cutting`."""
         self.log_end_offset = end_offset
@@ -457,7 +430,7 @@ class Log:
             self._release_reserve()
             active.acquire_indexes()
         except OSError as error:
-            raise self._refusal(error) from error
+            raise self.refusal(error) from error
         self._ledger.add_files(active.handles()[1:])
         self._expect_flush_of_aborted(active)
 

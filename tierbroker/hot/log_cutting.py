@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import KafkaStorageError, OffsetOutOfRangeError
 from tierbroker.hot.disk_errors import is_disk_failure
+from tierbroker.hot.log_damage import settle_damage
 from tierbroker.hot.producer_replay import rebuild_producers
 from tierbroker.hot.segment import ReadableSegment, SealedSegment
 from tierbroker.hot.txn_index_file import cut_aborted
@@ -37,7 +38,7 @@ def truncate_to(log: "Log", offset: int) -> bool:
         raise log.go_offline(error) from error
     log.log_start_offset = min(log.log_start_offset, end_offset)
     log.note_cut(end_offset)
-    log.settle_damage()
+    settle_damage(log)
     return True
 
 
@@ -52,7 +53,7 @@ def restart_at(log: "Log", offset: int) -> None:
     log.producer_state.clear(offset)
     log.log_start_offset = offset
     log.note_cut(offset)
-    log.settle_damage()
+    settle_damage(log)
 
 
 def advance_log_start(log: "Log", offset: int) -> list[SealedSegment]:
@@ -147,7 +148,7 @@ def _drop_front(log: "Log", count: int) -> list[SealedSegment]:
     log.aborted.forget()
     log.log_start_offset = max(log.log_start_offset, log.segments.first.base_offset)
     if log.damage:
-        log.settle_damage()
+        settle_damage(log)
     try:
         log.epochs.cut_start(log.log_start_offset)
     except OSError as error:

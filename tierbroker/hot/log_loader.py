@@ -267,7 +267,12 @@ class _Loader:
         active = self._active(base_offset)
         bounds = Bounds(max(recovery_point, end_offset), MAX_OFFSET, end_offset)
         notes = RecoveryNotes()
-        recover_segment(self._fs, active, bounds, notes, refuse_damage=self._refuse_damage)
+        notes.expected = base_offset
+        found = recover_segment(
+            self._fs, active, bounds, notes, refuse_damage=self._refuse_damage
+        ).next_offset
+        if found < end_offset and not self._config.compacted and not notes.has_holes:
+            self._take_gap(active, notes, found, end_offset)
         self._notes.damage += notes.damage
         return self._sealed_again(active)
 
@@ -328,7 +333,8 @@ class _Loader:
         if (self._config.compacted or self._notes.has_holes) and self._fs.stat_size(path):
             return False
         if self.end_offset < recovery_point:
-            self._take_gap(active, self._bases[slot + 1])
+            self._take_gap(active, self._notes, self.end_offset, self._bases[slot + 1])
+            self.end_offset = self._bases[slot + 1]
             return False
         logger.warning(
             "%s: offsets %d to %d were lost in a crash before they were durable; "
@@ -340,16 +346,17 @@ class _Loader:
         )
         return True
 
-    def _take_gap(self, active: ActiveSegment, next_offset: int) -> None:
+    def _take_gap(
+        self, active: ActiveSegment, notes: RecoveryNotes, first_offset: int, next_offset: int
+    ) -> None:
         """The end of a segment is missing, though it was durable."""
         reason = f"the file ends before offset {next_offset}, though that was durable"
         position = active.size_bytes
         if self._refuse_damage:
             raise CorruptLogError(active.handle.path, position, reason)
-        region = Damage(active.base_offset, position, position, self.end_offset, next_offset)
+        region = Damage(active.base_offset, position, position, first_offset, next_offset)
         active.damage = (*active.damage, region)
-        self._notes.note_damage(region, reason)
-        self.end_offset = next_offset
+        notes.note_damage(region, reason)
 
     def _settle_damage(self) -> None:
         """Report and note what is damaged; a damaged segment is never appended to."""

@@ -248,7 +248,8 @@ class _Judging:
         """The base offset of a valid batch at the fault, if it shows that the held one lies.
 
         A CRC does not cover the base offset. Of two valid batches that contradict each other, the
-        batch after them tells which one is wrong, and without one what the log expected before.
+        one is right that fits its neighbours: offsets follow each other but for what compaction
+        took away.
         """
         held = self._held
         header = self._header_at(position)
@@ -256,13 +257,14 @@ class _Judging:
             return None
         if not self._is_batch(position, header, held.expected):
             return None
+        fits = held.header.base_offset == held.expected
+        if fits or header.base_offset == held.expected + held.header.last_offset_delta + 1:
+            return None if fits else header.base_offset
         after = position + header.size_bytes
         judge = self._header_at(after)
         if judge is not None and self._is_batch(after, judge, held.expected):
-            lies = judge.base_offset < self.next_offset
-        else:
-            lies = held.header.base_offset != held.expected
-        return header.base_offset if lies else None
+            return header.base_offset if judge.base_offset < self.next_offset else None
+        return header.base_offset
 
     def _next_batch(self, position: int) -> tuple[int, BatchHeader] | None:
         """The first valid batch behind the fault, None if the region goes on to the end.
