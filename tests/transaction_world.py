@@ -5,11 +5,11 @@ The log of `__transaction_state` is real bytes (`GroupLog`); `crash` loses what 
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 from tests.group_log import GroupLog
 from tests.group_world import ManualTimers
 from tierbroker.base.clock import ManualClock
-from tierbroker.base.errors import ApiError
 from tierbroker.base.ids import TopicPartition
 from tierbroker.base.pending import Pending
 from tierbroker.transactions.config import TransactionConfig
@@ -26,6 +26,10 @@ from tierbroker.wire.messages.list_transactions import (
 
 ID = "t"
 A, B, C = TopicPartition("a", 0), TopicPartition("b", 0), TopicPartition("b", 1)
+
+
+if TYPE_CHECKING:
+    from tierbroker.base.errors import ApiError
 
 
 class CountedIds:
@@ -97,13 +101,15 @@ class TransactionWorld:
         flush_at_once: bool = True,
         feature_level: int = 2,
         load: bool = True,
+        log: GroupLog | None = None,
+        markers: "MarkedPartitions | None" = None,
     ) -> None:
         self.config = config or TransactionConfig(partitions=1)
         self.feature_level = feature_level
-        self.log = GroupLog(auto_flush=flush_at_once)
+        self.log = log or GroupLog(auto_flush=flush_at_once)
         self.clock = ManualClock()
         self.producer_ids = CountedIds()
-        self.markers = MarkedPartitions()
+        self.markers = markers or MarkedPartitions()
         self.timers = ManualTimers(self.clock)
         self.turns: deque[Callable[[], None]] = deque()
         self.epoch = 0
