@@ -23,6 +23,8 @@ CHOICE = os.environ.get("INTEGRATION_BOOTSTRAP", "")
 
 StartBroker = Callable[..., BrokerProcess]
 
+SHARED_BROKER = pytest.StashKey[BrokerProcess]()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """These tests wait for processes: they may take longer than a unit test."""
@@ -56,9 +58,11 @@ def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartBrok
 
 
 @pytest.fixture(scope="session")
-def broker_process(start_broker: StartBroker) -> BrokerProcess:
+def broker_process(start_broker: StartBroker, pytestconfig: pytest.Config) -> BrokerProcess:
     """One broker for all tests that neither stop it nor configure it."""
-    return start_broker()
+    broker = start_broker()
+    pytestconfig.stash[SHARED_BROKER] = broker
+    return broker
 
 
 @pytest.fixture(scope="session")
@@ -81,21 +85,18 @@ def bootstrap(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue("broker_process").bootstrap
 
 
-@pytest.fixture(autouse=True)
-def broker_log_of_a_failure(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test that fails shows what its broker wrote meanwhile."""
-    yield
-    if getattr(request.node, "failed", False):
-        for name in ("broker_process", "own_broker"):
-            if name in request.fixturenames:
-                print(f"--- {name}:\n{request.getfixturevalue(name).log_text()[-6000:]}")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
+    """A test that fails shows what its broker wrote meanwhile."""
     report = yield
-    if report.when == "call" and report.failed:
-        item.failed = True  # type: ignore[attr-defined] # read by broker_log_of_a_failure
+    if report.failed:
+        # No fixture's work: a broker of the test's own may be torn down before it.
+        values = dict(getattr(item, "funcargs", {}))
+        if "bootstrap" in values and SHARED_BROKER in item.config.stash:
+            values["broker_process"] = item.config.stash[SHARED_BROKER]
+        for name, value in values.items():
+            if isinstance(value, ApacheKafka | Tierbroker):
+                report.sections.append((f"Log of {name}", value.log_text()[-6000:]))
     return report
 
 

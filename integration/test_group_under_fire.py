@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from confluent_kafka.admin import AdminClient
 
 from integration.broker_processes import BrokerProcess
 from integration.conftest import StartBroker, create_topic
-from integration.event_files import TellingProcess
+from integration.event_files import Event, TellingProcess
 from tierbroker.groups.record_codec import OffsetKey, decode_key, decode_offset_value
 
 ROUNDS = int(os.environ.get("GROUP_ROUNDS", "10"))
@@ -47,7 +48,14 @@ class Member:
         command += [TOPIC, GROUP, name, assignor]
         self.client = client
         self.name = name
+        self.latest: deque[Event] = deque(maxlen=8)
+        """What it told last, for the report of a failure."""
         self.process = TellingProcess(name, command, directory / f"{name}.events")
+
+    def new_events(self) -> list[Event]:
+        events = self.process.new_events()
+        self.latest.extend(events)
+        return events
 
 
 class Judge:
@@ -65,7 +73,7 @@ class Judge:
     def listen(self, members: list[Member]) -> None:
         """Take up what the members told since the last time."""
         for member in members:
-            for event in member.process.new_events():
+            for event in member.new_events():
                 for partition, (first, last) in event.get("read", {}).items():
                     self._read[int(partition)].update(range(first, last + 1))
                     self.reads += last + 1 - first
@@ -100,6 +108,10 @@ class Judge:
                 continue
             return {place.partition: max(place.offset, 0) for place in found}
         raise AssertionError("the committed offsets cannot be asked for")
+
+    def read_to(self, partition: int) -> int:
+        """The offset behind the last that a member read."""
+        return max(self._read[partition], default=-1) + 1
 
     def check_all_read(self, written: dict[int, set[int]]) -> None:
         missing = {
@@ -244,15 +256,36 @@ def run_under_fire(
 def wait_for_the_end(fire: Fire) -> None:
     """Until the group has committed all that was acknowledged to the writer."""
     deadline = time.monotonic() + CATCH_UP_TIMEOUT_S
+    judge = fire.judge
     ends = {p: max(offsets, default=-1) + 1 for p, offsets in fire.written.items()}
     while True:
+        committed = judge.committed()
+        # After the question: what is committed was told to be read before.
         fire.listen()
-        committed = fire.judge.committed()
-        behind = {p: (committed[p], end) for p, end in ends.items() if committed[p] < end}
+        behind = {
+            p: (committed[p], judge.read_to(p), end)
+            for p, end in ends.items()
+            if committed[p] < end
+        }
         if not behind:
             return
-        assert time.monotonic() < deadline, f"partition: (committed, end): {behind}"
+        assert time.monotonic() < deadline, (
+            f"partition: (committed, read to, end): {behind}\n{state_of(fire)}"
+        )
         time.sleep(0.5)
+
+
+def state_of(fire: Fire) -> str:
+    """Who owns what in the broker's eyes, and what each member told last."""
+    admin = AdminClient({"bootstrap.servers": fire.broker.bootstrap, "log_level": 0})
+    described = admin.describe_consumer_groups([GROUP])[GROUP].result(timeout=30)
+    lines = [f"the group is {described.state.name}"]
+    for owner in described.members:
+        owned = sorted(place.partition for place in owner.assignment.topic_partitions)
+        lines.append(f"{owner.client_id} ({owner.member_id}) owns {owned}")
+    for member in fire.members:
+        lines += [f"{member.name} told last:", *(f"  {event}" for event in member.latest)]
+    return "\n".join(lines)
 
 
 def leave_in_order(fire: Fire) -> None:

@@ -4,9 +4,12 @@
 
 One JSON line on standard output for each step: {"read": {partition: [first, last]}} before its
 commit, {"committing": {partition: offset}} before and {"committed": {partition: offset}} after a
-commit that the coordinator acknowledged, {"assigned": [partition]} and {"left": true} after
-leaving in order. A commit that fails, or an answer that stays away while the broker is down, is
-no reason to end: the member polls on, as an application would.
+commit that the coordinator acknowledged, {"failed": error} after one that it did not,
+{"assigned": [partition]}, {"revoked": [partition]} and {"left": true} after leaving in order.
+
+A commit that fails, or an answer that stays away while the broker is down, is no reason to end:
+the member polls on, and commits again what it still owns. It must: whoever keeps a partition keeps
+its position too, so that nobody reads those records a second time.
 """
 
 import asyncio
@@ -14,7 +17,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_500
@@ -40,14 +43,40 @@ def tell(**event: object) -> None:
     sys.stdout.flush()
 
 
-def tell_read(batches: Mapping[int, Sequence[int]]) -> dict[int, int]:
-    """Tell which offsets came; the positions behind them are to be committed."""
-    tell(read={partition: [offsets[0], offsets[-1]] for partition, offsets in batches.items()})
-    for partition, offsets in batches.items():
-        assert list(offsets) == list(range(offsets[0], offsets[-1] + 1)), (partition, offsets)
-    positions = {partition: offsets[-1] + 1 for partition, offsets in batches.items()}
-    tell(committing=positions)
-    return positions
+class Uncommitted:
+    """How far the owned partitions were read beyond the last acknowledged commit."""
+
+    def __init__(self) -> None:
+        self._positions: dict[int, int] = {}
+
+    def read(self, batches: Mapping[int, Sequence[int]]) -> None:
+        """Take up and tell the offsets that came, by partition."""
+        tell(read={partition: [offsets[0], offsets[-1]] for partition, offsets in batches.items()})
+        for partition, offsets in batches.items():
+            assert list(offsets) == list(range(offsets[0], offsets[-1] + 1)), (partition, offsets)
+            self._positions[partition] = offsets[-1] + 1
+
+    def to_commit(self, owned: Iterable[int]) -> dict[int, int]:
+        """What to ask the coordinator for now, and tell of it; empty when all is committed."""
+        self._drop(self._positions.keys() - set(owned))
+        if self._positions:
+            tell(committing=self._positions)
+        return dict(self._positions)
+
+    def committed(self, positions: Mapping[int, int]) -> None:
+        """The coordinator acknowledged these."""
+        tell(committed=dict(positions))
+        self._drop(positions)
+
+    def revoked(self, partitions: Iterable[int]) -> None:
+        """Another member reads these again from the last commit, and commits them."""
+        gone = sorted(partitions)
+        tell(revoked=gone)
+        self._drop(gone)
+
+    def _drop(self, partitions: Iterable[int]) -> None:
+        for partition in list(partitions):
+            self._positions.pop(partition, None)
 
 
 def run_kafka_python(bootstrap: str, topic: str, group: str, name: str, assignor: str) -> None:
@@ -57,13 +86,14 @@ def run_kafka_python(bootstrap: str, topic: str, group: str, name: str, assignor
     from kafka.errors import KafkaError
 
     class Listener(ConsumerRebalanceListener):
-        def on_partitions_revoked(self, revoked: object) -> None:
-            pass
+        def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+            uncommitted.revoked(place.partition for place in revoked)
 
-        def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
             tell(assigned=sorted(place.partition for place in assigned))
 
     stop = Stop()
+    uncommitted = Uncommitted()
     assignors = {
         "range": RangePartitionAssignor,
         "cooperative-sticky": CooperativeStickyAssignor,
@@ -85,11 +115,13 @@ def run_kafka_python(bootstrap: str, topic: str, group: str, name: str, assignor
         except KafkaError:
             time.sleep(POLL_S)
             continue
-        if not records:
+        if records:
+            uncommitted.read(
+                {place.partition: [row.offset for row in rows] for place, rows in records.items()}
+            )
+        positions = uncommitted.to_commit(place.partition for place in consumer.assignment())
+        if not positions:
             continue
-        positions = tell_read(
-            {place.partition: [record.offset for record in some] for place, some in records.items()}
-        )
         try:
             consumer.commit(
                 {
@@ -98,9 +130,10 @@ def run_kafka_python(bootstrap: str, topic: str, group: str, name: str, assignor
                 },
                 timeout_ms=COMMIT_TIMEOUT_MS,
             )
-        except KafkaError:
+        except KafkaError as error:
+            tell(failed=repr(error))
             continue
-        tell(committed=positions)
+        uncommitted.committed(positions)
     consumer.close(autocommit=False)
     tell(left=True)
 
@@ -109,6 +142,7 @@ def run_confluent(bootstrap: str, topic: str, group: str, name: str, assignor: s
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     stop = Stop()
+    uncommitted = Uncommitted()
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -125,22 +159,27 @@ def run_confluent(bootstrap: str, topic: str, group: str, name: str, assignor: s
     consumer.subscribe(
         [topic],
         on_assign=lambda _, assigned: tell(assigned=sorted(place.partition for place in assigned)),
+        on_revoke=lambda _, revoked: uncommitted.revoked(place.partition for place in revoked),
     )
     while not stop.wanted:
         batches: dict[int, list[int]] = {}
         for message in consumer.consume(BATCH, timeout=POLL_S):
             if message.error() is None:
                 batches.setdefault(message.partition(), []).append(message.offset())
-        if not batches:
+        if batches:
+            uncommitted.read(batches)
+        positions = uncommitted.to_commit(place.partition for place in consumer.assignment())
+        if not positions:
             continue
-        positions = tell_read(batches)
         places = [TopicPartition(topic, number, offset) for number, offset in positions.items()]
         try:
             answered = consumer.commit(offsets=places, asynchronous=False)
-        except KafkaException:
+        except KafkaException as error:
+            tell(failed=repr(error))
             continue
-        good = {place.partition: place.offset for place in answered if place.error is None}
-        tell(committed=good)
+        uncommitted.committed(
+            {place.partition: place.offset for place in answered if place.error is None}
+        )
     consumer.close()
     tell(left=True)
 
@@ -156,10 +195,10 @@ async def _run_aiokafka(bootstrap: str, topic: str, group: str, name: str) -> No
     from aiokafka.errors import KafkaError
 
     class Listener(ConsumerRebalanceListener):
-        async def on_partitions_revoked(self, revoked: object) -> None:
-            pass
+        async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+            uncommitted.revoked(place.partition for place in revoked)
 
-        async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
             tell(assigned=sorted(place.partition for place in assigned))
 
     async def connected() -> AIOKafkaConsumer:
@@ -184,20 +223,24 @@ async def _run_aiokafka(bootstrap: str, topic: str, group: str, name: str) -> No
             return consumer
 
     stop = Stop()
+    uncommitted = Uncommitted()
     consumer = await connected()
     while not stop.wanted:
         records = await consumer.getmany(timeout_ms=int(POLL_S * 1000), max_records=BATCH)
-        if not records:
+        if records:
+            uncommitted.read(
+                {place.partition: [row.offset for row in rows] for place, rows in records.items()}
+            )
+        positions = uncommitted.to_commit(place.partition for place in consumer.assignment())
+        if not positions:
             continue
-        positions = tell_read(
-            {place.partition: [record.offset for record in some] for place, some in records.items()}
-        )
         places = {TopicPartition(topic, number): offset for number, offset in positions.items()}
         try:
             await asyncio.wait_for(consumer.commit(places), COMMIT_TIMEOUT_MS / 1000)
-        except (KafkaError, TimeoutError):
+        except (KafkaError, TimeoutError) as error:
+            tell(failed=repr(error))
             continue
-        tell(committed=positions)
+        uncommitted.committed(positions)
     await consumer.stop()
     tell(left=True)
 
