@@ -4,7 +4,10 @@ Values and ports only. A handler reads the metadata image, asks partitions, and 
 to the controller; it knows nothing of sockets, files or loops.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.config import ConfigSchema, ConfigValues
@@ -20,7 +23,37 @@ from tierbroker.controller.state.topics import TopicOutcome
 from tierbroker.groups.coordinator import GroupCoordinator
 from tierbroker.hot.config_origin import BrokerLayer, TopicConfigs
 from tierbroker.hot.log_dirs import LogDirs
+from tierbroker.records.batch import NO_SEQUENCE
+from tierbroker.replication.partition import Partition
 from tierbroker.replication.partitions import Partitions
+from tierbroker.transactions.coordinator import TransactionCoordinator
+from tierbroker.transactions.ports import Markers
+from tierbroker.wire.error_codes import ErrorCode
+
+
+class Gate(Protocol):
+    """Lets records of transactions into partitions that are part of them."""
+
+    def admit(
+        self,
+        transactional_id: str,
+        producer_id: int,
+        producer_epoch: int,
+        partition: Partition,
+        *,
+        implicit: bool,
+        then: Callable[[ErrorCode], None],
+        knows_abortable: bool = True,
+        first_sequence: int = NO_SEQUENCE,
+    ) -> None:
+        """`then` gets NONE when the records may be appended, within that very call.
+
+        `implicit` adds the partition to the transaction; otherwise it must have been added.
+        Clients that do not know TRANSACTION_ABORTABLE are told INVALID_TXN_STATE.
+        """
+
+    def together(self) -> AbstractContextManager[None]:
+        """One question for all calls made inside: those of one request."""
 
 
 @dataclass(slots=True)
@@ -34,6 +67,9 @@ class BrokerServices:
     log_dirs: LogDirs
     deadlines: Deadlines
     groups: GroupCoordinator
+    transactions: TransactionCoordinator = field(init=False)
+    txn_gate: Gate = field(init=False)
+    txn_markers: Markers = field(init=False)
     fetch_sessions: FetchSessionCache
     producer_ids: ProducerIds
     schema: ConfigSchema

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError, MessageTooLargeError
 from tierbroker.hot.log import AppendResult
+from tierbroker.hot.producer_state import AppendOrigin
 from tierbroker.records.batch import read_header, walk
 from tierbroker.records.builder import build_batch
 from tierbroker.records.record import Record
@@ -83,7 +84,7 @@ class InternalTopic:
         def finish(result: AppendResult | ApiError) -> None:
             done(result if isinstance(result, ApiError) else None)
 
-        target.append(records, read_header(records), ACKS_ALL, finish)
+        target.append(records, read_header(records), ACKS_ALL, finish, AppendOrigin.COORDINATOR)
 
     def bounds(self, partition: int) -> tuple[int, int]:
         """(log start offset, offset behind the last visible record).

@@ -3,7 +3,9 @@
 Appends of one turn are queued and written together, so that several Produce requests for one
 partition cost one system call (D-2). The high watermark follows what the flush mode promises
 (D-6): consumers see only what is below it, and an acks=all append is acknowledged when it passes
-the batch. Loop thread only; never opens a record.
+the batch. Readers of committed records stop at the last stable offset, which follows the high
+watermark up to the first transaction that is not decided below it. Loop thread only; never opens
+a record.
 """
 
 import logging
@@ -24,7 +26,9 @@ from tierbroker.base.scheduler import Scheduler
 from tierbroker.hot.config import FlushMode
 from tierbroker.hot.flush import GroupFlusher
 from tierbroker.hot.log import AppendResult, Log, ReadResult
+from tierbroker.hot.producer_state import AppendOrigin
 from tierbroker.records.batch import BatchHeader
+from tierbroker.records.txn_index import AbortedTxn
 
 if TYPE_CHECKING:
     from tierbroker.hot.log_dir import LogDir
@@ -34,7 +38,7 @@ logger = logging.getLogger(__name__)
 ACKS_ALL = -1
 
 AppendDone = Callable[[AppendResult | ApiError], None]
-QueuedAppend = tuple[bytearray | memoryview, BatchHeader, int, AppendDone]
+QueuedAppend = tuple[bytearray | memoryview, BatchHeader, int, AppendDone, AppendOrigin]
 
 
 class Waiter(Protocol):
@@ -70,6 +74,7 @@ class Partition:
         "_appender",
         "_flusher",
         "_queue",
+        "_stable_offset",
         "_unacknowledged",
         "high_watermark",
         "in_sync_replicas",
@@ -101,6 +106,7 @@ class Partition:
         self.replica_count = 1
         # What the log held when it was opened has been read back from the disk: it is durable.
         self.high_watermark = log.log_end_offset if log is not None else 0
+        self._stable_offset = 0 if log is None else _stable_below(log, self.high_watermark)
         self.waiters: set[Waiter] = set()
         self._appender = appender
         self._flusher = flusher
@@ -109,8 +115,15 @@ class Partition:
 
     @property
     def last_stable_offset(self) -> int:
-        """Where read_committed consumers stop; without transactions, the high watermark."""
-        return self.high_watermark
+        """Where readers of committed records stop; without transactions, the high watermark.
+
+        Never above it, and never back (INV-3): at the first transaction that is open, or whose
+        marker is not below the high watermark yet, unless the log starts behind that.
+        """
+        stable, high_watermark = self._stable_offset, self.high_watermark
+        if stable >= high_watermark or self.log is None:
+            return high_watermark
+        return max(stable, min(self.log.log_start_offset, high_watermark))
 
     @property
     def log_start_offset(self) -> int:
@@ -158,7 +171,7 @@ class Partition:
         """The log could not be made before; here it is, empty."""
         assert self.log is None
         self.log = log
-        self.high_watermark = log.log_end_offset
+        self.high_watermark = self._stable_offset = log.log_end_offset
         if self.is_leader:
             log.assign_epoch_start(self.leader_epoch, log.log_end_offset)
 
@@ -187,6 +200,7 @@ class Partition:
         header: BatchHeader,
         required_acks: int,
         done: AppendDone,
+        origin: AppendOrigin = AppendOrigin.CLIENT,
     ) -> None:
         """Queue one validated batch; `done` gets the result once `required_acks` is satisfied.
 
@@ -195,7 +209,7 @@ class Partition:
         """
         if not self._queue:
             self._appender.add(self)
-        self._queue.append((batch, header, required_acks, done))
+        self._queue.append((batch, header, required_acks, done, origin))
 
     def write_queued(self) -> None:
         """Append what is queued, in order, with one write."""
@@ -204,7 +218,12 @@ class Partition:
         if log is None or not self._can_write():
             self._refuse(queue)
             return
-        results = log.append([(entry[0], entry[1]) for entry in queue], self.leader_epoch)
+        origins = [entry[4] for entry in queue]
+        results = log.append(
+            [(entry[0], entry[1]) for entry in queue],
+            self.leader_epoch,
+            origins if any(origins) else None,
+        )
         if not self._can_write():
             self._refuse(queue)
             return
@@ -214,7 +233,7 @@ class Partition:
         else:
             self.advance_high_watermark(log.log_end_offset)
         high_watermark = self.high_watermark
-        for (_, _, required_acks, done), result in zip(queue, results, strict=True):
+        for (_, _, required_acks, done, _), result in zip(queue, results, strict=True):
             if (
                 isinstance(result, ApiError)
                 or required_acks != ACKS_ALL
@@ -229,6 +248,11 @@ class Partition:
         if offset <= self.high_watermark:
             return
         self.high_watermark = offset
+        log = self.log
+        if log is None or not (log.producer_state.open or log.producer_state.ended):
+            self._stable_offset = offset
+        else:
+            self._stable_offset = max(self._stable_offset, _stable_below(log, offset))
         self._wake_waiters()
         unacknowledged = self._unacknowledged
         while unacknowledged and unacknowledged[0][0] < offset:
@@ -242,6 +266,25 @@ class Partition:
         """
         return self.online_log().read(offset, max_bytes, self.high_watermark, min_one_batch)
 
+    def read_committed(
+        self, offset: int, max_bytes: int, min_one_batch: bool
+    ) -> tuple[ReadResult, list[AbortedTxn]]:
+        """The same below the last stable offset, and the aborted transactions that it touches.
+
+        Both from one view (INV-6): up to there every transaction is decided, whatever comes later.
+        Raises as `read` does; the read is let go then.
+        """
+        log = self.online_log()
+        stable = self.last_stable_offset
+        read = log.read(offset, max_bytes, stable, min_one_batch)
+        if read.slice is None:
+            return read, []
+        try:
+            return read, log.aborted.within(log.segments, offset, read.slice, stable)
+        except KafkaStorageError:
+            read.slice.lease.release()
+            raise
+
     def retire(self) -> None:
         """Serve no more: the topic is gone or another broker leads. Everyone who waits is told."""
         self.is_leader = False
@@ -250,8 +293,8 @@ class Partition:
     def fail_waiting(self, error: ApiError) -> None:
         """Answer every append that is queued or not yet acknowledged with `error`."""
         queue, self._queue = self._queue, []
-        for _, _, _, done in queue:
-            done(error)
+        for entry in queue:
+            entry[3](error)
         unacknowledged, self._unacknowledged = self._unacknowledged, deque()
         for _, done, _ in unacknowledged:
             done(error)
@@ -278,8 +321,12 @@ class Partition:
             error = KafkaStorageError(f"the log of {self.topic_partition} is offline")
         else:
             error = NotLeaderOrFollowerError(f"not the leader of {self.topic_partition}")
-        for _, _, _, done in queue:
-            done(error)
+        for entry in queue:
+            entry[3](error)
+
+
+def _stable_below(log: Log, high_watermark: int) -> int:
+    return log.producer_state.last_stable_offset(high_watermark)
 
 
 def _waits_for_flush(log: Log) -> bool:

@@ -16,6 +16,7 @@ from tierbroker.base.ids import ZERO_UUID, TopicPartition
 from tierbroker.base.scheduler import ManualScheduler
 from tierbroker.hot.config import FlushMode
 from tierbroker.hot.log import AppendResult
+from tierbroker.hot.producer_state import ProducerState
 from tierbroker.records.batch import read_header
 from tierbroker.records.builder import build_batch
 from tierbroker.records.record import Record
@@ -38,8 +39,11 @@ class FakeLog:
     writes: list[int] = field(default_factory=list)
     refuse: set[int] = field(default_factory=set)
     epochs: list[tuple[int, int]] = field(default_factory=list)
+    producer_state: ProducerState = field(default_factory=ProducerState)
 
-    def append(self, batches: list, leader_epoch: int) -> list[AppendResult | ApiError]:
+    def append(
+        self, batches: list, leader_epoch: int, origins: list | None
+    ) -> list[AppendResult | ApiError]:
         self.writes.append(len(batches))
         results: list[AppendResult | ApiError] = []
         for _, header in batches:

@@ -19,6 +19,7 @@ from tierbroker.controller.state.delta import MetadataDelta
 from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.partitions import new_partition
 from tierbroker.hot.config_origin import TopicConfigs
+from tierbroker.hot.producer_state import ProducerState
 from tierbroker.replication.partition import Appender
 from tierbroker.replication.partitions import Partitions
 
@@ -35,6 +36,7 @@ class FakeLog:
     offline: bool = False
     has_unflushed: bool = True
     epochs: list[int] = field(default_factory=list)
+    producer_state: ProducerState = field(default_factory=ProducerState)
 
     def assign_epoch_start(self, epoch: int, offset: int) -> None:
         self.epochs.append(epoch)

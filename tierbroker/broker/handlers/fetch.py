@@ -7,8 +7,9 @@ directory id and v18 high watermark of replicas.
 An answer waits until min_bytes can be read, max_wait has passed, or any partition has an error
 or changes hands. Records travel as file slices: nothing here reads them. Errors of a partition
 are only those that Kafka documents for Fetch; a wait that ends with nothing is an empty success.
-Absent: replicas (who says that it is one is none of this partition), preferred read replicas,
-aborted transactions (there are none yet).
+A reader of committed records gets what lies below the last stable offset, and with it the aborted
+transactions whose records it must leave out: both are read in one step (INV-6). Absent: replicas
+(who says that it is one is none of this partition), preferred read replicas.
 """
 
 from tierbroker.base.errors import (
@@ -27,6 +28,7 @@ from tierbroker.broker.services import BrokerServices
 from tierbroker.replication.partition import Partition
 from tierbroker.wire.error_codes import code_of
 from tierbroker.wire.fetch import (
+    AbortedTransaction,
     EpochEndOffset,
     FetchableTopicResponse,
     FetchPartition,
@@ -183,13 +185,23 @@ class FetchReading:
                     _fill_offsets(data, partition)
                     return data
             limit = min(asked.partition_max_bytes, self._limit_bytes - self._size_bytes)
-            result = partition.read(asked.fetch_offset, max(0, limit), self._size_bytes == 0)
+            visible = partition.high_watermark
+            if self._read_committed:
+                visible = partition.last_stable_offset
+                result, aborted = partition.read_committed(
+                    asked.fetch_offset, max(0, limit), self._size_bytes == 0
+                )
+                data.aborted_transactions = [
+                    AbortedTransaction(txn.producer_id, txn.first_offset) for txn in aborted
+                ]
+            else:
+                result = partition.read(asked.fetch_offset, max(0, limit), self._size_bytes == 0)
             if result.slice is not None:
                 data.records = result.slice
                 self._size_bytes += result.slice.length
                 # What comes later lands behind it, in another read (Kafka: DelayedFetch, case F).
                 active_base = log.segments.active.base_offset
-                if asked.fetch_offset < active_base <= partition.high_watermark:
+                if asked.fetch_offset < active_base <= visible:
                     self._ends_with_segment = True
             _fill_offsets(data, partition)
         except ApiError as error:
@@ -201,9 +213,6 @@ class FetchReading:
                 data.high_watermark = data.last_stable_offset = data.log_start_offset = -1
             if self._context.api_version >= _ENDPOINTS_SINCE:
                 data.current_leader = leader_hint(self._broker, partition, error, LeaderIdAndEpoch)
-        else:
-            if self._read_committed:
-                data.aborted_transactions = []
         return data
 
 

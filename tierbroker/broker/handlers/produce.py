@@ -1,8 +1,8 @@
-"""Produce (key 0), advertised 0 to 11; a request of version 0 to 2 closes its connection.
+"""Produce (key 0), advertised 0 to 13; a request of version 0 to 2 closes its connection.
 
 v3 the v2 record batch. v5 log start offset. v7 zstd. v8 record errors. v9 flexible. v10 leader
-hints (KIP-951). v11 TRANSACTION_ABORTABLE. Absent: 12 and 13, which expect transactions of
-version 2; transactional batches are refused until transactions exist.
+hints (KIP-951). v11 TRANSACTION_ABORTABLE. v12 adds partitions to transactions (KIP-890). v13
+topic ids (KIP-516).
 
 Batches stay opaque (D-1): headers are checked, records are opened only for a compacted topic or
 a topic with its own compression.type. With acks=0 nothing is answered, and an error closes the
@@ -16,6 +16,7 @@ from tierbroker.base.errors import (
     CloseConnection,
     DuplicateSequenceNumberError,
     InvalidProducerEpochError,
+    InvalidProducerIdMappingError,
     InvalidRecordError,
     InvalidRequiredAcksError,
     InvalidTimestampError,
@@ -23,6 +24,7 @@ from tierbroker.base.errors import (
     MessageTooLargeError,
     OutOfOrderSequenceNumberError,
     TransactionalIdAuthorizationFailedError,
+    UnknownTopicIdError,
 )
 from tierbroker.base.pending import Pending
 from tierbroker.broker.api import RequestContext
@@ -30,17 +32,19 @@ from tierbroker.broker.leader_hints import hinted_endpoints, leader_hint
 from tierbroker.controller.state.topics import INTERNAL_TOPICS
 from tierbroker.hot.config import LogConfig, TimestampType
 from tierbroker.hot.log import AppendResult
+from tierbroker.hot.producer_state import AppendOrigin
 from tierbroker.records import batch as batches
 from tierbroker.records.validate import (
     NotOneBatchError,
     RecordTimestampsError,
     validate_produce,
 )
-from tierbroker.replication.partition import Partition
+from tierbroker.replication.partition import AppendDone, Partition
 from tierbroker.serde.structs import Buffer
-from tierbroker.wire.error_codes import code_of
+from tierbroker.wire.error_codes import ErrorCode, code_of
 from tierbroker.wire.messages.produce import BatchIndexAndErrorMessage
 from tierbroker.wire.produce import (
+    TOPIC_ID_VERSION,
     LeaderIdAndEpoch,
     NodeEndpoint,
     PartitionProduceResponse,
@@ -50,6 +54,17 @@ from tierbroker.wire.produce import (
 )
 
 _ZSTD_SINCE = 7
+_ABORTABLE_SINCE = 11
+_ADDS_PARTITIONS_SINCE = 12
+_ASK_AGAIN = frozenset(
+    {
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.NOT_COORDINATOR,
+    }
+)
+"""What a producer does not expect of a partition; it tries NOT_ENOUGH_REPLICAS again, without
+looking for another leader (Kafka: ReplicaManager.handleProduceAppend)."""
 _REFUSED_BY_THE_LOG = (
     InvalidRecordError,
     InvalidTimestampError,
@@ -69,31 +84,58 @@ def handle(request: ProduceRequest, context: RequestContext) -> Pending[ProduceR
 class ProduceCall:
     """One Produce request under way: counts the partitions that are still to be answered."""
 
-    __slots__ = ("_acks", "_context", "_hinted", "_left", "_response", "answer")
+    __slots__ = (
+        "_acks",
+        "_context",
+        "_hinted",
+        "_left",
+        "_producer_id",
+        "_response",
+        "_transactional_id",
+        "answer",
+    )
 
     def __init__(self, request: ProduceRequest, context: RequestContext) -> None:
         self.answer: Pending[ProduceResponse | None] = Pending()
         self._context = context
         self._hinted = False
         self._acks = request.acks
+        self._transactional_id = request.transactional_id
+        self._producer_id = batches.NO_PRODUCER_ID
         self._response = ProduceResponse()
         # One is counted for the request itself, so that it cannot finish while being read.
         self._left = 1
-        refusal = _refusal(request)
+        if request.transactional_id is None:
+            self._append_all(request)
+        else:
+            with context.broker.txn_gate.together():
+                self._append_all(request)
+        self._release_one()
+
+    def _append_all(self, request: ProduceRequest) -> None:
+        refusal: ApiError | None = None
+        if request.acks not in (-1, 0, 1):
+            refusal = InvalidRequiredAcksError(f"acks is {request.acks}")
+        by_id = self._context.api_version >= TOPIC_ID_VERSION
         for topic in request.topic_data:
             if not topic.partition_data:
                 continue
             topic_answer = TopicProduceResponse(name=topic.name)
             self._response.responses.append(topic_answer)
+            name: str | None = topic.name
+            if by_id:
+                topic_answer.topic_id = topic.topic_id
+                name = self._context.broker.partitions.topic_name(topic.topic_id)
             for data in topic.partition_data:
                 item = PartitionProduceResponse(index=data.index)
                 topic_answer.partition_responses.append(item)
                 self._left += 1
                 if refusal is not None:
                     self._finish(item, None, refusal)
+                elif name is None:
+                    self._finish(item, None, UnknownTopicIdError("no topic has this id"))
                 else:
-                    self._append(item, topic.name, data.records)
-        self._release_one()
+                    self._append(item, name, data.records)
 
     def _append(
         self,
@@ -111,7 +153,62 @@ class ProduceCall:
         except ApiError as error:
             self._finish(item, partition, error)
         else:
-            partition.append(batch, header, self._acks, partial(self._finish, item, partition))
+            done = partial(self._finish, item, partition)
+            if header.attributes & batches.TRANSACTIONAL_BIT:
+                self._append_in_transaction(item, partition, batch, header, done)
+            else:
+                partition.append(batch, header, self._acks, done)
+
+    def _append_in_transaction(
+        self,
+        item: PartitionProduceResponse,
+        partition: Partition,
+        batch: memoryview | bytearray,
+        header: batches.BatchHeader,
+        done: AppendDone,
+    ) -> None:
+        version = self._context.api_version
+        implicit = version >= _ADDS_PARTITIONS_SINCE
+        transactional_id = self._transactional_id
+        if transactional_id is None:
+            done(TransactionalIdAuthorizationFailedError("the request has no transactional id"))
+            return
+        if self._producer_id not in (batches.NO_PRODUCER_ID, header.producer_id):
+            done(InvalidProducerIdMappingError("the request has batches of two producers"))
+            return
+        self._producer_id = header.producer_id
+        origin = AppendOrigin.CLIENT_2 if implicit else AppendOrigin.CLIENT
+
+        def go_on(code: ErrorCode) -> None:
+            if code is ErrorCode.NONE:
+                partition.append(batch, header, self._acks, done, origin)
+            else:
+                self._refuse(item, code)
+
+        self._context.broker.txn_gate.admit(
+            transactional_id,
+            header.producer_id,
+            header.producer_epoch,
+            partition,
+            implicit=implicit,
+            then=go_on,
+            knows_abortable=version >= _ABORTABLE_SINCE,
+            first_sequence=header.base_sequence,
+        )
+
+    def _refuse(self, item: PartitionProduceResponse, code: ErrorCode) -> None:
+        """The transaction is not open here, or nobody can tell."""
+        item.base_offset = -1
+        item.error_code = code
+        if code is ErrorCode.INVALID_TXN_STATE:
+            item.error_message = "the partition was not added to the transaction"
+        elif code in _ASK_AGAIN or (
+            code is ErrorCode.CONCURRENT_TRANSACTIONS
+            and self._context.api_version < _ADDS_PARTITIONS_SINCE
+        ):
+            item.error_code = ErrorCode.NOT_ENOUGH_REPLICAS
+            item.error_message = f"the transaction cannot be looked up: {code.name}"
+        self._release_one()
 
     def _validated(
         self, records: Buffer | None, config: LogConfig
@@ -131,8 +228,6 @@ class ProduceCall:
             compacted=config.compacted,
             zstd_allowed=self._context.api_version >= _ZSTD_SINCE,
         )
-        if header.transactional:
-            raise TransactionalIdAuthorizationFailedError("transactions are not available")
         batch: memoryview | bytearray = records
         if config.compression_type != "producer":
             from tierbroker.records.transcode import transcode
@@ -210,12 +305,3 @@ class ProduceCall:
             self.answer.fail(CloseConnection("acks=0 append failed: " + "; ".join(failed[:3])))
         else:
             self.answer.resolve(None)
-
-
-def _refusal(request: ProduceRequest) -> ApiError | None:
-    """The error that the request as a whole earns for each of its partitions."""
-    if request.acks not in (-1, 0, 1):
-        return InvalidRequiredAcksError(f"acks is {request.acks}")
-    if request.transactional_id is not None:
-        return TransactionalIdAuthorizationFailedError("transactions are not available")
-    return None

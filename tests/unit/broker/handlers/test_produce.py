@@ -145,12 +145,11 @@ def test_another_leader_is_hinted_at(bench: HandlerBench) -> None:
     assert [(node.node_id, node.port) for node in response.node_endpoints] == [(1, 9093)]
 
 
-def test_transactions_are_refused(bench: HandlerBench) -> None:
+def test_a_transactional_batch_needs_a_transactional_id(bench: HandlerBench) -> None:
     bench.add_topic("t")
     code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     batch = sound(producer_id=1, producer_epoch=0, base_sequence=0, transactional=True)
     assert send(bench, batch).error_code == code
-    assert send(bench, transactional_id="tx").error_code == code
 
 
 def test_records_of_a_compacted_topic_need_keys(bench: HandlerBench) -> None:
