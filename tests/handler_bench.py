@@ -24,8 +24,15 @@ from tierbroker.broker.fetch_sessions import FetchSessionCache
 from tierbroker.broker.producer_ids import ProducerIds
 from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.session import Session
+from tierbroker.broker.txn_gate import TransactionGate
+from tierbroker.broker.txn_markers import PartitionMarkers
 from tierbroker.controller.state.result import Result
-from tierbroker.controller.state.topics import OFFSETS_TOPIC, NewTopic, create_topics
+from tierbroker.controller.state.topics import (
+    OFFSETS_TOPIC,
+    TRANSACTION_STATE_TOPIC,
+    NewTopic,
+    create_topics,
+)
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.coordinator import GroupCoordinator
 from tierbroker.hot.config_origin import TopicConfigs
@@ -35,6 +42,8 @@ from tierbroker.hot.log_loader import open_log
 from tierbroker.node.settings import SCHEMA, Settings
 from tierbroker.replication.internal_topics import InternalTopic
 from tierbroker.replication.partition import Appender, Partition
+from tierbroker.transactions.config import TransactionConfig
+from tierbroker.transactions.coordinator import TransactionCoordinator
 
 BROKER_ID = 1
 
@@ -127,6 +136,12 @@ class HandlerBench:
             rng,
             self.scheduler.call_soon,
         )
+        self.producer_ids = ProducerIds(self._grant)
+        self.markers = PartitionMarkers(partitions, self.groups, self.clock)
+        self.transactions = self._transactions(partitions, deadlines)
+        producer_ids = ProducerIds(self._grant)
+        self.markers = PartitionMarkers(partitions, self.groups, self.clock)
+        self.transactions = self._transactions(partitions, deadlines, producer_ids)
         self.services = BrokerServices(
             broker_id=BROKER_ID,
             cluster_id="cluster",
@@ -135,8 +150,14 @@ class HandlerBench:
             log_dirs=cast("Any", self.log_dirs),
             deadlines=deadlines,
             groups=self.groups,
+            transactions=self.transactions,
+            txn_gate=TransactionGate(self.transactions, deadlines, self.clock),
+            txn_markers=self.markers,
             fetch_sessions=FetchSessionCache(self.clock, rng, slots=10),
-            producer_ids=ProducerIds(self._grant),
+            producer_ids=self.producer_ids,
+            transactions=self.transactions,
+            txn_gate=TransactionGate(self.transactions, deadlines, self.clock),
+            txn_markers=self.markers,
             schema=SCHEMA,
             layers=loaded.layers,
             values=loaded.values,
@@ -144,6 +165,19 @@ class HandlerBench:
             clock=self.clock,
             fetch_max_bytes=1 << 20,
             environment=environment(schema=SCHEMA),
+        )
+
+    def _transactions(self, partitions: Any, deadlines: Deadlines) -> TransactionCoordinator:
+        records = InternalTopic(TRANSACTION_STATE_TOPIC, partitions, self.clock)
+        return TransactionCoordinator(
+            TransactionConfig(partitions=2),
+            records,
+            records,
+            self.producer_ids,
+            self.markers,
+            deadlines,
+            self.clock,
+            self.scheduler.call_soon,
         )
 
     def context(self, version: int, listener: str = "PLAINTEXT") -> RequestContext:

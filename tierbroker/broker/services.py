@@ -67,9 +67,9 @@ class BrokerServices:
     log_dirs: LogDirs
     deadlines: Deadlines
     groups: GroupCoordinator
-    transactions: TransactionCoordinator = field(init=False)
-    txn_gate: Gate = field(init=False)
-    txn_markers: Markers = field(init=False)
+    transactions: TransactionCoordinator
+    txn_gate: Gate
+    txn_markers: Markers
     fetch_sessions: FetchSessionCache
     producer_ids: ProducerIds
     schema: ConfigSchema

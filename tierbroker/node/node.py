@@ -23,11 +23,14 @@ from tierbroker.broker.producer_ids import ProducerIds
 from tierbroker.broker.registry import SPECS
 from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.topic_settings import check_topic_settings
+from tierbroker.broker.txn_gate import TransactionGate
+from tierbroker.broker.txn_markers import PartitionMarkers
 from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.environment import Environment
+from tierbroker.controller.state.features import transaction_version
 from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.partitions import assign_directories
-from tierbroker.controller.state.topics import OFFSETS_TOPIC
+from tierbroker.controller.state.topics import OFFSETS_TOPIC, TRANSACTION_STATE_TOPIC
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.node.addresses import advertised_address
@@ -42,7 +45,8 @@ from tierbroker.node.metadata import (
 )
 from tierbroker.node.settings import SCHEMA, Settings
 from tierbroker.node.storage import Storage, open_logs, open_storage
-from tierbroker.node.upkeep import Chore, Upkeep
+from tierbroker.node.transactions import make_transactions, transaction_chores
+from tierbroker.node.upkeep import TURN_S, Chore, Upkeep
 from tierbroker.replication.partition import Appender
 from tierbroker.replication.partitions import Partitions
 from tierbroker.server.config import parse_listeners, server_limits
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from tierbroker.controller.driver import MetadataDriver
     from tierbroker.groups.coordinator import GroupCoordinator
     from tierbroker.server.limits import ListenerConfig
+    from tierbroker.transactions.coordinator import TransactionCoordinator
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +91,10 @@ class Node:
         self._partitions: Partitions
         self._deadlines: Deadlines
         self._groups: GroupCoordinator
-        self._offsets_topic: InternalTopicFollower
+        self._producer_ids: ProducerIds
+        self._markers: PartitionMarkers
+        self._transactions: TransactionCoordinator
+        self._internal_topics: tuple[InternalTopicFollower, ...]
         self._server: Server
         self._broker_epoch = -1
         self._ports: dict[str, int] = {}
@@ -154,6 +162,7 @@ class Node:
         """Finish what is in flight, make it durable, leave the clean-shutdown note."""
         self._server.begin_drain()
         self._groups.stop()
+        self._transactions.stop()
         self._deadlines.expire_all()
         if not await self._server.wait_drained(DRAIN_TIMEOUT_S):
             logger.warning("some clients did not take their answers in %g s", DRAIN_TIMEOUT_S)
@@ -187,8 +196,21 @@ class Node:
         self._groups = make_coordinator(
             values, image, self._partitions, self._clock, self._rng, loop
         )
-        self._offsets_topic = InternalTopicFollower(
-            OFFSETS_TOPIC, GroupsOfTheBroker(self._groups), self._partitions
+        self._producer_ids = ProducerIds(self._request_producer_ids)
+        self._markers = PartitionMarkers(self._partitions, self._groups, self._clock)
+        self._transactions = make_transactions(
+            values,
+            image,
+            self._partitions,
+            self._producer_ids,
+            self._markers,
+            self._clock,
+            loop,
+            lambda: transaction_version(self._controller.image),
+        )
+        self._internal_topics = (
+            InternalTopicFollower(OFFSETS_TOPIC, GroupsOfTheBroker(self._groups), self._partitions),
+            InternalTopicFollower(TRANSACTION_STATE_TOPIC, self._transactions, self._partitions),
         )
         services = self._services(topic_configs)
         dispatcher = Dispatcher(SPECS, services, self._supervisor)
@@ -208,7 +230,8 @@ class Node:
         )
         self._broker_epoch = await self._controller.submit(registration)
         self._partitions.load(self._controller.image)
-        self._offsets_topic.load(self._controller.image)
+        for follower in self._internal_topics:
+            follower.load(self._controller.image)
         self._controller.subscribe(
             MetadataFollower(
                 self._partitions,
@@ -225,10 +248,12 @@ class Node:
             self._clock,
             retention_every_s=values.integer("log.retention.check.interval.ms") / 1000,
             chores=(
+                Chore(TURN_S, storage.scrub.tick),
                 Chore(
                     values.integer("offsets.retention.check.interval.ms") / 1000,
                     self._groups.expire_offsets,
                 ),
+                *transaction_chores(self._transactions, values),
             ),
         )
         self._supervisor.start(upkeep.run(), name="upkeep")
@@ -253,7 +278,10 @@ class Node:
                 self._rng,
                 values.integer("max.incremental.fetch.session.cache.slots"),
             ),
-            producer_ids=ProducerIds(self._request_producer_ids),
+            producer_ids=self._producer_ids,
+            transactions=self._transactions,
+            txn_gate=TransactionGate(self._transactions, self._deadlines, self._clock),
+            txn_markers=self._markers,
             schema=SCHEMA,
             layers=self.settings.layers,
             values=values,
@@ -273,7 +301,8 @@ class Node:
         return allocate_block(self._controller, self._node_id, self._broker_epoch)
 
     def _followed(self, changes: Changes, image: MetadataImage) -> None:
-        self._offsets_topic.apply(changes, image)
+        for follower in self._internal_topics:
+            follower.apply(changes, image)
         forget_deleted_topics(self._groups, changes)
         # Later: the driver is in the middle of telling everybody about this change.
         asyncio.get_running_loop().call_soon(self._report_directories)

@@ -17,13 +17,22 @@ from tierbroker.hot.config_origin import BrokerLayer, ConfigSource
 from tierbroker.hot.config_topic_keys import TOPIC_KEYS
 from tierbroker.node.config import NODE_KEYS
 from tierbroker.server.config import SERVER_KEYS
+from tierbroker.transactions.config import TRANSACTION_KEYS
 
 ENVIRONMENT_PREFIX = "TIERBROKER_"
 _NOT_SETTINGS = frozenset({"TIERBROKER_BOOTSTRAP"})
 """Variables of that prefix which the command line reads itself."""
 
 SCHEMA = ConfigSchema(
-    (*NODE_KEYS, *REQUEST_KEYS, *SERVER_KEYS, *GROUP_KEYS, *LOG_KEYS, *TOPIC_KEYS)
+    (
+        *NODE_KEYS,
+        *REQUEST_KEYS,
+        *SERVER_KEYS,
+        *GROUP_KEYS,
+        *TRANSACTION_KEYS,
+        *LOG_KEYS,
+        *TOPIC_KEYS,
+    )
 )
 
 
