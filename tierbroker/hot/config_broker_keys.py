@@ -262,5 +262,23 @@ RECORD_KEYS: tuple[ConfigKey, ...] = (
     ),
 )
 
-BROKER_KEYS = DIRECTORY_KEYS + FLUSH_KEYS + SEGMENT_KEYS + RETENTION_KEYS + RECORD_KEYS
+SCRUB_KEYS: tuple[ConfigKey, ...] = (
+    ConfigKey(
+        "log.scrub.bytes.per.second",
+        _L,
+        str(4 * 1024 * 1024),
+        "How fast the scrub reads logs to check the CRC of every batch; 0 switches it off. Damage "
+        "that it finds is reported and not served.",
+        validate=between(0),
+    ),
+    ConfigKey(
+        "log.scrub.interval.ms",
+        _L,
+        str(7 * 24 * 60 * 60 * 1000),
+        "How long after the beginning of one round over all logs the scrub begins the next.",
+        validate=between(1),
+    ),
+)
+
+BROKER_KEYS = DIRECTORY_KEYS + FLUSH_KEYS + SEGMENT_KEYS + RETENTION_KEYS + RECORD_KEYS + SCRUB_KEYS
 """Every broker key of this package, in the order of the reference page."""

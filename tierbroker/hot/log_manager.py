@@ -74,6 +74,10 @@ class LogManager:
         """The open log of the partition."""
         return self._logs.get(topic_partition)
 
+    def places(self) -> list[TopicPartition]:
+        """The partitions that have an open log."""
+        return list(self._logs)
+
     def log_dir_of(self, log: Log) -> LogDir:
         """The directory that holds the log."""
         return self.dirs[log.dir.rpartition("/")[0]]

@@ -7,7 +7,7 @@ region that walks get past (`damage`).
 """
 
 import logging
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tierbroker.base.fs import FileSystem
 from tierbroker.hot.active_segment import ActiveSegment
@@ -18,8 +18,9 @@ from tierbroker.hot.batch_scan import (
     implausible,
     is_whole,
 )
-from tierbroker.hot.damage import Damage
+from tierbroker.hot.damage import Damage, Regions
 from tierbroker.hot.errors import CorruptLogError
+from tierbroker.hot.file_names import LOG_SUFFIX
 from tierbroker.records import epoch_lineage
 from tierbroker.records.batch import (
     HEADER_BYTES,
@@ -110,7 +111,7 @@ def recover_segment(
     `segment.size_bytes` is the size of the file; `notes` are told of every batch and region.
     Raises OSError, and CorruptLogError for damage if that is refused, changing nothing then.
     """
-    judging = _Judging(fs, segment, bounds, notes, refuse_damage)
+    judging = _Judging(fs, segment.fd, segment, bounds, notes, refuse_damage)
     torn_at = judging.run()
     if torn_at is not None:
         fs.ftruncate(segment.fd, torn_at)
@@ -127,18 +128,72 @@ class _Held(NamedTuple):
     """The offset expected where it begins."""
 
 
+class Judged(Protocol):
+    """What is judged: an opened segment, or what stands for one."""
+
+    base_offset: int
+    size_bytes: int
+    damage: Regions
+
+    def clear_indexes(self) -> None:
+        """A pass begins."""
+
+    def note_batch(self, last_offset: int, size_bytes: int, max_timestamp: int) -> None:
+        """There is a batch at `size_bytes`."""
+
+    def path(self, suffix: str) -> str:
+        """The segment's file of that suffix."""
+
+
+class _Shadow:
+    """Stands for a segment that is in use, so that judging it changes nothing."""
+
+    __slots__ = ("_path", "base_offset", "damage", "size_bytes")
+
+    def __init__(self, path: str, base_offset: int, size_bytes: int) -> None:
+        self._path = path
+        self.base_offset = base_offset
+        self.size_bytes = size_bytes
+        self.damage: Regions = ()
+
+    def clear_indexes(self) -> None:
+        """There are none."""
+
+    def note_batch(self, last_offset: int, size_bytes: int, max_timestamp: int) -> None:
+        """The batch counts for nothing but its place."""
+        self.size_bytes += size_bytes
+
+    def path(self, suffix: str) -> str:
+        """The file that is read."""
+        return self._path
+
+
+def find_damage(
+    fs: FileSystem, fd: int, path: str, base_offset: int, size_bytes: int, bounds: Bounds
+) -> list[tuple[Damage, str]]:
+    """The damaged regions of a segment in use, and why; changes nothing. For a worker thread.
+
+    Raises OSError.
+    """
+    notes = RecoveryNotes()
+    _Judging(fs, fd, _Shadow(path, base_offset, size_bytes), bounds, notes).run()
+    return notes.damage
+
+
 class _Judging:
     """One pass over a segment, from fault to fault."""
 
     def __init__(
         self,
         fs: FileSystem,
-        segment: ActiveSegment,
+        fd: int,
+        segment: Judged,
         bounds: Bounds,
         notes: RecoveryNotes,
-        refuse_damage: bool,
+        refuse_damage: bool = False,
     ) -> None:
         self._fs = fs
+        self._fd = fd
         self._segment = segment
         self._bounds = bounds
         self._notes = notes
@@ -159,7 +214,7 @@ class _Judging:
         while True:
             scan = BatchScan(
                 self._fs,
-                segment.fd,
+                self._fd,
                 self._size,
                 self.next_offset,
                 position=position,
@@ -195,7 +250,7 @@ class _Judging:
     def _take(self, region: Damage, reason: str) -> None:
         if self._refuse_damage:
             raise CorruptLogError(
-                self._segment.handle.path,
+                self._segment.path(LOG_SUFFIX),
                 region.position,
                 f"{reason}; this is no torn tail of a crash, so it is not cut away. "
                 f"Restore the file from a replica or a backup",
@@ -232,7 +287,7 @@ class _Judging:
         if resumed is not None:
             resume_at, header = resumed
             never_written = self.next_offset >= self._bounds.cut_from and _holds_zeroed_page(
-                self._fs, self._segment.fd, position, resume_at
+                self._fs, self._fd, position, resume_at
             )
             if never_written:
                 return None
@@ -292,7 +347,7 @@ class _Judging:
         while True:
             found = find_valid_batch(
                 self._fs,
-                self._segment.fd,
+                self._fd,
                 position,
                 self._size,
                 self.next_offset,
@@ -316,7 +371,7 @@ class _Judging:
     def _header_at(self, position: int) -> BatchHeader | None:
         if self._size - position < HEADER_BYTES:
             return None
-        data = self._fs.pread(self._segment.fd, HEADER_BYTES, position)
+        data = self._fs.pread(self._fd, HEADER_BYTES, position)
         return read_header(data) if len(data) == HEADER_BYTES else None
 
     def _fault_of(self, position: int, header: BatchHeader, expected: int) -> str:
@@ -325,7 +380,7 @@ class _Judging:
     def _is_batch(self, position: int, header: BatchHeader, expected: int) -> bool:
         if self._fault_of(position, header, expected):
             return False
-        return is_whole(self._fs, self._segment.fd, position, header)
+        return is_whole(self._fs, self._fd, position, header)
 
     def _is_intact(self, position: int, header: BatchHeader) -> bool:
         """Whether this is a batch, whatever its offset."""
@@ -333,7 +388,7 @@ class _Judging:
             return False
         if header.size_bytes > self._size - position or header.last_offset_delta < 0:
             return False
-        return is_whole(self._fs, self._segment.fd, position, header)
+        return is_whole(self._fs, self._fd, position, header)
 
     def _claimed_end(self, position: int) -> int:
         """Up to which offset headers that may be whole claim to go: none is given out again."""
@@ -352,7 +407,7 @@ class _Judging:
 
     def _is_torn_end(self, fault: Fault) -> bool:
         """Whether a fault that no valid batch follows is an end that was never written."""
-        fs, fd, size = self._fs, self._segment.fd, self._size
+        fs, fd, size = self._fs, self._fd, self._size
         if _holds_zeroed_page(fs, fd, fault.position, size):
             return True
         header = self._header_at(fault.position)
@@ -367,7 +422,7 @@ class _Judging:
     def _report_cut(self, fault: Fault) -> None:
         logger.warning(
             "%s: cut %d bytes from byte %d on after a crash (%s), the log ends at offset %d",
-            self._segment.handle.path,
+            self._segment.path(LOG_SUFFIX),
             self._size - fault.position,
             fault.position,
             fault.reason,

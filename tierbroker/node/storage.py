@@ -19,6 +19,8 @@ from tierbroker.hot.log_dir import LogDir
 from tierbroker.hot.log_dirs import LogDirs
 from tierbroker.hot.log_manager import LogManager
 from tierbroker.hot.log_startup import LogStartup
+from tierbroker.hot.scrub import Scrub
+from tierbroker.hot.scrub_state import ScrubState
 
 
 @dataclass(slots=True)
@@ -31,6 +33,7 @@ class Storage:
     strategy: FlushStrategy
     flusher: GroupFlusher
     logs: LogManager
+    scrub: Scrub
 
     def close(self) -> None:
         """Let go of descriptors that belong to no log."""
@@ -73,7 +76,15 @@ def open_storage(
         str(values["log.flush.strategy"]), fs, [log_dir.path for log_dir in dirs], clock
     )
     flusher = GroupFlusher(strategy, executor, logs.take_path_offline, scheduler.call_soon)
-    return Storage(fs, dirs, cache, strategy, flusher, logs)
+    scrub = Scrub(
+        logs,
+        ScrubState(fs, next(iter(dirs)).path, clock.now_ms()),
+        executor,
+        clock,
+        bytes_per_second=values.integer("log.scrub.bytes.per.second"),
+        interval_ms=values.integer("log.scrub.interval.ms"),
+    )
+    return Storage(fs, dirs, cache, strategy, flusher, logs, scrub)
 
 
 def open_logs(
