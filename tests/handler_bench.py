@@ -139,9 +139,6 @@ class HandlerBench:
         self.producer_ids = ProducerIds(self._grant)
         self.markers = PartitionMarkers(partitions, self.groups, self.clock)
         self.transactions = self._transactions(partitions, deadlines)
-        producer_ids = ProducerIds(self._grant)
-        self.markers = PartitionMarkers(partitions, self.groups, self.clock)
-        self.transactions = self._transactions(partitions, deadlines, producer_ids)
         self.services = BrokerServices(
             broker_id=BROKER_ID,
             cluster_id="cluster",
@@ -150,9 +147,6 @@ class HandlerBench:
             log_dirs=cast("Any", self.log_dirs),
             deadlines=deadlines,
             groups=self.groups,
-            transactions=self.transactions,
-            txn_gate=TransactionGate(self.transactions, deadlines, self.clock),
-            txn_markers=self.markers,
             fetch_sessions=FetchSessionCache(self.clock, rng, slots=10),
             producer_ids=self.producer_ids,
             transactions=self.transactions,

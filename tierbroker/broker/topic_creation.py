@@ -6,6 +6,7 @@ from tierbroker.broker.services import BrokerServices
 from tierbroker.controller.state.topics import (
     INTERNAL_TOPICS,
     OFFSETS_TOPIC,
+    TRANSACTION_STATE_TOPIC,
     NewTopic,
     TopicOutcome,
     check_name,
@@ -45,7 +46,9 @@ async def create_automatically(broker: BrokerServices, name: str) -> None:
 
 
 def _submit(broker: BrokerServices, name: str) -> Pending[list[TopicOutcome]]:
-    topic = _offsets_topic(broker) if name == OFFSETS_TOPIC else NewTopic(name)
+    internal = {OFFSETS_TOPIC: _offsets_topic, TRANSACTION_STATE_TOPIC: _transaction_topic}
+    make = internal.get(name)
+    topic = NewTopic(name) if make is None else make(broker)
     return broker.controller.submit(lambda image: create_topics(image, [topic], broker.environment))
 
 
@@ -60,5 +63,22 @@ def _offsets_topic(broker: BrokerServices) -> NewTopic:
             ("cleanup.policy", "compact"),
             ("compression.type", "producer"),
             ("segment.bytes", str(values["offsets.topic.segment.bytes"])),
+        ),
+    )
+
+
+def _transaction_topic(broker: BrokerServices) -> NewTopic:
+    """The topic of the transaction coordinator, with the settings that Kafka gives it."""
+    values = broker.values
+    return NewTopic(
+        TRANSACTION_STATE_TOPIC,
+        broker.transactions.num_partitions,
+        values.integer("transaction.state.log.replication.factor"),
+        configs=(
+            ("cleanup.policy", "compact"),
+            ("compression.type", "uncompressed"),
+            ("min.insync.replicas", str(values["transaction.state.log.min.isr"])),
+            ("segment.bytes", str(values["transaction.state.log.segment.bytes"])),
+            ("unclean.leader.election.enable", "false"),
         ),
     )

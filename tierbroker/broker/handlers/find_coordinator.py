@@ -2,23 +2,23 @@
 
 v1 key types. v3 flexible. v4 several keys. v5 TRANSACTION_ABORTABLE. v6 share groups.
 
-The first question about a group makes `__consumer_offsets`; the answers then wait until its groups
-can be asked, where Kafka sends the client round again. An earlier answer would send clients to a
-broker that does not know yet that it coordinates their group, and librdkafka then waits seconds.
-Absent: transactions and share groups. A transactional id is refused with its authorization error,
-which clients treat as fatal, so that none waits for a coordinator that will not come.
+The first question about a group makes `__consumer_offsets`, and that about a transactional id
+`__transaction_state`; the answers then wait until the coordinator can be asked, where Kafka sends
+the client round again. An earlier answer would send clients to a broker that does not know yet
+that it coordinates their group, and librdkafka then waits seconds. Absent: share groups.
 """
 
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from tierbroker.base.errors import ApiError, TopicAlreadyExistsError
 from tierbroker.base.pending import Pending
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.topic_creation import create_automatically
-from tierbroker.controller.state.topics import OFFSETS_TOPIC
+from tierbroker.controller.state.topics import OFFSETS_TOPIC, TRANSACTION_STATE_TOPIC
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.find_coordinator import (
     Coordinator,
@@ -35,43 +35,63 @@ _PATIENCE = 40
 Who has to load more says COORDINATOR_LOAD_IN_PROGRESS itself."""
 
 
+class _Coordinator(Protocol):
+    @property
+    def loaded(self) -> bool: ...
+
+    def partition_for(self, key: str, /) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Who coordinates keys of one type, and the topic whose partitions' leaders do so."""
+
+    coordinator: _Coordinator
+    topic: str
+
+    def is_missing(self, broker: BrokerServices) -> bool:
+        """While it is being made, others see the topic in the metadata already."""
+        return self.topic in broker.auto_creating or broker.image.topic(self.topic) is None
+
+    def is_ready(self, broker: BrokerServices) -> bool:
+        """Whether keys can be answered at once."""
+        return not self.is_missing(broker) and self.coordinator.loaded
+
+
 def handle(
     request: FindCoordinatorRequest, context: RequestContext
 ) -> FindCoordinatorResponse | Coroutine[Any, Any, FindCoordinatorResponse]:
     """Say who coordinates each key."""
-    if request.key_type == _GROUP and not _is_ready(context.broker):
-        return _make_ready_and_answer(request, context)
-    return _answer(request, context)
-
-
-def _is_ready(broker: BrokerServices) -> bool:
-    return not _is_missing(broker) and broker.groups.loaded
-
-
-def _is_missing(broker: BrokerServices) -> bool:
-    """While it is being made, others see the topic in the metadata already."""
-    return OFFSETS_TOPIC in broker.auto_creating or broker.image.topic(OFFSETS_TOPIC) is None
+    broker = context.broker
+    kind = None
+    if request.key_type == _GROUP:
+        kind = _Kind(broker.groups, OFFSETS_TOPIC)
+    elif request.key_type == _TRANSACTION:
+        kind = _Kind(broker.transactions, TRANSACTION_STATE_TOPIC)
+    if kind is None or kind.is_ready(broker):
+        return _answer(request, kind, context)
+    return _make_ready_and_answer(request, kind, context)
 
 
 async def _make_ready_and_answer(
-    request: FindCoordinatorRequest, context: RequestContext
+    request: FindCoordinatorRequest, kind: _Kind, context: RequestContext
 ) -> FindCoordinatorResponse:
     broker = context.broker
-    if _is_missing(broker):
+    if kind.is_missing(broker):
         try:
-            await create_automatically(broker, OFFSETS_TOPIC)
+            await create_automatically(broker, kind.topic)
         except TopicAlreadyExistsError:
             pass  # somebody else made it in the meantime
         except ApiError as error:
             # Clients ask again; a person finds the reason here.
-            logger.error("%s cannot be created: %s", OFFSETS_TOPIC, error)
+            logger.error("%s cannot be created: %s", kind.topic, error)
     for _ in range(_PATIENCE):
-        if broker.groups.loaded:
+        if kind.coordinator.loaded:
             break
         later = _Later()
         broker.deadlines.add(later, 0.0)
         await later.come
-    return _answer(request, context)
+    return _answer(request, kind, context)
 
 
 class _Later:
@@ -86,14 +106,14 @@ class _Later:
         self.come.resolve(None)
 
 
-def _answer(request: FindCoordinatorRequest, context: RequestContext) -> FindCoordinatorResponse:
+def _answer(
+    request: FindCoordinatorRequest, kind: _Kind | None, context: RequestContext
+) -> FindCoordinatorResponse:
     if context.api_version >= _BATCH_FROM:
         return FindCoordinatorResponse(
-            coordinators=[
-                _coordinator(request.key_type, key, context) for key in request.coordinator_keys
-            ]
+            coordinators=[_coordinator(kind, key, context) for key in request.coordinator_keys]
         )
-    found = _coordinator(request.key_type, request.key, context)
+    found = _coordinator(kind, request.key, context)
     return FindCoordinatorResponse(
         error_code=found.error_code,
         # Kafka says so in these versions, as text.
@@ -104,23 +124,21 @@ def _answer(request: FindCoordinatorRequest, context: RequestContext) -> FindCoo
     )
 
 
-def _coordinator(key_type: int, key: str, context: RequestContext) -> Coordinator:
-    if key_type == _TRANSACTION:
-        error = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        return _refused(key, error, "transactions are not available")
-    if key_type != _GROUP:
+def _coordinator(kind: _Kind | None, key: str, context: RequestContext) -> Coordinator:
+    if kind is None:
         message = "this kind of coordinator is not available"
         return _refused(key, ErrorCode.INVALID_REQUEST, message)
     broker = context.broker
-    topic = broker.image.topic(OFFSETS_TOPIC)
-    index = broker.groups.partition_for(key)
+    topic = broker.image.topic(kind.topic)
+    index = kind.coordinator.partition_for(key)
     # Somebody who made the topic by hand may have given it fewer partitions.
     if topic is not None and index < len(topic.partitions):
         leader = topic.partitions[index].leader
         endpoint = broker.endpoint_of(leader, context.peer.listener_name)
         if endpoint is not None:
             return Coordinator(key=key, node_id=leader, host=endpoint.host, port=endpoint.port)
-    return _refused(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, "no broker leads the group's offsets")
+    message = f"no broker leads the key's partition of {kind.topic}"
+    return _refused(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, message)
 
 
 def _refused(key: str, error: ErrorCode, message: str) -> Coordinator:

@@ -20,11 +20,8 @@ from tierbroker.wire.messages.find_coordinator import (
 )
 
 TOPIC = "__consumer_offsets"
+TRANSACTION_TOPIC = "__transaction_state"
 GROUP, TRANSACTION, SHARE = 0, 1, 2
-REFUSALS = {
-    TRANSACTION: ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    SHARE: ErrorCode.INVALID_REQUEST,
-}
 
 
 @pytest.fixture
@@ -44,16 +41,43 @@ async def ask_and_wait(request: FindCoordinatorRequest, bench: HandlerBench, ver
     return await answer
 
 
-@pytest.mark.parametrize("kind", REFUSALS)
-def test_kinds_that_nobody_coordinates(bench: HandlerBench, kind: int) -> None:
-    answer = ask(FindCoordinatorRequest(key="k", key_type=kind), bench, 3)
-    assert (answer.error_code, answer.node_id, answer.port) == (REFUSALS[kind], -1, -1)
+def test_a_kind_that_nobody_coordinates(bench: HandlerBench) -> None:
+    answer = ask(FindCoordinatorRequest(key="k", key_type=SHARE), bench, 3)
+    invalid = ErrorCode.INVALID_REQUEST
+    assert (answer.error_code, answer.node_id, answer.port) == (invalid, -1, -1)
     assert answer.coordinators == []
-    answer = ask(FindCoordinatorRequest(coordinator_keys=["a", "b"], key_type=kind), bench, 6)
-    assert [(c.key, c.error_code) for c in answer.coordinators] == [
-        ("a", REFUSALS[kind]),
-        ("b", REFUSALS[kind]),
+    answer = ask(FindCoordinatorRequest(coordinator_keys=["a", "b"], key_type=SHARE), bench, 6)
+    assert [(c.key, c.error_code) for c in answer.coordinators] == [("a", invalid), ("b", invalid)]
+
+
+def test_a_transactional_id_belongs_to_the_leader_of_its_partition(bench: HandlerBench) -> None:
+    bench.add_topic(TRANSACTION_TOPIC, 2)
+    request = FindCoordinatorRequest(key="tx", key_type=TRANSACTION)
+    answer = ask(request, bench, 2)
+    assert (answer.error_code, answer.node_id) == (ErrorCode.NONE, BROKER_ID)
+    request = FindCoordinatorRequest(coordinator_keys=["a", "b"], key_type=TRANSACTION)
+    answer = ask(request, bench, 6)
+    assert [(c.key, c.error_code, c.node_id) for c in answer.coordinators] == [
+        ("a", ErrorCode.NONE, BROKER_ID),
+        ("b", ErrorCode.NONE, BROKER_ID),
     ]
+
+
+async def test_the_first_question_about_a_transaction_makes_its_topic(bench: HandlerBench) -> None:
+    request = FindCoordinatorRequest(coordinator_keys=["tx"], key_type=TRANSACTION)
+    answer = await ask_and_wait(request, bench, 6)
+    assert answer.coordinators[0].error_code == ErrorCode.NONE
+    topic = bench.controller.image.topic(TRANSACTION_TOPIC)
+    assert topic is not None
+    assert len(topic.partitions) == bench.transactions.num_partitions
+    assert bench.controller.image.configs.topic(TRANSACTION_TOPIC) == {
+        "cleanup.policy": "compact",
+        "compression.type": "uncompressed",
+        "min.insync.replicas": "1",
+        "segment.bytes": "104857600",
+        "unclean.leader.election.enable": "false",
+    }
+    assert bench.controller.image.topic(TOPIC) is None
 
 
 def test_a_group_belongs_to_the_leader_of_its_partition(bench: HandlerBench) -> None:
