@@ -13,7 +13,7 @@ closed (KAFKA-18659).
 from struct import Struct
 from struct import error as struct_error
 
-from tierbroker.base.ids import ZERO_UUID
+from tierbroker.base.ids import ZERO_UUID, Uuid
 from tierbroker.serde.codec import uvarint_tail
 from tierbroker.serde.structs import Buffer
 from tierbroker.wire.messages.produce import (
@@ -50,14 +50,16 @@ FIRST_VERSION = 3
 TOPIC_ID_VERSION = 13
 
 
-_FLEXIBLE_VERSIONS = frozenset(range(9, TOPIC_ID_VERSION))
+_FLEXIBLE_VERSIONS = frozenset(range(9, TOPIC_ID_VERSION + 1))
 _ONE = 2  # a compact array of one element says so
 _SHORT = 0x80
 """Sizes below this are one byte of a varint."""
+_ONE_TOPIC = b"\2"
+_ID_BYTES = 16
 
-# Null transactional id, acks, timeout, number of topics, size of the first one's name plus one.
-_unpack_head = Struct(">BhiBB").unpack_from
-_HEAD_BYTES = 9
+# Null transactional id, acks, timeout, number of topics.
+_unpack_head = Struct(">BhiB").unpack_from
+_HEAD_BYTES = 8
 # Number of partitions, index of the first one, size of its records plus one.
 _unpack_partition = Struct(">BiB").unpack_from
 _PARTITION_BYTES = 6
@@ -73,7 +75,7 @@ def decode_produce(buf: Buffer, pos: int, version: int) -> ProduceRequest:
     if version in _FLEXIBLE_VERSIONS:
         view = buf if type(buf) is memoryview else memoryview(buf)
         try:
-            request = _decode_one_batch(view, pos)
+            request = _decode_one_batch(view, pos, version == TOPIC_ID_VERSION)
         except (struct_error, IndexError, UnicodeDecodeError):
             request = None
         if request is not None:
@@ -81,14 +83,31 @@ def decode_produce(buf: Buffer, pos: int, version: int) -> ProduceRequest:
     return decode_request(buf, pos, version)[0]
 
 
-def _decode_one_batch(view: memoryview, pos: int) -> ProduceRequest | None:
+def _decode_one_batch(view: memoryview, pos: int, by_id: bool) -> ProduceRequest | None:
     """The request if it has one batch and nothing unusual, else None; raises on too few bytes."""
-    transactional_id, acks, timeout_ms, topics, size = _unpack_head(view, pos)
-    if transactional_id or topics != _ONE or not 0 < size < _SHORT:
+    transactional_id = None
+    size = view[pos]
+    if size:
+        # The bytes of the id stand between its size and what otherwise follows that.
+        if size >= _SHORT:
+            return None
+        start, pos = pos + 1, pos + size - 1
+        transactional_id = str(view[start : pos + 1], "utf-8")
+    _, acks, timeout_ms, topics = _unpack_head(view, pos)
+    if topics != _ONE:
         return None
     pos += _HEAD_BYTES
-    end = pos + size - 1
-    name = str(view[pos:end], "utf-8")
+    if by_id:
+        name = ""
+        end = pos + _ID_BYTES
+        topic_id = Uuid(bytes(view[pos:end]))
+    else:
+        size = view[pos]
+        if not 0 < size < _SHORT:
+            return None
+        end = pos + size
+        name = str(view[pos + 1 : end], "utf-8")
+        topic_id = ZERO_UUID
     partitions, index, size = _unpack_partition(view, end)
     if partitions != _ONE or not size:
         return None
@@ -99,8 +118,8 @@ def _decode_one_batch(view: memoryview, pos: int) -> ProduceRequest | None:
     if view[end : end + 3] != _NO_TAGS:
         return None
     data = PartitionProduceData(index, view[pos:end])
-    topic = TopicProduceData(name, ZERO_UUID, [data])
-    return ProduceRequest(None, acks, timeout_ms, [topic])
+    topic = TopicProduceData(name, topic_id, [data])
+    return ProduceRequest(transactional_id, acks, timeout_ms, [topic])
 
 
 def encode_produce_response(response: ProduceResponse, version: int, prefix: bytes = b"") -> bytes:
@@ -109,18 +128,24 @@ def encode_produce_response(response: ProduceResponse, version: int, prefix: byt
         topic = response.responses[0]
         if len(topic.partition_responses) == 1 and not response.node_endpoints:
             item = topic.partition_responses[0]
-            name = topic.name.encode()
+            if version == TOPIC_ID_VERSION:
+                key: bytes = topic.topic_id
+                key_size = b""
+            else:
+                key = topic.name.encode()
+                key_size = bytes((len(key) + 1 & 0xFF,))
             if (
                 item.error_message is None
                 and item.current_leader is None
                 and not item.record_errors
-                and len(name) < _SHORT - 1
+                and len(key) < _SHORT - 1
             ):
                 return b"".join(
                     (
                         prefix,
-                        bytes((_ONE, len(name) + 1)),
-                        name,
+                        _ONE_TOPIC,
+                        key_size,
+                        key,
                         _pack_partition(
                             _ONE,
                             item.index,

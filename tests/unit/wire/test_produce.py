@@ -60,10 +60,11 @@ def one_batch(**fields: object) -> produce.ProduceRequest:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("size", [0, 1, 126, 127, 128, 20_000])
+@pytest.mark.parametrize("transactional_id", [None, "", "tx-1", "x" * 126, "x" * 127, "ä" * 200])
 def test_the_ordinary_request_is_read_as_the_generated_codec_reads_it(
-    version: int, size: int
+    version: int, size: int, transactional_id: str | None
 ) -> None:
-    request = one_batch()
+    request = one_batch(transactional_id=transactional_id)
     request.topic_data[0].partition_data[0].records = memoryview(b"r" * size)
     data = encode_request(request, version)
     expected, end = decode_request(data, 0, version)
@@ -71,9 +72,10 @@ def test_the_ordinary_request_is_read_as_the_generated_codec_reads_it(
     assert produce.decode_produce(data, 0, version) == expected
 
 
-@pytest.mark.parametrize("version", range(9, 13))
-def test_an_ordinary_request_that_ends_too_soon(version: int) -> None:
-    data = encode_request(one_batch(), version)
+@pytest.mark.parametrize("transactional_id", [None, "tx"])
+@pytest.mark.parametrize("version", range(9, 14))
+def test_an_ordinary_request_that_ends_too_soon(version: int, transactional_id: str | None) -> None:
+    data = encode_request(one_batch(transactional_id=transactional_id), version)
     for end in range(len(data)):
         with pytest.raises(DecodeError):
             produce.decode_produce(data[:end], 0, version)
