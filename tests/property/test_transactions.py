@@ -33,7 +33,7 @@ from tierbroker.wire.messages.end_txn import EndTxnResponse
 from tierbroker.wire.messages.init_producer_id import InitProducerIdResponse
 
 IDS = ("s", "t")
-PROCESSES = (("s", 0), ("s", 1), ("t", 0), ("t", 1), ("t", 2))
+PROCESSES = (("s", 0), ("t", 0), ("t", 1))
 PARTITIONS = tuple(TopicPartition("p", number) for number in range(3))
 EXPIRY_MS = 1_000_000
 TIMEOUT_MS = 60_000
@@ -129,6 +129,8 @@ class Process:
     name: str
     known: tuple[int, int] | None = None
     busy: Pending[object] | None = None
+    added: bool = False
+    """It has added partitions to a transaction that it did not end."""
 
 
 class Transactions(RuleBasedStateMachine):
@@ -138,8 +140,11 @@ class Transactions(RuleBasedStateMachine):
         level=st.sampled_from((2, 2, 1, 0)),
         modern=st.booleans(),
         worn=st.booleans(),
+        ids_wait=st.booleans(),
     )
-    def begin(self, at_once: bool, hold: bool, level: int, modern: bool, worn: bool) -> None:
+    def begin(
+        self, at_once: bool, hold: bool, level: int, modern: bool, worn: bool, ids_wait: bool
+    ) -> None:
         """`worn`: the epochs of the first producer ids are nearly used up."""
         self.log = WatchedLog(auto_flush=at_once)
         self.world = TransactionWorld(
@@ -156,6 +161,7 @@ class Transactions(RuleBasedStateMachine):
                 record = (transaction_key(name), transaction_value(old, level))
                 self.log.append(0, [record], lambda _: None)
             self.log.flush()
+        self.world.producer_ids.hold = ids_wait
         self.world.load()
         self.world.markers.hold = hold
         # Clients speak the new protocol only where the cluster has it.
@@ -177,8 +183,42 @@ class Transactions(RuleBasedStateMachine):
 
         pending.on_done(answered)
 
+    @rule(
+        key=processes,
+        partitions=st.sets(st.sampled_from(PARTITIONS), min_size=1),
+        commit=st.booleans(),
+        flush=st.sampled_from((True, True, True, False)),
+        steps=st.integers(1, 6),
+    )
+    def work(
+        self,
+        key: tuple[str, int],
+        partitions: set[TopicPartition],
+        commit: bool,
+        flush: bool,
+        steps: int,
+    ) -> None:
+        """What a producer does next that is not out for trouble."""
+        for _ in range(steps):
+            self._work(key, partitions, commit)
+            if flush:
+                self.world.producer_ids.grant()
+                self.log.flush()
+
+    def _work(self, key: tuple[str, int], partitions: set[TopicPartition], commit: bool) -> None:
+        process = self.processes[key]
+        if process.known is None:
+            self._init(key, False)
+        elif process.added:
+            self._end(key, commit)
+        else:
+            self._add(key, partitions)
+
     @rule(key=processes, goes_on=st.booleans())
     def init(self, key: tuple[str, int], goes_on: bool) -> None:
+        self._init(key, goes_on)
+
+    def _init(self, key: tuple[str, int], goes_on: bool) -> None:
         process = self.processes[key]
         if process.busy is not None:
             return
@@ -192,6 +232,7 @@ class Transactions(RuleBasedStateMachine):
                     process.known = None
                 return
             process.known = (answer.producer_id, answer.producer_epoch)
+            process.added = False
             self.owner[process.name] = process
             last = self.log.last[process.name]
             assert (last.producer_id, last.producer_epoch) == process.known
@@ -200,8 +241,7 @@ class Transactions(RuleBasedStateMachine):
         pending.on_done(answered)
         self._send(process, pending)
 
-    @rule(key=processes, partitions=st.sets(st.sampled_from(PARTITIONS), min_size=1))
-    def add(self, key: tuple[str, int], partitions: set[TopicPartition]) -> None:
+    def _add(self, key: tuple[str, int], partitions: set[TopicPartition]) -> None:
         process = self.processes[key]
         if process.busy is not None or process.known is None:
             return
@@ -212,6 +252,7 @@ class Transactions(RuleBasedStateMachine):
         def answered(done: Pending[ErrorCode]) -> None:
             if done.result() is ErrorCode.NONE:
                 self._is_owner(process)
+                process.added = True
                 last = self.log.last[process.name]
                 assert last.state is S.ONGOING
                 assert last.partitions >= partitions
@@ -221,6 +262,9 @@ class Transactions(RuleBasedStateMachine):
 
     @rule(key=processes, commit=st.booleans())
     def end(self, key: tuple[str, int], commit: bool) -> None:
+        self._end(key, commit)
+
+    def _end(self, key: tuple[str, int], commit: bool) -> None:
         process = self.processes[key]
         if process.busy is not None or process.known is None:
             return
@@ -234,6 +278,7 @@ class Transactions(RuleBasedStateMachine):
             if answer.error_code != ErrorCode.NONE:
                 return
             self._is_owner(process)
+            process.added = False
             if self.version:
                 process.known = (answer.producer_id, answer.producer_epoch)
             decided = (S.PREPARE_COMMIT, S.COMPLETE_COMMIT)
@@ -266,20 +311,31 @@ class Transactions(RuleBasedStateMachine):
     def flush(self) -> None:
         self.log.flush()
 
-    @rule(lost=st.booleans())
-    def fail(self, lost: bool) -> None:
-        self.log.fail(KafkaStorageError() if lost else NotEnoughReplicasError())
-
-    @rule(refuses=st.booleans())
-    def refuse(self, refuses: bool) -> None:
-        self.log.refuse = NotEnoughReplicasError() if refuses else None
-
-    @rule()
-    def crash(self) -> None:
-        for process in self.processes.values():
-            process.busy = None
-        self.waiting.clear()
-        self.world.crash()
+    @rule(kind=st.sampled_from(("crash", "fail", "offline", "refuse", "abort", "expire")))
+    def trouble(self, kind: str) -> None:
+        match kind:
+            case "crash":
+                for process in self.processes.values():
+                    process.busy = None
+                self.waiting.clear()
+                self.world.crash()
+            case "fail":
+                self.log.fail(NotEnoughReplicasError())
+            case "offline":
+                self.log.fail(KafkaStorageError())
+            case "refuse":
+                self.log.refuse = NotEnoughReplicasError()
+                for key in PROCESSES:
+                    self._work(key, set(PARTITIONS), True)
+                self.log.refuse = None
+            case "abort":
+                self.world.advance(TIMEOUT_MS + 1)
+                self.world.coordinator.abort_timed_out()
+                self.world.run_turns()
+            case "expire":
+                self.world.advance(EXPIRY_MS)
+                self.world.coordinator.expire_ids()
+                self.world.run_turns()
 
     @rule(count=st.integers(1, 3))
     def markers_done(self, count: int) -> None:
@@ -299,25 +355,13 @@ class Transactions(RuleBasedStateMachine):
     def marker_fails(self, partition: TopicPartition, error: ErrorCode) -> None:
         self.world.markers.answers.setdefault(partition, []).append(error)
 
-    @rule(ms=st.sampled_from((50, 100, TIMEOUT_MS + 1, EXPIRY_MS)))
+    @rule(ms=st.sampled_from((50, 100)))
     def time_passes(self, ms: int) -> None:
         self.world.advance(ms)
 
     @rule()
-    def abort_timed_out(self) -> None:
-        self.world.coordinator.abort_timed_out()
-        self.world.run_turns()
-
-    @rule()
-    def expire(self) -> None:
-        self.world.coordinator.expire_ids()
-        self.world.run_turns()
-
-    @rule(hold=st.booleans())
-    def ids_run_out(self, hold: bool) -> None:
-        self.world.producer_ids.hold = hold
-        if not hold:
-            self.world.producer_ids.grant()
+    def ids_are_granted(self) -> None:
+        self.world.producer_ids.grant()
 
     # --- what must hold
 
