@@ -21,7 +21,9 @@ _SOUND = tuple(
         r"KRaft bootstrap snapshot",
         r"baseOffset: .* isvalid: true",
         r"\| offset: \d+ .*headerKeys: \[\S*\]( payload: \{\"type\".*| [A-Za-z]+:? \{.*\})?",
+        r"\| offset: \d+ .*headerKeys: \[\S*\] endTxnMarker: (COMMIT|ABORT) coordinatorEpoch: \d+",
         r"\| offset: \d+ .*headerKeys: \[\S*\] key: \{.*\} payload: <DELETE>",
+        r"\| offset: \d+ .*headerKeys: \[\] endTxnMarker: (COMMIT|ABORT) coordinatorEpoch: \d+",
         r"offset: \d+ position: \d+",
         r"timestamp: -?\d+ offset: \d+",
         r"\S+ passed sanity check\.",
@@ -35,7 +37,11 @@ _SOUND = tuple(
 _FALSE_ALARM = re.compile(r"Non-consecutive offsets in \S+\n\s*-1 is followed by \d+\n?")
 _BATCH = re.compile(r"baseOffset: (\d+) lastOffset: (\d+) count: (\d+) .*? position: (\d+)")
 
-_GROUP_RECORD = re.compile(r" key: (?P<key>\{.*\}) payload: (?P<value>\{.*\}|<DELETE>)$")
+_MARKER = re.compile(r" endTxnMarker: (COMMIT|ABORT) coordinatorEpoch: \d+$")
+_STATE_RECORD = re.compile(r" key: (?P<key>\{.*\}) payload: (?P<value>\{.*\}|<DELETE>)$")
+
+
+StateRecord = tuple[dict, dict | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +101,24 @@ def metadata_text(file: Path) -> str:
     return _dump([file], "--cluster-metadata-decoder").text
 
 
-def group_records(logs: Iterable[Path]) -> Iterator[tuple[dict, dict | None]]:
-    """Key and value of each record of `__consumer_offsets`, a value of None being a deletion.
+def group_records(logs: Iterable[Path]) -> Iterator[StateRecord]:
+    """The records of `__consumer_offsets`, see `_state_records`."""
+    return _state_records(logs, "--offsets-decoder")
+
+
+def transaction_records(logs: Iterable[Path]) -> Iterator[StateRecord]:
+    """The records of `__transaction_state`, see `_state_records`."""
+    return _state_records(logs, "--transaction-log-decoder")
+
+
+def _state_records(logs: Iterable[Path], decoder: str) -> Iterator[StateRecord]:
+    """Key and value of each record of a coordinator's log, a value of None being a deletion.
 
     Raises AssertionError for a record that the tool cannot read.
     """
-    for line in _dump(logs, "--offsets-decoder").lines:
-        if line.startswith("|"):
-            found = _GROUP_RECORD.search(line)
+    for line in _dump(logs, decoder).lines:
+        if line.startswith("|") and not _MARKER.search(line):
+            found = _STATE_RECORD.search(line)
             assert found, line
             value = found["value"]
             yield json.loads(found["key"]), None if value == "<DELETE>" else json.loads(value)
