@@ -1,16 +1,15 @@
 """The one list of APIs that this broker answers.
 
 ApiVersions, dispatch, `tierbroker apis` and docs/apis.md all derive from it. Ranges are those of
-Kafka 4.3, with one difference: Produce stops at 11, because from 12 on clients expect
-transactions of version 2. Produce starts at 0 although versions 0 to 2 are refused: librdkafka
-before 2.11 stops compressing when it is not (KAFKA-18659).
+Kafka 4.3. Produce starts at 0 although versions 0 to 2 are refused: librdkafka before 2.11 stops
+compressing when it is not (KAFKA-18659).
 """
 
 from tierbroker.broker.api import ApiSpec
 from tierbroker.wire.api_keys import ApiKey
 
 SPECS: tuple[ApiSpec, ...] = (
-    ApiSpec(ApiKey.PRODUCE, 0, 11),
+    ApiSpec(ApiKey.PRODUCE, 0, 13),
     ApiSpec(ApiKey.FETCH, 4, 18),
     ApiSpec(ApiKey.LIST_OFFSETS, 1, 11),
     ApiSpec(ApiKey.METADATA, 0, 13),
@@ -29,6 +28,11 @@ SPECS: tuple[ApiSpec, ...] = (
     ApiSpec(ApiKey.DELETE_RECORDS, 0, 2),
     ApiSpec(ApiKey.INIT_PRODUCER_ID, 0, 5),
     ApiSpec(ApiKey.OFFSET_FOR_LEADER_EPOCH, 2, 4),
+    ApiSpec(ApiKey.ADD_PARTITIONS_TO_TXN, 0, 5),
+    ApiSpec(ApiKey.ADD_OFFSETS_TO_TXN, 0, 4),
+    ApiSpec(ApiKey.END_TXN, 0, 5),
+    ApiSpec(ApiKey.WRITE_TXN_MARKERS, 1, 2),
+    ApiSpec(ApiKey.TXN_OFFSET_COMMIT, 0, 5),
     ApiSpec(ApiKey.DESCRIBE_CONFIGS, 1, 4),
     ApiSpec(ApiKey.ALTER_CONFIGS, 0, 2),
     ApiSpec(ApiKey.ALTER_REPLICA_LOG_DIRS, 1, 2),
@@ -44,6 +48,8 @@ SPECS: tuple[ApiSpec, ...] = (
     ApiSpec(ApiKey.UPDATE_FEATURES, 0, 2),
     ApiSpec(ApiKey.DESCRIBE_CLUSTER, 0, 2),
     ApiSpec(ApiKey.DESCRIBE_PRODUCERS, 0, 0),
+    ApiSpec(ApiKey.DESCRIBE_TRANSACTIONS, 0, 0),
+    ApiSpec(ApiKey.LIST_TRANSACTIONS, 0, 2),
     ApiSpec(ApiKey.LIST_CONFIG_RESOURCES, 0, 1),
     ApiSpec(ApiKey.DESCRIBE_TOPIC_PARTITIONS, 0, 0),
 )

@@ -1,5 +1,4 @@
-"""Changes the committed offsets of one shard: commits, within transactions or not, and the
-tombstones of whoever deletes.
+"""Changes the committed offsets of one shard: commits, and the tombstones of whoever deletes.
 
 A change goes to the journal first; the store learns of it, and the client is answered, once it is
 flushed. What others decide on the store (which offsets a deletion has to name) must not overlook
@@ -39,13 +38,7 @@ from tierbroker.wire.messages.offset_commit import (
     OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
 )
-from tierbroker.wire.messages.txn_offset_commit import (
-    TxnOffsetCommitRequest,
-    TxnOffsetCommitRequestPartition,
-    TxnOffsetCommitResponse,
-    TxnOffsetCommitResponsePartition,
-    TxnOffsetCommitResponseTopic,
-)
+from tierbroker.wire.messages.txn_offset_commit import TxnOffsetCommitRequestPartition
 
 NO_RETENTION = -1
 """The retention time of a commit that leaves it to the broker."""
@@ -56,15 +49,16 @@ _TOMBSTONE_BYTES_MAX = 300
 
 Done = Callable[[ErrorCode], None]
 """Gets NONE once a change is flushed and applied, or what its client is told."""
-_Change = tuple[str, int, CommittedOffset]
+Change = tuple[str, int, CommittedOffset]
+"""Topic, partition, what was committed."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Decided:
+class Decided:
     """What a commit comes to: records to write, changes to make then."""
 
     records: list[KeyValue] = field(default_factory=list)
-    changes: list[_Change] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
 
 
 class CommittedOffsets:
@@ -84,7 +78,7 @@ class CommittedOffsets:
         self._journal = journal
         self._clock = clock
         # The commits of each group that are on their way, in log order.
-        self._writing: dict[str, list[list[_Change]]] = {}
+        self._writing: dict[str, list[list[Change]]] = {}
 
     # --- commit
 
@@ -109,11 +103,11 @@ class CommittedOffsets:
         expire_ms = NO_TIMESTAMP
         if retention_ms != NO_RETENTION:
             expire_ms = min(now_ms + retention_ms, LAST_TIMESTAMP)
-        decided = _Decided()
+        decided = Decided()
         response = OffsetCommitResponse()
         for topic in request.topics:
             name, topic_id = topic.name, topic.topic_id
-            errors = self._decide(
+            errors = self.decide(
                 decided, request.group_id, name, topic_id, topic.partitions, now_ms, expire_ms
             )
             answers = [OffsetCommitResponsePartition(number, error) for number, error in errors]
@@ -128,65 +122,15 @@ class CommittedOffsets:
                 pending.resolve(refused_commit(request, group_write_error(error)))
 
         if decided.records:
-            tracked = self._track(request.group_id, decided.changes, done)
+            tracked = self.track(request.group_id, decided.changes, done)
             self._journal.append(decided.records, tracked)
         else:
             pending.resolve(response)
         return pending
 
-    def commit_transactional(
-        self, request: TxnOffsetCommitRequest, topic_ids: Mapping[str, Uuid]
-    ) -> Pending[TxnOffsetCommitResponse]:
-        """Offsets that count when the producer's transaction commits; answered when flushed.
-
-        The producer must have the transaction open on this shard's partition. Kafka's
-        OffsetMetadataManager.commitTransactionalOffset.
-        """
-        pending: Pending[TxnOffsetCommitResponse] = Pending()
-        group_id, producer_id = request.group_id, request.producer_id
-        error = self._memberships.check_commit(
-            group_id,
-            request.member_id,
-            request.group_instance_id,
-            request.generation_id,
-            transactional=True,
-        )
-        if error is ErrorCode.GROUP_ID_NOT_FOUND:
-            error = ErrorCode.ILLEGAL_GENERATION
-        if error is not ErrorCode.NONE:
-            pending.resolve(refused_transactional_commit(request, error))
-            return pending
-        now_ms = self._clock.now_ms()
-        decided = _Decided()
-        response = TxnOffsetCommitResponse()
-        for topic in request.topics:
-            topic_id = topic_ids.get(topic.name, ZERO_UUID)
-            errors = self._decide(
-                decided, group_id, topic.name, topic_id, topic.partitions, now_ms, NO_TIMESTAMP
-            )
-            answers = [TxnOffsetCommitResponsePartition(number, error) for number, error in errors]
-            response.topics.append(TxnOffsetCommitResponseTopic(topic.name, answers))
-
-        def done(error: ApiError | None) -> None:
-            if error is None:
-                for change in decided.changes:
-                    self.store.add_pending(producer_id, group_id, *change)
-                pending.resolve(response)
-            else:
-                pending.resolve(refused_transactional_commit(request, group_write_error(error)))
-
-        if decided.records:
-            tracked = self._track(group_id, decided.changes, done)
-            self._journal.append_transactional(
-                decided.records, producer_id, request.producer_epoch, tracked
-            )
-        else:
-            pending.resolve(response)
-        return pending
-
-    def _decide(
+    def decide(
         self,
-        decided: _Decided,
+        decided: Decided,
         group_id: str,
         topic: str,
         topic_id: Uuid,
@@ -228,7 +172,7 @@ class CommittedOffsets:
             and len(text.encode()) > EXPIRING_METADATA_BYTES_MAX
         )
 
-    def _track(self, group_id: str, changes: list[_Change], then: WriteDone) -> WriteDone:
+    def track(self, group_id: str, changes: list[Change], then: WriteDone) -> WriteDone:
         """The changes are on their way until the write is over, which `then` is told."""
         writing = self._writing.setdefault(group_id, [])
         writing.append(changes)
@@ -344,24 +288,6 @@ def refused_commit(request: OffsetCommitRequest, error: ErrorCode) -> OffsetComm
                 topic.topic_id,
                 [
                     OffsetCommitResponsePartition(asked.partition_index, error)
-                    for asked in topic.partitions
-                ],
-            )
-            for topic in request.topics
-        ]
-    )
-
-
-def refused_transactional_commit(
-    request: TxnOffsetCommitRequest, error: ErrorCode
-) -> TxnOffsetCommitResponse:
-    """The same error for every partition, as Kafka answers."""
-    return TxnOffsetCommitResponse(
-        topics=[
-            TxnOffsetCommitResponseTopic(
-                topic.name,
-                [
-                    TxnOffsetCommitResponsePartition(asked.partition_index, error)
                     for asked in topic.partitions
                 ],
             )

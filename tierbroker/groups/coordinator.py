@@ -16,13 +16,14 @@ from tierbroker.base.ids import Uuid
 from tierbroker.base.java_hash import partition_of
 from tierbroker.base.pending import Pending
 from tierbroker.groups.client import Client
-from tierbroker.groups.committed_offsets import refused_commit, refused_transactional_commit
+from tierbroker.groups.committed_offsets import refused_commit
 from tierbroker.groups.config import GroupConfig
 from tierbroker.groups.fetching import fetch_offsets
 from tierbroker.groups.group import GroupState
 from tierbroker.groups.ports import PartitionReader, PartitionWriter, Timers
 from tierbroker.groups.record_codec import NAME_BYTES_MAX
 from tierbroker.groups.shard import Shard, ShardState
+from tierbroker.groups.transactional_commits import refused_transactional_commit
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.describe_groups import DescribedGroup
 from tierbroker.wire.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
@@ -202,12 +203,12 @@ class GroupCoordinator:
     ) -> Pending[TxnOffsetCommitResponse]:
         """TxnOffsetCommit for topics (name, id) that exist, of a transaction that is open here.
 
-        The records are appended within this call. See `CommittedOffsets.commit_transactional`.
+        The records are appended within this call. See `TransactionalCommits.commit`.
         """
         shard, error = self._find_named(request.group_id)
         if shard is None:
             return _resolved(refused_transactional_commit(request, error))
-        return shard.offsets.commit_transactional(request, topic_ids)
+        return shard.transactional_commits.commit(request, topic_ids)
 
     def complete_transaction(self, partition: int, producer_id: int, *, commit: bool) -> None:
         """A marker on the partition of `__consumer_offsets` is visible to consumers.

@@ -22,6 +22,7 @@ from tierbroker.groups.loader import Loader
 from tierbroker.groups.memberships import Memberships
 from tierbroker.groups.offsets import OffsetStore
 from tierbroker.groups.ports import PartitionReader, PartitionWriter, Timers
+from tierbroker.groups.transactional_commits import TransactionalCommits
 from tierbroker.wire.error_codes import ErrorCode
 
 
@@ -56,6 +57,9 @@ class Shard:
             config, journal, timers, clock, rng, has_offsets=store.has_offsets
         )
         self.offsets = CommittedOffsets(config, store, self.memberships, journal, clock)
+        self.transactional_commits = TransactionalCommits(
+            self.offsets, self.memberships, journal, clock
+        )
         self.deletion = Deletion(self.offsets, self.memberships)
         self._expiry = Expiry(config, self.offsets, self.memberships, clock, background)
         self._background = background

@@ -15,8 +15,8 @@ from tierbroker.base.ids import Uuid
 from tierbroker.base.pending import Pending
 from tierbroker.broker.api import RequestContext
 from tierbroker.controller.state.topics import OFFSETS_TOPIC
-from tierbroker.groups.committed_offsets import refused_transactional_commit
 from tierbroker.groups.errors import group_write_error
+from tierbroker.groups.transactional_commits import refused_transactional_commit
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
