@@ -46,6 +46,8 @@ from tierbroker.records.epoch_lineage import EpochEntry
 
 logger = logging.getLogger(__name__)
 
+REPORTED_REGIONS = 10
+"""Damaged regions of a log that are reported one by one at a start."""
 
 def open_log(
     cache: FileCache,
@@ -361,12 +363,19 @@ class _Loader:
     def _settle_damage(self) -> None:
         """Report and note what is damaged; a damaged segment is never appended to."""
         found = dict(self._notes.damage)
-        regions: list[Damage] = []
-        for segment in self.segments:
-            for region in segment.damage:
-                regions.append(region)
-                report(self._name, segment.handle.path, region, found.get(region, "as before"))
-        if tuple(regions) != self._known:
+        regions = self.segments.damage
+        for region in regions[:REPORTED_REGIONS]:
+            path = self._log_path(region.segment)
+            report(self._name, path, region, found.get(region, "as before"))
+        if len(regions) > REPORTED_REGIONS:
+            logger.error(
+                "%s: %d more regions are damaged; %s/%s names them all",
+                self._name,
+                len(regions) - REPORTED_REGIONS,
+                self._directory,
+                DAMAGED_REGIONS_FILE,
+            )
+        if regions != self._known:
             write_note(self._fs, self._directory, regions)
         active = self.segments.active
         if active.damage and self.end_offset > active.base_offset:
