@@ -111,7 +111,7 @@ class KeyTable:
     def seal(self) -> Lookup:
         """The function that finds the last offset of a name, or answers its second argument.
 
-        To be called once, when all keys are in.
+        To be called when all keys are in.
         """
         if self.exact:
             return self.recent.get
@@ -120,7 +120,10 @@ class KeyTable:
 
     def last_offsets(self) -> "array[int]":
         """The last offset of every key, unsorted; slots without one hold -1."""
-        return array("q", self.recent.values()) if self.exact else self._last_offsets
+        if self.exact:
+            return array("q", self.recent.values())
+        self.pour()
+        return self._last_offsets
 
     def _find(self, name: bytes, default: int) -> int:
         word = hash(name)
