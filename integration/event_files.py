@@ -44,7 +44,11 @@ class TellingProcess:
 
     def check_alive(self) -> None:
         """AssertionError with what it wrote when the program gave up."""
-        assert self.running, f"{self.name} gave up: {self._errors.read_text()[-3000:]}"
+        assert self.running, f"{self.name} gave up: {self.errors()}"
+
+    def errors(self) -> str:
+        """The end of what it wrote to standard error."""
+        return self._errors.read_text()[-3000:]
 
     def terminate(self) -> None:
         """Ask it to end in order."""
@@ -57,7 +61,7 @@ class TellingProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(
-                f"{self.name} did not end in {timeout_s} s: {self._errors.read_text()[-3000:]}"
+                f"{self.name} did not end in {timeout_s} s: {self.errors()}"
             ) from None
 
     def kill(self) -> None:
