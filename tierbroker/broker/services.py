@@ -5,7 +5,6 @@ to the controller; it knows nothing of sockets, files or loops.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,8 +51,11 @@ class Gate(Protocol):
         Clients that do not know TRANSACTION_ABORTABLE are told INVALID_TXN_STATE.
         """
 
-    def together(self) -> AbstractContextManager[None]:
-        """One question for all calls made inside: those of one request."""
+    def hold(self) -> None:
+        """Ask nothing until `let_go`."""
+
+    def let_go(self) -> None:
+        """Put one question for all calls since `hold`: those of one request."""
 
 
 @dataclass(slots=True)

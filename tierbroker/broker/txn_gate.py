@@ -10,8 +10,7 @@ is under way for a producer at a time, and what comes meanwhile waits for the ne
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
 from tierbroker.base.clock import Clock
@@ -150,14 +149,14 @@ class TransactionGate:
         self._refused: OrderedDict[tuple[int, int, TopicPartition], int] = OrderedDict()
         self._held = False
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Ask one question for all calls made inside: those of one request."""
+    def hold(self) -> None:
+        """Ask nothing until `let_go`."""
         self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
+
+    def let_go(self) -> None:
+        """Put one question for all calls since `hold`: those of one request."""
+        self._held = False
+        if self._producers:
             for producer in list(self._producers.values()):
                 if not producer.busy:
                     producer.ask()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tierbroker.hot.log import Log
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_CLIENT = AppendOrigin.CLIENT
 _MAX_BUFFERS = 1024
 """IOV_MAX of Linux: buffers of one pwritev."""
 
@@ -93,7 +94,7 @@ def append(
             if staged is None:
                 staged = log.producer_state.stage()
             # There is one result for each batch before this one.
-            origin = AppendOrigin.CLIENT if origins is None else origins[len(results)]
+            origin = _CLIENT if origins is None else origins[len(results)]
             try:
                 repeated = _stage(log, staged, batch, header, next_offset, origin)
             except ApiError as refusal:

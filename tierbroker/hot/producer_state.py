@@ -74,6 +74,8 @@ class Producer(NamedTuple):
         return self.batches[-1].last_sequence if self.batches else NO_SEQUENCE
 
 
+_new_tuple = tuple.__new__
+_CLIENT_2 = int(AppendOrigin.CLIENT_2)
 _UNKNOWN = Producer(NO_EPOCH, (), -1, -1, NO_OFFSET)
 
 
@@ -94,15 +96,15 @@ class StagedProducers:
     def __init__(self, known: dict[int, Producer]) -> None:
         self._known = known
         self.changed: dict[int, Producer] = {}
-        self.begun: list[tuple[int, int]] = []
+        self.begun: list[tuple[int, int]] | None = None
         """(first offset, producer id) of the transactions that begin, in that order."""
-        self.ended: list[EndedTransaction] = []
+        self.ended: list[EndedTransaction] | None = None
         """Those that end, in the order of their markers."""
-        self.marked: set[int] = set()
+        self.marked: set[int] | None = None
         """Producers that got a marker in this append."""
 
     def admit(
-        self, header: BatchHeader, base_offset: int, origin: AppendOrigin = AppendOrigin.CLIENT
+        self, header: BatchHeader, base_offset: int, origin: int = AppendOrigin.CLIENT
     ) -> RememberedBatch | None:
         """Judge a batch of records and stage it; a repeat answers the batch it repeats.
 
@@ -115,33 +117,26 @@ class StagedProducers:
         if producer is None:
             # Nothing is known: everything of it may have been deleted, so any sequence will do.
             producer = _UNKNOWN
-            if origin == AppendOrigin.CLIENT_2 and header.base_sequence != 0:
+            if origin == _CLIENT_2 and header.base_sequence != 0:
                 raise _not_from_0(header)
-        elif epoch == producer.epoch:
-            if origin <= AppendOrigin.CLIENT_2:
+        elif epoch == producer[0]:
+            if origin <= _CLIENT_2:
                 first = header.base_sequence
-                last = first + header.last_offset_delta & MAX_SEQUENCE
-                batches = producer.batches
+                batches = producer[1]
                 expected = batches[-1][1] + 1 & MAX_SEQUENCE if batches else 0
                 if first != expected:
-                    for batch in batches:
-                        if batch[0] == first and batch[1] == last:
-                            return batch
-                    raise OutOfOrderSequenceNumberError(
-                        f"producer {producer_id} (epoch {epoch}) sent sequence {first} "
-                        f"where {expected} was expected"
-                    )
-        elif epoch < producer.epoch:
+                    return _repeated(header, producer, expected)
+        elif epoch < producer[0]:
             raise _fenced(header, producer)
-        elif header.base_sequence != 0 and origin <= AppendOrigin.CLIENT_2:
+        elif header.base_sequence != 0 and origin <= _CLIENT_2:
             raise _not_from_0(header)
         if header.attributes & TRANSACTIONAL_BIT:
-            if producer.txn_first_offset < 0 and producer_id in self.marked:
+            if producer[4] < 0 and self.marked is not None and producer_id in self.marked:
                 # It was open when the batch was queued. Nobody would ever end another one.
                 raise InvalidTxnStateError(
                     f"the transaction of producer {producer_id} has just been ended"
                 )
-        elif producer.txn_first_offset >= 0:
+        elif producer[4] >= 0:
             raise InvalidTxnStateError(
                 f"producer {producer_id} sent a batch outside of its open transaction"
             )
@@ -155,22 +150,21 @@ class StagedProducers:
         self._stage(producer, header, base_offset)
 
     def _stage(self, producer: Producer, header: BatchHeader, base_offset: int) -> None:
+        _, _, _, _, _, attributes, delta, _, timestamp, producer_id, new_epoch, first, _ = header
         epoch, batches, _, coordinator_epoch, txn_first = producer
-        first = header.base_sequence
-        delta = header.last_offset_delta
-        timestamp = header.max_timestamp
-        if txn_first < 0 and header.attributes & TRANSACTIONAL_BIT:
+        if txn_first < 0 and attributes & TRANSACTIONAL_BIT:
             txn_first = base_offset
-            self.begun.append((base_offset, header.producer_id))
-        added = RememberedBatch(
-            first, first + delta & MAX_SEQUENCE, base_offset, base_offset + delta, timestamp
+            if self.begun is None:
+                self.begun = []
+            self.begun.append((base_offset, producer_id))
+        # This is done for every batch of an idempotent producer: no constructors in between.
+        added = _new_tuple(
+            RememberedBatch,
+            (first, first + delta & MAX_SEQUENCE, base_offset, base_offset + delta, timestamp),
         )
-        if epoch == header.producer_epoch:
-            batches = (*batches[1 - REMEMBERED_BATCHES :], added)
-        else:
-            epoch, batches = header.producer_epoch, (added,)
-        self.changed[header.producer_id] = Producer(
-            epoch, batches, timestamp, coordinator_epoch, txn_first
+        kept = (*batches[1 - REMEMBERED_BATCHES :], added) if epoch == new_epoch else (added,)
+        self.changed[producer_id] = _new_tuple(
+            Producer, (new_epoch, kept, timestamp, coordinator_epoch, txn_first)
         )
 
     def judge_marker(self, header: BatchHeader, marker: EndTxnMarker, origin: AppendOrigin) -> None:
@@ -201,14 +195,30 @@ class StagedProducers:
         producer = self.changed.get(producer_id) or self._known.get(producer_id) or _UNKNOWN
         if producer.txn_first_offset >= 0:
             aborted = marker.control_type is ControlType.ABORT
+            if self.ended is None:
+                self.ended = []
             self.ended.append(
                 EndedTransaction(producer_id, producer.txn_first_offset, offset, aborted)
             )
+        if self.marked is None:
+            self.marked = set()
         self.marked.add(producer_id)
         keep = producer.batches if producer.epoch == header.producer_epoch else ()
         self.changed[producer_id] = Producer(
             header.producer_epoch, keep, header.max_timestamp, marker.coordinator_epoch, NO_OFFSET
         )
+
+
+def _repeated(header: BatchHeader, producer: Producer, expected: int) -> RememberedBatch:
+    first = header.base_sequence
+    last = first + header.last_offset_delta & MAX_SEQUENCE
+    for batch in producer.batches:
+        if batch.first_sequence == first and batch.last_sequence == last:
+            return batch
+    raise OutOfOrderSequenceNumberError(
+        f"producer {header.producer_id} (epoch {header.producer_epoch}) sent sequence {first} "
+        f"where {expected} was expected"
+    )
 
 
 def _fenced(header: BatchHeader, producer: Producer) -> InvalidProducerEpochError:

@@ -73,6 +73,7 @@ class Partition:
     __slots__ = (
         "_appender",
         "_flusher",
+        "_has_origins",
         "_queue",
         "_stable_offset",
         "_unacknowledged",
@@ -111,6 +112,7 @@ class Partition:
         self._appender = appender
         self._flusher = flusher
         self._queue: list[QueuedAppend] = []
+        self._has_origins = False
         self._unacknowledged: deque[tuple[int, AppendDone, AppendResult]] = deque()
 
     @property
@@ -209,6 +211,8 @@ class Partition:
         """
         if not self._queue:
             self._appender.add(self)
+        if origin is not AppendOrigin.CLIENT:
+            self._has_origins = True
         self._queue.append((batch, header, required_acks, done, origin))
 
     def write_queued(self) -> None:
@@ -218,12 +222,11 @@ class Partition:
         if log is None or not self._can_write():
             self._refuse(queue)
             return
-        origins = [entry[4] for entry in queue]
-        results = log.append(
-            [(entry[0], entry[1]) for entry in queue],
-            self.leader_epoch,
-            origins if any(origins) else None,
-        )
+        origins = None
+        if self._has_origins:
+            self._has_origins = False
+            origins = [entry[4] for entry in queue]
+        results = log.append([(entry[0], entry[1]) for entry in queue], self.leader_epoch, origins)
         if not self._can_write():
             self._refuse(queue)
             return

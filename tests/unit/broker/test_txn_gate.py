@@ -147,10 +147,11 @@ def test_calls_for_a_partition_keep_their_order(world: World) -> None:
 
 
 def test_one_request_asks_once_for_all_its_partitions(world: World) -> None:
-    with world.gate.together():
-        world.admit("a")
-        world.admit("b", partition=1)
-        assert not world.coordinator.added
+    world.gate.hold()
+    world.admit("a")
+    world.admit("b", partition=1)
+    assert not world.coordinator.added
+    world.gate.let_go()
     ((asked, _),) = world.coordinator.added
     assert {place.partition for place in asked} == {0, 1}
     world.answer(OK)
@@ -163,9 +164,10 @@ def test_what_is_asked_within_an_answer_comes_behind_it(world: World) -> None:
         world.admit("c")
 
     partition = cast("Any", world.partitions[0])
-    with world.gate.together():
-        world.gate.admit("tx", 1, 0, partition, implicit=True, then=again)
-        world.admit("b")
+    world.gate.hold()
+    world.gate.admit("tx", 1, 0, partition, implicit=True, then=again)
+    world.admit("b")
+    world.gate.let_go()
     world.answer(OK)
     world.answer(OK)
     assert [name for name, _ in world.told] == ["a", "b", "c"]

@@ -108,8 +108,12 @@ class ProduceCall:
         if request.transactional_id is None:
             self._append_all(request)
         else:
-            with context.broker.txn_gate.together():
+            gate = context.broker.txn_gate
+            gate.hold()
+            try:
                 self._append_all(request)
+            finally:
+                gate.let_go()
         self._release_one()
 
     def _append_all(self, request: ProduceRequest) -> None:
