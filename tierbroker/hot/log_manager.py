@@ -349,10 +349,14 @@ class LogManager:
                 if isinstance(error, OSError) and is_disk_failure(error):
                     self.take_offline(self.log_dir_of(log), error)
                 continue
-            files = log.take_deleted_files(now_ms)
-            if files:
-                self._removal.unlink(self.log_dir_of(log), files)
+            self.remove_deleted_files(log, now_ms)
             yield len(dropped)
+
+    def remove_deleted_files(self, log: Log, now_ms: int) -> None:
+        """Unlink, on the executor, what the log set aside file.delete.delay.ms ago."""
+        files = log.take_deleted_files(now_ms)
+        if files:
+            self._removal.unlink(self.log_dir_of(log), files)
 
     # -- end -----------------------------------------------------------------------------------
 
