@@ -221,6 +221,10 @@ class FaultyFileSystem:
     def mtime_ms(self, path: str) -> int:
         return self.inner.mtime_ms(path)
 
+    def set_mtime_ms(self, path: str, time_ms: int) -> None:
+        self._call("set_mtime_ms", path)
+        self.inner.set_mtime_ms(path, time_ms)
+
     def read_file(self, path: str) -> bytes:
         self._call("read_file", path)
         return self.inner.read_file(path)

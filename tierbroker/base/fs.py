@@ -46,6 +46,7 @@ class FileSystem(Protocol):
     def exists(self, path: str) -> bool: ...
     def stat_size(self, path: str) -> int: ...
     def mtime_ms(self, path: str) -> int: ...
+    def set_mtime_ms(self, path: str, time_ms: int) -> None: ...
     def read_file(self, path: str) -> bytes: ...
     def fsync_dir(self, path: str) -> None:
         """Make the names in the directory durable."""
@@ -113,6 +114,10 @@ class OsFileSystem:
     def mtime_ms(self, path: str) -> int:
         """Last change of the file's content, milliseconds since 1970."""
         return os.stat(path).st_mtime_ns // 1_000_000
+
+    def set_mtime_ms(self, path: str, time_ms: int) -> None:
+        """Say when the file's content was last changed, milliseconds since 1970."""
+        os.utime(path, ns=(time_ms * 1_000_000, time_ms * 1_000_000))
 
     def read_file(self, path: str) -> bytes:
         """The whole content of a (small) file."""

@@ -76,6 +76,14 @@ class LogConfig:
         """Whether the log is compacted, and so needs a key in every record."""
         return "compact" in self.cleanup_policy
 
+    @property
+    def max_segment_ms(self) -> int:
+        """Age at which a segment is rolled: the active one is never compacted, so
+        max.compaction.lag.ms limits it too (Kafka: LogConfig.maxSegmentMs)."""
+        if self.compacted:
+            return min(self.segment_ms, max(self.max_compaction_lag_ms, 1))
+        return self.segment_ms
+
     def compression_level(self, codec: str) -> int | None:
         """The level set for a codec of compression.type; None for one that has no levels."""
         levels = {

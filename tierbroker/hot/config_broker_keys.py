@@ -191,6 +191,58 @@ RETENTION_KEYS: tuple[ConfigKey, ...] = (
     ),
 )
 
+CLEANER_KEYS: tuple[ConfigKey, ...] = (
+    ConfigKey(
+        "log.cleaner.enable",
+        _B,
+        "true",
+        "Whether logs with cleanup.policy=compact are compacted. The offsets of groups need it.",
+    ),
+    ConfigKey(
+        "log.cleaner.threads",
+        _I,
+        "1",
+        "Accepted for compatibility: one child process compacts one log after the other.",
+        validate=between(0),
+    ),
+    ConfigKey(
+        "log.cleaner.dedupe.buffer.size",
+        _L,
+        "33554432",
+        "Memory that the compacting child process has for its key table, about 800,000 keys in "
+        "32 MiB (Kafka's default is 128 MiB). A log with more keys takes several rounds.",
+        validate=between(1048576),
+    ),
+    ConfigKey(
+        "log.cleaner.io.buffer.size",
+        _I,
+        "524288",
+        "Memory for each of the read and write buffers of the compacting child process.",
+        validate=between(1),
+    ),
+    ConfigKey(
+        "log.cleaner.io.buffer.load.factor",
+        _D,
+        "0.9",
+        "How full the key table may be: more keys a round, and more steps to find one.",
+        validate=between(0.1, 0.99),
+    ),
+    ConfigKey(
+        "log.cleaner.io.max.bytes.per.second",
+        _D,
+        "1.7976931348623157E308",
+        "Rate of reading and writing together that compaction stays below.",
+        validate=between(1),
+    ),
+    ConfigKey(
+        "log.cleaner.backoff.ms",
+        _L,
+        "15000",
+        "How long compaction rests when no log needs it.",
+        validate=between(0),
+    ),
+)
+
 RECORD_KEYS: tuple[ConfigKey, ...] = (
     ConfigKey(
         "message.max.bytes", _I, "1048588", _default_of("max.message.bytes"), validate=between(0)
@@ -280,5 +332,13 @@ SCRUB_KEYS: tuple[ConfigKey, ...] = (
     ),
 )
 
-BROKER_KEYS = DIRECTORY_KEYS + FLUSH_KEYS + SEGMENT_KEYS + RETENTION_KEYS + RECORD_KEYS + SCRUB_KEYS
+BROKER_KEYS = (
+    DIRECTORY_KEYS
+    + FLUSH_KEYS
+    + SEGMENT_KEYS
+    + RETENTION_KEYS
+    + CLEANER_KEYS
+    + RECORD_KEYS
+    + SCRUB_KEYS
+)
 """Every broker key of this package, in the order of the reference page."""

@@ -1,7 +1,8 @@
 """What a crash leaves in a partition's directory, and how it is cleared away (Kafka: LogLoader).
 
 `.deleted`, `.cleaned` and `.tmp` files never count. A `.swap` file is a finished replacement of
-the segments it covers: the replacement is completed. Index files without their log are leftovers.
+the segments it covers: the replacement is completed, its indexes with it, because nothing would
+build the one of aborted transactions again. Index files without their log are leftovers.
 """
 
 import logging
@@ -35,12 +36,13 @@ def clear_leftovers(cache: FileCache, directory: str) -> list[str]:
     for name in names:
         if name.endswith((DELETED_SUFFIX, CLEANED_SUFFIX, TEMPORARY_SUFFIX)):
             fs.unlink(f"{directory}/{name}")
-    for offset in sorted(_offsets(fs.listdir(directory), LOG_SUFFIX + SWAP_SUFFIX)):
+    swaps = sorted(_offsets(fs.listdir(directory), LOG_SUFFIX + SWAP_SUFFIX))
+    if swaps:
+        # The names of what replaces come before the end of what is replaced.
+        fs.fsync_dir(directory)
+    for offset in swaps:
         _complete_swap(cache, directory, offset)
-    for name in fs.listdir(directory):
-        if name.endswith(SWAP_SUFFIX):
-            # The index of a swapped segment: it is rebuilt.
-            fs.unlink(f"{directory}/{name}")
+    _complete_indexes(fs, directory)
     _drop_orphans(fs, directory)
     return fs.listdir(directory)
 
@@ -51,11 +53,13 @@ def _offsets(names: list[str], suffix: str) -> set[int]:
 
 
 def _drop_doubtful_swaps(fs: FileSystem, directory: str, names: list[str]) -> None:
-    """A `.cleaned` beside `.swap` files: the crash came while one group was being renamed.
+    """A `.cleaned` file at or below `.swap` files: the crash came while those were being named.
 
-    The originals of that group are still there, so its swap files go.
+    What they would replace is still there, so the swap files go. Groups are swapped by rising
+    offsets, so those that wait are above the one under way.
     """
-    cleaned = _offsets(names, LOG_SUFFIX + CLEANED_SUFFIX)
+    parsed = [parse_offset_file(name) for name in names]
+    cleaned = {file.offset for file in parsed if file and file.suffix.endswith(CLEANED_SUFFIX)}
     if not cleaned:
         return
     for name in list(names):
@@ -76,6 +80,21 @@ def _complete_swap(cache: FileCache, directory: str, offset: int) -> None:
     _remove_segment(fs, directory, offset)
     fs.rename(swap, f"{directory}/{offset_file_name(offset, LOG_SUFFIX)}")
     logger.info("completed the replacement of offsets %d to %d in %s", offset, end_offset, swap)
+
+
+def _complete_indexes(fs: FileSystem, directory: str) -> None:
+    """The log has its name, its indexes do not: the log is renamed first, so they are its own."""
+    names = fs.listdir(directory)
+    logs = _offsets(names, LOG_SUFFIX)
+    for name in names:
+        file = parse_offset_file(name)
+        if file is None or not file.suffix.endswith(SWAP_SUFFIX):
+            continue
+        path = f"{directory}/{name}"
+        if file.offset in logs:
+            fs.rename(path, path.removesuffix(SWAP_SUFFIX))
+        else:
+            fs.unlink(path)
 
 
 def _end_offset(cache: FileCache, path: str, base_offset: int) -> int:

@@ -390,6 +390,22 @@ class Log:
         limit = self.log_end_offset if max_offset is None else max_offset
         return log_cutting.delete_old_segments(self, now_ms, limit)
 
+    def replace_segments(
+        self, replaced: Sequence[SealedSegment], new: SealedSegment, suffixes: Sequence[str]
+    ) -> list[str]:
+        """Compaction: one segment for others; answers the files set aside, `SegmentList.replace`.
+
+        Raises KafkaStorageError: the log is offline then, and a start finishes what was begun.
+        """
+        try:
+            aside = self.segments.replace(replaced, new, suffixes)
+            self.snapshots.remove_of([segment.base_offset for segment in replaced[1:]])
+        except OSError as error:
+            raise self.go_offline(error) from error
+        self.size_bytes += new.size_bytes - sum(segment.size_bytes for segment in replaced)
+        self.aborted.forget()
+        return aside
+
     def take_deleted_files(self, now_ms: int) -> list[str]:
         """Files whose file.delete.delay.ms is over, each answered once: unlink them anywhere."""
         return self.segments.take_deleted_files(now_ms)

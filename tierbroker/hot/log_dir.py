@@ -26,6 +26,7 @@ from tierbroker.hot.meta_properties import (
     encode_meta_properties,
 )
 from tierbroker.hot.offset_checkpoint import (
+    CLEANER_FILE,
     HIGH_WATERMARK_FILE,
     LOG_START_FILE,
     RECOVERY_POINT_FILE,
@@ -59,6 +60,7 @@ class LogDir:
         self.recovery_points = OffsetCheckpoint(fs, path, RECOVERY_POINT_FILE)
         self.log_starts = OffsetCheckpoint(fs, path, LOG_START_FILE)
         self.high_watermarks = OffsetCheckpoint(fs, path, HIGH_WATERMARK_FILE)
+        self.cleaner_offsets = OffsetCheckpoint(fs, path, CLEANER_FILE)
         try:
             make_directory_durably(fs, path)
         except OSError as error:

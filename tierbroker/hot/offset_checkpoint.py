@@ -16,11 +16,13 @@ from tierbroker.records.errors import CorruptCheckpointError
 RECOVERY_POINT_FILE = "recovery-point-offset-checkpoint"
 LOG_START_FILE = "log-start-offset-checkpoint"
 HIGH_WATERMARK_FILE = "replication-offset-checkpoint"
+CLEANER_FILE = "cleaner-offset-checkpoint"
 
 _CONSEQUENCE = {
     RECOVERY_POINT_FILE: "logs that were not closed in order are read again from their start",
     LOG_START_FILE: "logs begin at their first segment; records deleted by request may reappear",
     HIGH_WATERMARK_FILE: "high watermarks are found again from the logs",
+    CLEANER_FILE: "compacted logs are cleaned from their start again",
 }
 
 logger = logging.getLogger(__name__)

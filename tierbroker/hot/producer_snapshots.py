@@ -5,6 +5,7 @@ replays the log from its beginning.
 """
 
 import os
+from collections.abc import Collection
 
 from tierbroker.base.fs import FileSystem, write_fully
 from tierbroker.hot.file_names import (
@@ -65,6 +66,15 @@ class ProducerSnapshots:
         """Remove the snapshots of offsets that the log no longer has; raises OSError."""
         for stale in [o for o in self.offsets if o > offset]:
             self._remove(stale)
+
+    def remove_of(self, base_offsets: Collection[int]) -> None:
+        """Segments that began there were merged into others: their snapshots go, never the newest.
+
+        Raises OSError.
+        """
+        for stale in self.offsets[:-1]:
+            if stale in base_offsets:
+                self._remove(stale)
 
     def _remove(self, offset: int) -> None:
         self._fs.unlink(self._path(offset))

@@ -37,7 +37,7 @@ class RollPolicy:
     def plan(self, config: LogConfig, active: ActiveSegment) -> None:
         """Work out the limits anew: the configuration, the segment or its first batch is new."""
         self.segment_bytes = config.segment_bytes
-        self._segment_ms = config.segment_ms
+        self._segment_ms = config.max_segment_ms
         index_bytes = config.segment_index_bytes
         self._index_bytes = index_bytes // offset_index.ENTRY_BYTES * offset_index.ENTRY_BYTES
         # The last slot of the time index is kept for the entry written at a roll.
@@ -47,8 +47,9 @@ class RollPolicy:
         if active.first_timestamp < 0:
             self._roll_after_timestamp = math.inf
             return
-        jitter_ms = config.segment_jitter_ms and self._rng.randrange(config.segment_jitter_ms)
-        self._roll_after_timestamp = active.first_timestamp + config.segment_ms - jitter_ms
+        jitter_limit = min(config.segment_jitter_ms, self._segment_ms)
+        jitter_ms = jitter_limit and self._rng.randrange(jitter_limit)
+        self._roll_after_timestamp = active.first_timestamp + self._segment_ms - jitter_ms
 
     def must_roll(
         self,

@@ -4,13 +4,13 @@ Rolls, drops from the front, cuts at the end. Knows nothing of producers, epochs
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tierbroker.base.clock import Clock
 from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.damage import Regions, behind
 from tierbroker.hot.file_cache import FileCache
-from tierbroker.hot.file_names import DELETED_SUFFIX
+from tierbroker.hot.file_names import DELETED_SUFFIX, SWAP_SUFFIX
 from tierbroker.hot.segment import ReadableSegment, SealedSegment, scan_segment, segment_files
 
 
@@ -105,18 +105,49 @@ class SegmentList:
         assert count <= len(self.sealed), "the active segment cannot be dropped"
         dropped = self.sealed[:count]
         for segment in dropped:
-            self._set_aside(segment, due_ms)
+            self.remove_later(self._set_aside(segment), due_ms)
             del self.sealed[0]
             del self._bases[0]
             segment.retire()
         return dropped
 
-    def _set_aside(self, segment: ReadableSegment, due_ms: int) -> None:
+    def _set_aside(self, segment: ReadableSegment) -> list[str]:
         # The log file goes first: index files without it are known as leftovers at a start.
-        for path in segment_files(segment):
-            if self._fs.exists(path):
-                self._fs.rename(path, path + DELETED_SUFFIX)
-                self._deleted.append((due_ms, path + DELETED_SUFFIX))
+        aside = [path for path in segment_files(segment) if self._fs.exists(path)]
+        for path in aside:
+            self._fs.rename(path, path + DELETED_SUFFIX)
+        return [path + DELETED_SUFFIX for path in aside]
+
+    def replace(
+        self, replaced: Sequence[SealedSegment], new: SealedSegment, suffixes: Sequence[str]
+    ) -> list[str]:
+        """Put a segment, its files of these suffixes still called `.swap`, in the place of others.
+
+        Answers the files set aside. They may be removed once the directory is synced, and readers
+        that lease them keep them. Raises OSError: the files are between two states then.
+        """
+        slot = self.sealed.index(replaced[0])
+        end = slot + len(replaced)
+        assert self.sealed[slot:end] == list(replaced), "the segments are no neighbours any more"
+        aside = [path for segment in replaced for path in self._set_aside(segment)]
+        # The log first: a start takes the indexes called `.swap` beside it for its own.
+        for suffix in suffixes:
+            path = new.path(suffix)
+            self._fs.rename(path + SWAP_SUFFIX, path)
+        self.sealed[slot:end] = [new]
+        self._bases[slot:end] = [new.base_offset]
+        for segment in replaced:
+            segment.retire()
+        return aside
+
+    def remove_later(self, paths: Iterable[str], due_ms: int) -> None:
+        """Files that `take_deleted_files` answers from `due_ms` on."""
+        self._deleted += [(due_ms, path) for path in paths]
+
+    @property
+    def awaits_removal(self) -> bool:
+        """Whether files were set aside that `take_deleted_files` has not answered yet."""
+        return bool(self._deleted)
 
     def take_deleted_files(self, now_ms: int) -> list[str]:
         """Paths that may be unlinked now, each answered once. Unlinking can take long."""

@@ -34,6 +34,7 @@ from tierbroker.controller.state.topics import OFFSETS_TOPIC, TRANSACTION_STATE_
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.node.addresses import advertised_address
+from tierbroker.node.cleaning import Cleaning
 from tierbroker.node.follower import MetadataFollower
 from tierbroker.node.groups import GroupsOfTheBroker, forget_deleted_topics, make_coordinator
 from tierbroker.node.internal_topics import InternalTopicFollower
@@ -90,6 +91,7 @@ class Node:
         self._controller: MetadataDriver
         self._partitions: Partitions
         self._deadlines: Deadlines
+        self._cleaning: Cleaning
         self._groups: GroupCoordinator
         self._producer_ids: ProducerIds
         self._markers: PartitionMarkers
@@ -241,7 +243,15 @@ class Node:
             )
         )
         self._report_directories()
-        upkeep = Upkeep(
+        self._cleaning = Cleaning(
+            values, storage.logs, self._partitions, self._executor, self._clock, loop
+        )
+        self._supervisor.start(self._upkeep().run(), name="upkeep")
+        self._server.start()
+
+    def _upkeep(self) -> Upkeep:
+        values, storage = self.settings.values, self._storage
+        return Upkeep(
             storage.logs,
             self._partitions,
             storage.flusher,
@@ -249,6 +259,7 @@ class Node:
             retention_every_s=values.integer("log.retention.check.interval.ms") / 1000,
             chores=(
                 Chore(TURN_S, storage.scrub.tick),
+                Chore(self._cleaning.every_s, self._cleaning.tick),
                 Chore(
                     values.integer("offsets.retention.check.interval.ms") / 1000,
                     self._groups.expire_offsets,
@@ -256,8 +267,6 @@ class Node:
                 *transaction_chores(self._transactions, values),
             ),
         )
-        self._supervisor.start(upkeep.run(), name="upkeep")
-        self._server.start()
 
     @property
     def _node_id(self) -> int:
@@ -341,6 +350,8 @@ class Node:
     async def _close(self, *, clean: bool) -> None:
         """Make everything durable, then give up files and locks."""
         await self._supervisor.stop()
+        if hasattr(self, "_cleaning"):
+            self._cleaning.stop()
         storage = self._storage
         while not storage.flusher.idle:
             await self._executor_round()
