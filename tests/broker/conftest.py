@@ -8,9 +8,11 @@ import pytest
 
 from tests.broker.cli_calls import Cli, cli_with
 from tests.broker.group_calls import Member, await_coordinator, make_stable, new_group
+from tests.broker.transaction_calls import TransactionalProducer
 from tests.broker.wire_calls import create_topic, delete_topic
 from tests.broker.wire_client import WireClient
 from tierbroker.testing.target import BrokerTarget
+from tierbroker.wire.error_codes import ErrorCode
 
 _numbers = itertools.count()
 
@@ -92,4 +94,26 @@ def member(new_member: Callable[..., Member]) -> Member:
     """The only member of a stable group."""
     made = new_member()
     make_stable(made)
+    return made
+
+
+@pytest.fixture(params=[False, True], ids=["old", "new"])
+def implicit(request: pytest.FixtureRequest) -> bool:
+    """The protocol: clients of the old one add partitions themselves."""
+    return bool(request.param)
+
+
+@pytest.fixture
+def producer(client: WireClient, implicit: bool) -> TransactionalProducer:
+    """A transactional producer of either protocol."""
+    made = TransactionalProducer(client, implicit=implicit)
+    assert made.init() == ErrorCode.NONE
+    return made
+
+
+@pytest.fixture
+def old(client: WireClient) -> TransactionalProducer:
+    """A producer of the old protocol."""
+    made = TransactionalProducer(client)
+    assert made.init() == ErrorCode.NONE
     return made

@@ -12,7 +12,6 @@ import pytest
 from tests.broker.wire_calls import LATEST, batch_of, list_offsets, produce, produce_request
 from tests.broker.wire_client import DEADLINE_S, WireClient
 from tierbroker.records.batch import MAX_SEQUENCE
-from tierbroker.testing.target import BrokerTarget
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.init_producer_id import InitProducerIdRequest
 from tierbroker.wire.messages.metadata import MetadataRequest
@@ -215,22 +214,6 @@ def test_each_partition_is_answered_for_itself(
         9: (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, -1),
         1: (ErrorCode.CORRUPT_MESSAGE, -1),
     }
-
-
-def test_transactions_are_refused_for_good(
-    client: WireClient, topic: str, kafka_broker: BrokerTarget
-) -> None:
-    if not kafka_broker.embedded:
-        pytest.skip("Apache Kafka has transactions")
-    fatal = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    for version in range(6):
-        request = InitProducerIdRequest(transactional_id="tx", transaction_timeout_ms=1000)
-        answer = client.call(request, version)
-        assert (answer.error_code, answer.producer_id, answer.producer_epoch) == (fatal, -1, -1)
-    batch = batch_of(producer_id=1, producer_epoch=0, base_sequence=0, transactional=True)
-    assert produce(client, topic, batch).error_code == fatal
-    assert produce(client, topic, batch_of(), transactional_id="tx").error_code == fatal
-    assert list_offsets(client, topic, LATEST).offset == 0
 
 
 def test_an_empty_transactional_id(client: WireClient) -> None:

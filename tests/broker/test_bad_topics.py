@@ -387,24 +387,6 @@ def test_a_cursor_beyond_the_last_partition(
 # -- FindCoordinator --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", range(1, 7))
-def test_coordinators_of_transactions(
-    client: WireClient, kafka_broker: BrokerTarget, version: int
-) -> None:
-    """Refused for good, so that nobody waits."""
-    if not kafka_broker.embedded:
-        pytest.skip("Apache Kafka has transactions")
-    refused = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    if version < 4:
-        answer = client.call(FindCoordinatorRequest(key="k", key_type=1), version)
-        assert (answer.error_code, answer.node_id) == (refused, -1)
-    else:
-        request = FindCoordinatorRequest(coordinator_keys=["a", "b"], key_type=1)
-        answer = client.call(request, version)
-        assert codes(answer.coordinators) == [refused] * 2
-        assert [entry.key for entry in answer.coordinators] == ["a", "b"]
-
-
 @pytest.mark.parametrize("kind", [3, 9, -1])
 def test_a_coordinator_of_an_unknown_kind(client: WireClient, kind: int) -> None:
     request = FindCoordinatorRequest(coordinator_keys=["a"], key_type=kind)
