@@ -21,6 +21,7 @@ from tierbroker.base.errors import (
     InvalidRequiredAcksError,
     InvalidTimestampError,
     InvalidTopicError,
+    InvalidTxnStateError,
     MessageTooLargeError,
     OutOfOrderSequenceNumberError,
     TransactionalIdAuthorizationFailedError,
@@ -71,6 +72,7 @@ _REFUSED_BY_THE_LOG = (
     OutOfOrderSequenceNumberError,
     InvalidProducerEpochError,
     DuplicateSequenceNumberError,
+    InvalidTxnStateError,
 )
 """Errors that tell where the log starts (Kafka: ReplicaManager.appendToLocalLog)."""
 _RECORD_TIME = (batches.TimestampType.CREATE_TIME, batches.TimestampType.LOG_APPEND_TIME)
