@@ -216,9 +216,11 @@ class TransactionWorld:
         longer_than_ms: int = -1,
         pattern: str | None = None,
     ) -> ListTransactionsResponse:
-        return self.coordinator.list_transactions(
+        answer = self.coordinator.list_transactions(
             ListTransactionsRequest(list(states), list(producer_ids), longer_than_ms, pattern), 2
         )
+        self.run_turns()
+        return answer.result()
 
     def outcomes(self) -> list[tuple[str, int, int, bool]]:
         """(partition, producer id, epoch, commit) of each marker that is visible."""

@@ -14,7 +14,7 @@ from tierbroker.base.ids import TopicPartition
 from tierbroker.base.java_hash import partition_of
 from tierbroker.base.pending import Pending
 from tierbroker.transactions.config import TransactionConfig
-from tierbroker.transactions.describing import ListFilter, described, listed
+from tierbroker.transactions.describing import ListFilter, described, list_all
 from tierbroker.transactions.ending import EndRequest, EndResult
 from tierbroker.transactions.id_pattern import IdPattern
 from tierbroker.transactions.id_pattern_syntax import PatternError
@@ -44,6 +44,8 @@ T = TypeVar("T")
 _FIRST_END_WITH_BUMP = 5
 """The version of EndTxn from which on a client speaks transaction version 2."""
 _UTF8_BYTES_MAX = 4  # of a character
+LISTED_AT_ONCE = 1_000
+"""With more transactional ids than these, listing them takes turns with others."""
 
 
 class TransactionCoordinator:
@@ -257,43 +259,55 @@ class TransactionCoordinator:
 
     def list_transactions(
         self, request: ListTransactionsRequest, version: int
-    ) -> ListTransactionsResponse:
-        """The transactional ids of all shards that pass the filters.
+    ) -> Pending[ListTransactionsResponse]:
+        """The transactional ids of all shards that pass the filters; many take several turns.
 
         COORDINATOR_LOAD_IN_PROGRESS, and no id, while a shard loads. A shard that cannot be loaded
         counts as led by nobody, as in Kafka: the log has said so.
         """
         if self._stopped:
-            return ListTransactionsResponse(error_code=ErrorCode.COORDINATOR_NOT_AVAILABLE)
+            return _refused_list(ErrorCode.COORDINATOR_NOT_AVAILABLE)
         if not self.loaded:
-            return ListTransactionsResponse(error_code=ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
-        pattern = None
-        if request.transactional_id_pattern:
-            try:
-                pattern = IdPattern(request.transactional_id_pattern)
-            except PatternError:
-                return ListTransactionsResponse(error_code=ErrorCode.INVALID_REGULAR_EXPRESSION)
-        states = {
-            STATES_BY_LABEL[name] for name in request.state_filters if name in STATES_BY_LABEL
-        }
-        wanted = ListFilter(
-            states=states if request.state_filters else None,
-            producer_ids=frozenset(request.producer_id_filters),
-            longer_than_ms=request.duration_filter,
-            matches=None if pattern is None else pattern.matches,
+            return _refused_list(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+        try:
+            wanted, unknown = _filter_of(request)
+        except PatternError:
+            return _refused_list(ErrorCode.INVALID_REGULAR_EXPRESSION)
+        answer: Pending[ListTransactionsResponse] = Pending()
+        ledgers = [
+            shard.ledger for shard in self._shards.values() if shard.state is ShardState.ACTIVE
+        ]
+        steps = list_all(
+            ledgers,
+            wanted,
+            self._clock.now_ms(),
+            lambda rows: answer.resolve(
+                ListTransactionsResponse(unknown_state_filters=unknown, transaction_states=rows)
+            ),
         )
-        now_ms = self._clock.now_ms()
-        return ListTransactionsResponse(
-            unknown_state_filters=[
-                name for name in request.state_filters if name not in STATES_BY_LABEL
-            ],
-            transaction_states=[
-                row
-                for shard in self._shards.values()
-                if shard.state is ShardState.ACTIVE
-                for row in listed(shard.ledger, wanted, now_ms)
-            ],
-        )
+        if sum(len(ledger.transactions) for ledger in ledgers) <= LISTED_AT_ONCE:
+            for _ in steps:
+                pass
+        else:
+            self._surroundings.background.begin(steps)
+        return answer
+
+
+def _filter_of(request: ListTransactionsRequest) -> tuple[ListFilter, list[str]]:
+    """(what is wanted, names that are no states); raises PatternError."""
+    pattern = request.transactional_id_pattern
+    names = request.state_filters
+    wanted = ListFilter(
+        states={STATES_BY_LABEL[one] for one in names if one in STATES_BY_LABEL} if names else None,
+        producer_ids=frozenset(request.producer_id_filters),
+        longer_than_ms=request.duration_filter,
+        matches=IdPattern(pattern).matches if pattern else None,
+    )
+    return wanted, [one for one in names if one not in STATES_BY_LABEL]
+
+
+def _refused_list(error: ErrorCode) -> Pending[ListTransactionsResponse]:
+    return _resolved(ListTransactionsResponse(error_code=error))
 
 
 def _end_response(result: EndResult) -> EndTxnResponse:

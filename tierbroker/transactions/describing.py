@@ -1,13 +1,16 @@
 """What administrators see of transactions: DescribeTransactions and ListTransactions."""
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from tierbroker.transactions.ledger import Ledger, Transaction
 from tierbroker.transactions.state import TransactionState
+from tierbroker.transactions.values import by_topic
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages import describe_transactions, list_transactions
+
+IDS_PER_STEP = 256
+"""Transactional ids that are looked at before others get the loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,8 @@ def described(ledger: Ledger, transactional_id: str) -> describe_transactions.Tr
             error_code=ErrorCode.TRANSACTIONAL_ID_NOT_FOUND, transactional_id=transactional_id
         )
     values = transaction.values
-    topics: defaultdict[str, list[int]] = defaultdict(list)
     unmarked = transaction.unmarked
-    for topic, partition in sorted(values.partitions if unmarked is None else unmarked):
-        topics[topic].append(partition)
+    topics = by_topic(values.partitions if unmarked is None else unmarked)
     return describe_transactions.TransactionState(
         transactional_id=transactional_id,
         transaction_state=values.state.label,
@@ -62,13 +63,23 @@ def described(ledger: Ledger, transactional_id: str) -> describe_transactions.Tr
     )
 
 
-def listed(
-    ledger: Ledger, wanted: ListFilter, now_ms: int
-) -> Iterator[list_transactions.TransactionState]:
-    """A row for each transactional id that passes the filter."""
-    for transaction in ledger.transactions.values():
-        if wanted.passes(transaction, now_ms):
-            values = transaction.values
-            yield list_transactions.TransactionState(
-                transaction.transactional_id, values.producer_id, values.state.label
-            )
+def list_all(
+    ledgers: Sequence[Ledger],
+    wanted: ListFilter,
+    now_ms: int,
+    done: Callable[[list[list_transactions.TransactionState]], object],
+) -> Iterator[None]:
+    """A row for each transactional id that passes the filter, in steps; `done` gets the rows."""
+    rows: list[list_transactions.TransactionState] = []
+    for ledger in ledgers:
+        for number, transaction in enumerate(list(ledger.transactions.values()), start=1):
+            if wanted.passes(transaction, now_ms):
+                values = transaction.values
+                rows.append(
+                    list_transactions.TransactionState(
+                        transaction.transactional_id, values.producer_id, values.state.label
+                    )
+                )
+            if number % IDS_PER_STEP == 0:
+                yield
+    done(rows)

@@ -5,7 +5,6 @@ keeps or decides anything.
 """
 
 import struct
-from collections import defaultdict
 
 from tierbroker.base.errors import CorruptMessageError
 from tierbroker.base.ids import TopicPartition
@@ -18,7 +17,7 @@ from tierbroker.transactions.records.transaction_log_value import (
     TransactionLogValue,
 )
 from tierbroker.transactions.state import TransactionState
-from tierbroker.transactions.values import TransactionValues
+from tierbroker.transactions.values import TransactionValues, by_topic
 
 NAME_BYTES_MAX = 0x7FFF
 """Longest transactional id that a key can hold, in bytes of UTF-8."""
@@ -111,7 +110,5 @@ def _topics(values: TransactionValues) -> list[PartitionsSchema] | None:
     """The partitions by topic; null in the state Empty, as Kafka writes it."""
     if values.state is TransactionState.EMPTY:
         return None
-    topics: defaultdict[str, list[int]] = defaultdict(list)
-    for topic, partition in sorted(values.partitions):
-        topics[topic].append(partition)
+    topics = by_topic(values.partitions)
     return [PartitionsSchema(topic, partitions) for topic, partitions in topics.items()]

@@ -16,7 +16,7 @@ from tierbroker.transactions.completion import Completions
 from tierbroker.transactions.config import TransactionConfig
 from tierbroker.transactions.ending import Ending
 from tierbroker.transactions.initializing import Initializing
-from tierbroker.transactions.ledger import Ledger, Transaction
+from tierbroker.transactions.ledger import Ledger
 from tierbroker.transactions.loader import Loader
 from tierbroker.transactions.ports import (
     Markers,
@@ -27,6 +27,10 @@ from tierbroker.transactions.ports import (
 )
 from tierbroker.transactions.upkeep import Upkeep
 from tierbroker.wire.error_codes import ErrorCode
+
+
+IDS_PER_STEP = 256
+"""Transactional ids that are looked at before others get the loop."""
 
 
 class ShardState(Enum):
@@ -110,15 +114,17 @@ class Shard:
         if error is not None:
             self.state = ShardState.FAILED
             return
-        decided = [one for one in self.ledger.transactions.values() if one.values.state.is_decided]
-        # Before anybody may ask: to everybody else they are as good as pending.
+        # Until `_complete` comes to it, a decided transaction is as good as pending for everybody.
         self.state = ShardState.ACTIVE
-        self._background.begin(self._complete(decided))
+        self._background.begin(self._complete())
 
-    def _complete(self, decided: list[Transaction]) -> Iterator[None]:
-        """Go on with the transactions that were decided before, one a step."""
-        for transaction in decided:
+    def _complete(self) -> Iterator[None]:
+        """Go on with the transactions that were decided before."""
+        for number, transaction in enumerate(list(self.ledger.transactions.values()), start=1):
             if self.state is not ShardState.ACTIVE:
                 return
-            self._completions.start(transaction)
-            yield
+            if transaction.values.state.is_decided and transaction.pending is None:
+                self._completions.start(transaction)
+                yield
+            elif number % IDS_PER_STEP == 0:
+                yield

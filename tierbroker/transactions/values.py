@@ -4,7 +4,8 @@ Pure: the functions here answer new values and decide nothing about whether the 
 The values become the state of the transactional id once their record is flushed, not before.
 """
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from tierbroker.base.ids import TopicPartition
@@ -151,6 +152,14 @@ def completed(values: TransactionValues, now_ms: int) -> TransactionValues:
         partitions=frozenset(),
         update_ms=now_ms,
     )
+
+
+def by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:
+    """The partitions of each topic, all in their order."""
+    topics: defaultdict[str, list[int]] = defaultdict(list)
+    for topic, partition in partitions:
+        topics[topic].append(partition)
+    return {topic: sorted(topics[topic]) for topic in sorted(topics)}
 
 
 def _initialized(

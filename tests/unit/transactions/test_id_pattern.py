@@ -93,15 +93,15 @@ def test_it_means_what_others_mean(pattern: str, texts: list[str]) -> None:
 
 
 def test_a_pattern_that_is_made_to_be_slow_is_not() -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert not IdPattern("(a|a)*(a*)*b").matches("a" * 5_000)
     IdPattern("(a?){300}a{300}").matches("a" * 300)
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 def test_a_list_of_ids_is_searched_quickly() -> None:
     pattern = IdPattern("app-[0-9]+-(blue|green)")
     names = [f"app-{number}-{'blue' if number % 2 else 'red'}" for number in range(10_000)]
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert sum(map(pattern.matches, names)) == 5_000
-    assert time.perf_counter() - begun < 0.5
+    assert time.thread_time() - begun < 0.5
