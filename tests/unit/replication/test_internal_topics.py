@@ -8,6 +8,7 @@ import pytest
 from tests.handler_bench import HandlerBench
 from tierbroker.base.errors import (
     ApiError,
+    InvalidProducerEpochError,
     KafkaStorageError,
     MessageTooLargeError,
     NotLeaderOrFollowerError,
@@ -89,3 +90,24 @@ def test_partitions_of_others(setting: Setting) -> None:
     assert isinstance(setting.done[1], NotLeaderOrFollowerError)
     with pytest.raises(NotLeaderOrFollowerError):
         setting.topic.bounds(0)
+
+
+def test_batches_of_a_transaction_count_no_sequences(setting: Setting) -> None:
+    for number in range(3):
+        setting.topic.append_transactional(0, [(b"a", b"%d" % number)], 9, 4, setting.done.append)
+    setting.bench.scheduler.end_turn()
+    assert setting.done == [None] * 3
+    data = setting.topic.read(0, 0, 1 << 20)
+    headers = [header for _, header in walk(data)]
+    assert [(h.producer_id, h.producer_epoch, h.base_sequence) for h in headers] == [(9, 4, 0)] * 3
+    assert all(header.transactional for header in headers)
+    partition = setting.bench.services.partitions.get(TOPIC, 0)
+    assert (partition.high_watermark, partition.last_stable_offset) == (3, 0)
+
+
+def test_a_producer_of_an_older_epoch_writes_no_more(setting: Setting) -> None:
+    setting.topic.append_transactional(0, [(b"a", b"1")], 9, 4, setting.done.append)
+    setting.topic.append_transactional(0, [(b"a", b"2")], 9, 3, setting.done.append)
+    setting.bench.scheduler.end_turn()
+    assert {type(error) for error in setting.done} == {type(None), InvalidProducerEpochError}
+    assert setting.topic.bounds(0) == (0, 1)
