@@ -62,36 +62,49 @@ def offset_of_max_timestamp(log: "Log", max_offset: int) -> TimestampOffset | No
     Raises CorruptMessageError on damage, KafkaStorageError when the disk fails.
     """
     try:
-        best: tuple[int, ReadableSegment, int] | None = None
-        for slot in range(log.segments.slot_of(log.log_start_offset), len(log.segments)):
-            segment = log.segments[slot]
-            highest = _highest_below(log, segment, max_offset)
-            if highest is not None and (best is None or highest[0] > best[0]):
-                best = highest[0], segment, highest[1]
-        if best is None:
-            return None
-        timestamp_ms, segment, last_offset = best
-        start = segment.start_position(last_offset)
-        for position, header in _headers(log, segment, start):
-            if header.last_offset == last_offset:
-                return _record_at_or_after(log, segment, position, header, timestamp_ms)
+        for trusting in (True, False):
+            best: tuple[int, ReadableSegment, int] | None = None
+            for slot in range(log.segments.slot_of(log.log_start_offset), len(log.segments)):
+                segment = log.segments[slot]
+                highest = _highest_below(log, segment, max_offset, trusting)
+                if highest is not None and (best is None or highest[0] > best[0]):
+                    best = highest[0], segment, highest[1]
+            found = _first_record_with(log, *best) if best is not None else None
+            if found is not None or best is None:
+                return found
+            # Compaction has emptied the batch that an index names: all headers are looked at.
     except OSError as error:
         raise KafkaStorageError(f"{log.topic_partition} cannot be searched: {error}") from error
     return None
 
 
-def _highest_below(log: "Log", segment: ReadableSegment, max_offset: int) -> tuple[int, int] | None:
-    """(highest timestamp, last offset of the first batch with it) of what counts of a segment."""
+def _first_record_with(
+    log: "Log", timestamp_ms: int, segment: ReadableSegment, last_offset: int
+) -> TimestampOffset | None:
+    for position, header in _headers(log, segment, segment.start_position(last_offset)):
+        if header.last_offset == last_offset:
+            return _record_at_or_after(log, segment, position, header, timestamp_ms)
+    return None
+
+
+def _highest_below(
+    log: "Log", segment: ReadableSegment, max_offset: int, trusting: bool
+) -> tuple[int, int] | None:
+    """(highest timestamp, last offset of the first batch with it) of what counts of a segment.
+
+    `trusting` the time index, if that names a batch in range.
+    """
     if segment.base_offset >= max_offset or not segment.size_bytes:
         return None
-    timestamp_ms, last_offset = segment.max_timestamp()
-    if timestamp_ms > NO_TIMESTAMP and log.log_start_offset <= last_offset < max_offset:
-        return timestamp_ms, last_offset
+    if trusting:
+        timestamp_ms, last_offset = segment.max_timestamp()
+        if timestamp_ms > NO_TIMESTAMP and log.log_start_offset <= last_offset < max_offset:
+            return timestamp_ms, last_offset
     highest: tuple[int, int] | None = None
     for _, header in _headers(log, segment, 0):
         if header.last_offset >= max_offset:
             break
-        in_log = header.last_offset >= log.log_start_offset
+        in_log = header.last_offset >= log.log_start_offset and header.record_count > 0
         if in_log and header.max_timestamp > (highest[0] if highest else NO_TIMESTAMP):
             highest = header.max_timestamp, header.last_offset
     return highest
@@ -112,7 +125,9 @@ def _record_at_or_after(
     log: "Log", segment: ReadableSegment, position: int, header: BatchHeader, timestamp_ms: int
 ) -> TimestampOffset | None:
     epoch = header.partition_leader_epoch
-    if header.log_append_time:
+    if not header.record_count:
+        return None
+    if header.log_append_time and header.record_count == header.last_offset_delta + 1:
         offset = max(header.base_offset, log.log_start_offset)
         return TimestampOffset(offset, header.max_timestamp, epoch)
     fd = segment.handle.acquire()

@@ -6,14 +6,16 @@ cleaned from its start again.
 
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tierbroker.base.executor import Executor, Outcome
-from tierbroker.base.ids import TopicPartition
 from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.hot.segment import ReadableSegment
+
+if TYPE_CHECKING:
+    from tierbroker.base.ids import TopicPartition
 
 logger = logging.getLogger(__name__)
 
