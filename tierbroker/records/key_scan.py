@@ -39,31 +39,42 @@ def note_keys(
     try:
         for _ in range(count):
             number = data[position]
-            position += 1
-            if number > 0x7F:
-                byte = data[position]
-                if byte > 0x7F:
-                    number, position = _varint_tail(data, position, number)
+            if number < 0x80:
+                end = position + 1 + (number >> 1)
+                position += 2
+            else:
+                byte = data[position + 1]
+                if byte < 0x80:
+                    end = position + 2 + (byte << 6) + ((number & 0x7F) >> 1)
+                    position += 3
                 else:
-                    number += (byte << 7) - 0x80
+                    number, position = _varint_tail(data, position + 1, number)
+                    end = position + (number >> 1)
                     position += 1
-            end = position + (number >> 1)
-            position += 1  # attributes of a record: unused, always 0
-            while data[position] > 0x7F:  # the timestamp
+            # Behind the attributes, which are unused: the timestamp.
+            while data[position] > 0x7F:
                 position += 1
             number = data[position + 1]
-            position += 2
-            if number > 0x7F:
-                number, position = _varint_tail(data, position, number)
-            offset = base_offset + (number >> 1)
-            number = data[position]
-            position += 1
-            if number > 0x7F:
-                number, position = _varint_tail(data, position, number)
+            if number < 0x80:
+                offset = base_offset + (number >> 1)
+                position += 3
+            else:
+                byte = data[position + 2]
+                if byte < 0x80:
+                    offset = base_offset + (byte << 6) + ((number & 0x7F) >> 1)
+                    position += 4
+                else:
+                    number, position = _varint_tail(data, position + 2, number)
+                    offset = base_offset + (number >> 1)
+                    position += 1
+            # The first byte of the key's length is passed already.
+            number = data[position - 1]
             if not number & 1:
                 if number <= _SHORT_KEY:
                     recent[data[position : position + (number >> 1)]] = offset
                 else:
+                    if number > 0x7F:
+                        number, position = _varint_tail(data, position, number)
                     recent[name_of(data[position : position + (number >> 1)])] = offset
             position = end
     except IndexError:
