@@ -28,7 +28,6 @@ from tierbroker.transactions.ports import (
 from tierbroker.transactions.upkeep import Upkeep
 from tierbroker.wire.error_codes import ErrorCode
 
-
 IDS_PER_STEP = 256
 """Transactional ids that are looked at before others get the loop."""
 
