@@ -42,6 +42,12 @@ class KafkaSystem:
         self.bootstrap = ""
         self.pid = -1
 
+    @property
+    def data_dir(self) -> "Path":
+        """Where its logs are, once it was started."""
+        assert self._kafka is not None
+        return self._kafka.data_dir
+
     def start(self, durability: Durability) -> None:
         """Format, start and wait until it says that it has started."""
         self._format(FLUSH_EVERY_BATCH if durability is Durability.FSYNC else {}, None)
