@@ -58,9 +58,14 @@ def run_broker(
         announce(node)
 
     try:
-        return run(Settings.load(flags, os.environ, config), on_ready)
+        return run(Settings.load(flags, os.environ, config), on_ready, show_progress)
     except (DataDirError, InvalidConfigError, ListenError) as error:
         raise CommandFailedError(str(error)) from error
+
+
+def show_progress(done: int, total: int) -> None:
+    """One line a second while a start takes long; partitions that are open are served already."""
+    click.echo(f"{done} of {total} partitions are open", err=True)
 
 
 def write_ready_file(path: str, bootstrap: str, ready_ms: int) -> None:

@@ -50,6 +50,11 @@ class CheckpointWriter:
         self._kept_points[slot] = recovery_point
         self._kept_starts[slot] = log_start_offset
 
+    def release(self, slot: TopicPartition) -> None:
+        """The log speaks for itself from now on, or is gone."""
+        self._kept_points.pop(slot, None)
+        self._kept_starts.pop(slot, None)
+
     def note_found(self, points: Offsets, starts: Offsets) -> None:
         """What the files said at the start."""
         self._points, self._starts = dict(points), dict(starts)

@@ -105,6 +105,14 @@ class FileCache:
             oldest, _ = self.idle.popitem(last=False)
             oldest.close_now()
 
+    def join(self, other: "FileCache") -> None:
+        """Go on as a part of `other`, which counts the idle files of both from now on.
+
+        So that logs opened on another thread, with a cache of their own, can be taken over.
+        """
+        self.close_idle()
+        self.idle, self.capacity = other.idle, other.capacity
+
     def close_idle(self) -> None:
         """Close every file that nobody uses: for shutdown and tests."""
         while self.idle:

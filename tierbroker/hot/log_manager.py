@@ -52,7 +52,10 @@ class LogManager:
         self.dirs = dirs
         self.failed: dict[TopicPartition, Exception] = {}
         """Partitions that are on a disk but could not be opened, and why. They stay untouched."""
-        self._cache = cache
+        self.pending: set[TopicPartition] = set()
+        """Partitions that are on a disk and whose logs will be opened soon (`log_startup`)."""
+        self._unwanted: set[TopicPartition] = set()
+        self.cache = cache
         self._producer_expiration_ms = producer_expiration_ms
         self._executor = executor
         self._clock = clock
@@ -98,7 +101,7 @@ class LogManager:
         would give out the same offsets again. None is worth another try later unless the partition
         is among `failed`. A log of another topic id under the same name is set aside first.
         """
-        if topic_partition in self.failed:
+        if topic_partition in self.failed or topic_partition in self.pending:
             return None
         log = self._logs.get(topic_partition)
         if log is not None and log.topic_id != topic_id:
@@ -176,13 +179,14 @@ class LogManager:
         clean: bool = False,
         recovery_point: int = 0,
         log_start_offset: int = 0,
+        cache: FileCache | None = None,
     ) -> Log:
         """Open or make the log in the directory; `add` takes it over then.
 
-        Raises OSError and CorruptLogError.
+        On another thread, with a cache of its own. Raises OSError and CorruptLogError.
         """
         return log_loader.open_log(
-            self._cache,
+            cache or self.cache,
             directory,
             topic_partition,
             config,
@@ -205,6 +209,21 @@ class LogManager:
         """What the checkpoint files of the directory said at the start."""
         self._writers[log_dir.path].note_found(points, starts)
 
+    def note_pending(
+        self, log_dir: LogDir, slot: TopicPartition, recovery_point: int, log_start_offset: int
+    ) -> None:
+        """This log will be opened soon. Until then what is known of it is kept, and its name."""
+        self.pending.add(slot)
+        self._writers[log_dir.path].keep(slot, recovery_point, log_start_offset)
+
+    def end_pending(self, log_dir: LogDir, slot: TopicPartition) -> bool:
+        """The log's turn has come; False if its topic was deleted meanwhile."""
+        self.pending.discard(slot)
+        self._writers[log_dir.path].release(slot)
+        wanted = slot not in self._unwanted
+        self._unwanted.discard(slot)
+        return wanted
+
     def note_damaged(
         self,
         log_dir: LogDir,
@@ -226,6 +245,8 @@ class LogManager:
 
         The new name is durable at the next checkpoint; until then a crash makes a stray of it.
         """
+        if topic_partition in self.pending:
+            self._unwanted.add(topic_partition)
         log = self._logs.get(topic_partition)
         if log is not None:
             self._set_aside(log, DirState.DELETE)
@@ -387,7 +408,7 @@ class LogManager:
             try:
                 log_dir.sync()
                 self._writers[log_dir.path].write_last(logs)
-                if log_dir.path not in self._damaged_dirs:
+                if log_dir.path not in self._damaged_dirs and not self.pending:
                     log_dir.write_clean_shutdown(broker_epoch)
             except OSError as error:
                 self.take_offline(log_dir, error)

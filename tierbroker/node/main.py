@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import uvloop
 
+from tierbroker.node.loading import Progress
 from tierbroker.node.node import Node
 from tierbroker.node.settings import Settings
 
@@ -18,17 +19,23 @@ logger = logging.getLogger(__name__)
 _GC_THRESHOLD = 50_000
 
 
-def run(settings: Settings, on_ready: Callable[[Node], None]) -> int:
+def run(
+    settings: Settings, on_ready: Callable[[Node], None], on_progress: Progress | None = None
+) -> int:
     """Run a node until a signal or a failure ends it; returns the exit code of the process.
 
     SIGTERM and SIGINT stop it in order; a second one ends the process at once. Raises
     DataDirError, InvalidConfigError or ListenError when the node cannot start.
     """
-    return uvloop.run(_run(settings, on_ready))
+    return uvloop.run(_run(settings, on_ready, on_progress))
 
 
-async def _run(settings: Settings, on_ready: Callable[[Node], None]) -> int:
+async def _run(
+    settings: Settings, on_ready: Callable[[Node], None], on_progress: Progress | None
+) -> int:
     node = Node(settings)
+    if on_progress is not None:
+        node.on_progress = on_progress
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(node.on_loop_error)
     stop_asked = asyncio.Event()

@@ -38,6 +38,7 @@ from tierbroker.node.cleaning import Cleaning
 from tierbroker.node.follower import MetadataFollower
 from tierbroker.node.groups import GroupsOfTheBroker, forget_deleted_topics, make_coordinator
 from tierbroker.node.internal_topics import InternalTopicFollower
+from tierbroker.node.loading import Progress, load_rest
 from tierbroker.node.metadata import (
     allocate_block,
     broker_registration,
@@ -45,7 +46,7 @@ from tierbroker.node.metadata import (
     start_metadata,
 )
 from tierbroker.node.settings import SCHEMA, Settings
-from tierbroker.node.storage import Storage, open_logs, open_storage
+from tierbroker.node.storage import Storage, find_logs, open_storage
 from tierbroker.node.transactions import make_transactions, transaction_chores
 from tierbroker.node.upkeep import TURN_S, Chore, Upkeep
 from tierbroker.replication.partition import Appender
@@ -57,6 +58,7 @@ from tierbroker.wire.api_keys import ApiKey
 if TYPE_CHECKING:
     from tierbroker.controller.driver import MetadataDriver
     from tierbroker.groups.coordinator import GroupCoordinator
+    from tierbroker.hot.log_startup import LogStartup
     from tierbroker.server.limits import ListenerConfig
     from tierbroker.transactions.coordinator import TransactionCoordinator
 
@@ -79,6 +81,7 @@ class Node:
     ) -> None:
         self.settings = settings
         self.ready_ms = 0
+        self.on_progress: Progress = lambda done, total: None
         self._clock = clock or SystemClock()
         self._durable = settings.values["flush.mode"] != "none"
         self._fs = fs or OsFileSystem(durable=self._durable)
@@ -89,6 +92,7 @@ class Node:
         self._executor: ThreadExecutor
         self._storage: Storage
         self._controller: MetadataDriver
+        self._startup: LogStartup
         self._partitions: Partitions
         self._deadlines: Deadlines
         self._cleaning: Cleaning
@@ -128,8 +132,9 @@ class Node:
         return self._controller.image
 
     async def start(self) -> None:
-        """Bring everything up; returns once clients can connect.
+        """Bring everything up; returns once every partition is served.
 
+        Clients can connect before, when there are many logs to open: `on_progress` tells.
         Raises DataDirError, ListenError, InvalidConfigError; nothing is left running then.
         """
         started = self._clock.monotonic()
@@ -151,6 +156,9 @@ class Node:
             raise
         try:
             await self._start_broker(loop)
+            await load_rest(
+                self._startup, self._partitions, self._executor, self._clock, self.on_progress
+            )
         except BaseException:
             await self._abort_start()
             raise
@@ -193,7 +201,7 @@ class Node:
         self._partitions = Partitions(
             self._node_id, storage.logs, topic_configs, Appender(loop), storage.flusher
         )
-        previous_epoch = open_logs(storage.logs, image, topic_configs, self._node_id, self._clock)
+        self._startup = find_logs(storage.logs, image, topic_configs, self._node_id, self._clock)
         self._deadlines = Deadlines(loop, self._clock)
         self._groups = make_coordinator(
             values, image, self._partitions, self._clock, self._rng, loop
@@ -227,6 +235,7 @@ class Node:
             lambda error: self._supervisor.fail(error, "the server"),
         )
         self._ports = self._server.bind()
+        previous_epoch = self._startup.report.previous_broker_epoch
         registration = broker_registration(
             settings, storage.dirs, self._listeners, self._ports, previous_epoch, self._rng
         )

@@ -1,5 +1,6 @@
 """The disk side of a node: file system, log directories, flusher and logs, bound together."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.controller.state.image import MetadataImage
+from tierbroker.controller.state.topics import INTERNAL_TOPICS
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.flush import FlushStrategy, GroupFlusher
@@ -21,6 +23,9 @@ from tierbroker.hot.log_manager import LogManager
 from tierbroker.hot.log_startup import LogStartup
 from tierbroker.hot.scrub import Scrub
 from tierbroker.hot.scrub_state import ScrubState
+
+AT_ONCE_S = 0.2
+"""So long the opening of logs may keep clients waiting; the rest is done while they are served."""
 
 
 @dataclass(slots=True)
@@ -98,6 +103,22 @@ def open_logs(
 
     Returns the broker epoch of the last run if that ended in order, else -1. Raises DataDirError.
     """
+    startup = find_logs(logs, image, topic_configs, broker_id, clock)
+    startup.open_now(math.inf)
+    startup.finish(startup.sync())
+    return startup.report.previous_broker_epoch
+
+
+def find_logs(
+    logs: LogManager,
+    image: MetadataImage,
+    topic_configs: TopicConfigs,
+    broker_id: int,
+    clock: Clock,
+) -> LogStartup:
+    """Look for every log that the metadata places on this broker, and open those of the
+    coordinators and as many others as take no more than a moment. Raises DataDirError.
+    """
 
     def expected_topic_id(place: TopicPartition) -> Uuid | None:
         topic = image.topic(place.topic)
@@ -112,4 +133,6 @@ def open_logs(
         expected_topic_id,
         clock,
     )
-    return startup.run().previous_broker_epoch
+    startup.prepare(INTERNAL_TOPICS)
+    startup.open_now(AT_ONCE_S, INTERNAL_TOPICS)
+    return startup

@@ -170,10 +170,11 @@ class Partition:
         return log
 
     def take_log(self, log: Log) -> None:
-        """The log could not be made before; here it is, empty."""
+        """The log could not be made or opened before; here it is."""
         assert self.log is None
         self.log = log
-        self.high_watermark = self._stable_offset = log.log_end_offset
+        self.high_watermark = log.log_end_offset
+        self._stable_offset = _stable_below(log, self.high_watermark)
         if self.is_leader:
             log.assign_epoch_start(self.leader_epoch, log.log_end_offset)
 

@@ -5,7 +5,7 @@ nothing is decided here.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tierbroker.base.errors import UnknownTopicOrPartitionError
 from tierbroker.base.ids import TopicPartition, Uuid
@@ -107,10 +107,16 @@ class Partitions:
         """Try again for the new partitions whose logs could not be made; once a second."""
         if not self._without_log or not self._logs.has_room:
             return
-        for partition in list(self._without_log):
+        self.attach_logs([partition.topic_partition for partition in self._without_log])
+
+    def attach_logs(self, places: Iterable[TopicPartition]) -> None:
+        """Let those of the partitions have their logs that can have them by now."""
+        for place in places:
+            partition = self._partitions.get(place)
+            if partition not in self._without_log or place in self._logs.pending:
+                continue
             topic = self._image.topic_by_id(partition.topic_id)
             assert topic is not None, "a partition without a topic is dropped"
-            place = partition.topic_partition
             log = self._open(place, partition.topic_id)
             if log is None:
                 continue

@@ -48,6 +48,7 @@ class FakeLogs:
     def __init__(self) -> None:
         self.has_room = True
         self.failed: dict[TopicPartition, Exception] = {}
+        self.pending: set[TopicPartition] = set()
         self.made: list[TopicPartition] = []
         self.held_in: list[Uuid | None] = []
         self.deleted: list[TopicPartition] = []
