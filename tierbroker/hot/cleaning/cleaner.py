@@ -104,13 +104,13 @@ class Cleaner:
         if current is not None and self._swapping is None and current.log.closed:
             self._drop_child()
             self._end_round()
-        if not self.busy and self._clock.monotonic() >= self._rest_until:
-            self._begin_look()
-        idle_s = self._clock.monotonic() - self._idle_since
-        if self._child is not None and not self.busy and idle_s >= IDLE_S:
+        now = self._clock.monotonic()
+        if self._child is not None and not self.busy and now - self._idle_since >= IDLE_S:
             self._child.end()
             self._leaving.append(self._child)
             self._child = None
+        if not self.busy and now >= self._rest_until:
+            self._begin_look()
 
     def stop(self) -> None:
         """End the child and leave no half-finished replacement. Waits some milliseconds."""
@@ -153,7 +153,6 @@ class Cleaner:
                 self._begin_round(best, files)
                 return
         self._look = None
-        self._idle_since = self._clock.monotonic()
 
     def _modified_ms(self, log: Log, segment: SealedSegment) -> int:
         try:

@@ -86,6 +86,8 @@ class SegmentReader:
             reason = implausible(header, size - position, next_offset, offset_limit)
             if reason:
                 raise self.damage(position, reason)
+            if header.record_count < 1 and not _is_emptied(window, at, header):
+                raise self.damage(position, f"a batch of {header.record_count} records")
             needed = header.batch_length + SIZE_OVERHEAD
             data = None
             if wanted(header):
@@ -107,3 +109,9 @@ class SegmentReader:
         if len(window) < needed:
             raise self.damage(position, f"{len(window)} bytes of a batch")
         return window
+
+
+def _is_emptied(window: bytes, at: int, header: BatchHeader) -> bool:
+    """Whether this is what compaction leaves of a batch, so that nobody need look into it."""
+    size = header.batch_length + SIZE_OVERHEAD
+    return header.record_count == 0 and size == HEADER_BYTES and crc_valid(window, at, header)

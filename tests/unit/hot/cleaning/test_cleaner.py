@@ -1,0 +1,237 @@
+"""The cleaner of a broker: what it starts, when, and what it does when things go wrong."""
+
+import pathlib
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cleaning_world import COMPACT, HandChildren, committed, fill, put
+from tests.faulty_fs import FaultyFileSystem
+from tests.log_setup import NOW_MS, TOPIC_ID
+from tierbroker.base.background import Background
+from tierbroker.base.clock import ManualClock
+from tierbroker.base.executor import InlineExecutor
+from tierbroker.base.ids import TopicPartition
+from tierbroker.base.scheduler import ManualScheduler
+from tierbroker.hot.cleaning.cleaner import FULL_DISK_S, IDLE_S, Cleaner
+from tierbroker.hot.cleaning.config import CleanerConfig
+from tierbroker.hot.cleaning.job import CleanError, encode_reply
+from tierbroker.hot.config import LogConfig
+from tierbroker.hot.file_cache import FileCache
+from tierbroker.hot.log import Log
+from tierbroker.hot.log_dirs import LogDirs
+from tierbroker.hot.log_manager import LogManager
+
+CONFIG = LogConfig.from_values({**COMPACT, "file.delete.delay.ms": 1000})  # type: ignore[arg-type]
+CHECKPOINT = "cleaner-offset-checkpoint"
+
+
+class World:
+    """A log manager, its cleaner, and children whose work the test does."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self.fs = FaultyFileSystem()
+        self.clock = ManualClock(NOW_MS)
+        self.scheduler = ManualScheduler()
+        dirs = LogDirs.open(self.fs, [str(path)], rng=random.Random(1), node_id=1)
+        self.manager = LogManager(
+            dirs, FileCache(self.fs), InlineExecutor(), self.clock, random.Random(2)
+        )
+        self.children = HandChildren(self.fs)
+        self.cleaner = self.make()
+
+    def make(self) -> Cleaner:
+        return Cleaner(
+            self.manager,
+            CleanerConfig(100_000, 0.9, 1000, 1e12),
+            self.children,
+            InlineExecutor(),
+            self.clock,
+            Background(self.clock, self.scheduler.call_soon),
+            lambda log: log.recovery_point,
+        )
+
+    def log(self, name: str = "t", config: LogConfig = CONFIG) -> Log:
+        log = self.manager.create_log(TopicPartition(name, 0), TOPIC_ID, config)
+        fill(log)
+        log.flush()
+        return log
+
+    def tick(self) -> None:
+        self.cleaner.tick()
+        self.scheduler.end_turn()
+
+    def unfinished(self, log: Log) -> list[str]:
+        return [n for n in self.fs.listdir(log.dir) if n.endswith((".cleaned", ".swap"))]
+
+
+@pytest.fixture
+def world(tmp_path: pathlib.Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.cleaner.stop()
+    made.manager.shutdown()
+
+
+def test_nothing_is_started_without_a_dirty_compacted_log(world: World) -> None:
+    world.log("plain", LogConfig.from_values({"internal.segment.bytes": 600}))
+    world.tick()
+    assert world.children.started == 0
+    assert not world.cleaner.busy
+
+
+def test_dirty_logs_are_cleaned_one_after_the_other(world: World) -> None:
+    first, second = world.log("a"), world.log("b")
+    before = committed(first)
+    world.tick()
+    assert len(world.children.jobs) == 1
+    sizes = first.size_bytes, second.size_bytes
+    world.children.work()
+    world.scheduler.end_turn()
+    world.children.work()
+    world.scheduler.end_turn()
+    assert not world.children.jobs
+    assert world.children.started == 1
+    assert first.size_bytes < sizes[0]
+    assert second.size_bytes < sizes[1]
+    assert committed(first) == before
+    active = first.segments.active.base_offset
+    assert (world.path / CHECKPOINT).read_text() == f"0\n2\na 0 {active}\nb 0 {active}\n"
+    world.tick()
+    assert not world.children.jobs
+
+
+def test_what_was_set_aside_goes_after_its_delay(world: World) -> None:
+    log = world.log()
+    world.tick()
+    world.children.work()
+    assert any(name.endswith(".deleted") for name in world.fs.listdir(log.dir))
+    world.clock.advance(1001)
+    world.tick()
+    assert not any(name.endswith(".deleted") for name in world.fs.listdir(log.dir))
+
+
+def test_a_child_without_work_is_let_go(world: World) -> None:
+    world.log()
+    world.tick()
+    world.children.work()
+    world.scheduler.end_turn()
+    world.clock.advance(int(IDLE_S * 1000) - 1)
+    world.tick()
+    assert world.children.alive == 1
+    world.clock.advance(2)
+    world.tick()
+    assert world.children.alive == 0
+
+
+def test_the_death_of_a_child_costs_one_log(world: World) -> None:
+    first, second = world.log("a"), world.log("b")
+    world.tick()
+    (victim,) = [log for log in (first, second) if log.dir == world.children.jobs[0].directory]
+    world.children.die()
+    assert list(world.cleaner.uncleanable) == [victim]
+    world.tick()
+    assert len(world.children.jobs) == 1
+    assert world.children.jobs[0].directory != victim.dir
+    assert world.children.started == 2
+    world.children.work()
+
+
+def test_damage_makes_a_log_uncleanable(world: World) -> None:
+    log = world.log()
+    segment = log.segments.sealed[1]
+    fd = segment.handle.acquire()
+    world.fs.pwrite(fd, b"\xff" * 40, 30)
+    segment.handle.release()
+    world.tick()
+    world.children.work()
+    assert log in world.cleaner.uncleanable
+    assert not world.unfinished(log)
+    world.tick()
+    assert not world.children.jobs
+
+
+def test_nonsense_from_a_child_ends_it(world: World) -> None:
+    log = world.log()
+    world.tick()
+    world.children.say(b"what?\n")
+    assert world.children.alive == 0
+    assert log in world.cleaner.uncleanable
+
+
+def test_a_full_disk_is_waited_for(world: World) -> None:
+    log = world.log()
+    world.tick()
+    job = world.children.jobs.pop()
+    world.children.say(encode_reply(CleanError(job.job_id, "no space", False, "", 0, 28)))
+    assert log not in world.cleaner.uncleanable
+    world.tick()
+    assert not world.children.jobs
+    world.clock.advance(int(FULL_DISK_S * 1000))
+    world.tick()
+    assert len(world.children.jobs) == 1
+
+
+def test_a_cut_log_is_cleaned_from_its_start_again(world: World) -> None:
+    log = world.log()
+    world.tick()
+    world.children.work()
+    world.scheduler.end_turn()
+    log.truncate_to(log.segments.sealed[-1].base_offset)
+    fill(log)
+    log.flush()
+    world.tick()
+    assert world.children.jobs[0].first_dirty_offset == 0
+
+
+def test_a_log_goes_on_where_the_checkpoint_says(world: World) -> None:
+    log = world.log()
+    world.tick()
+    world.children.work()
+    world.scheduler.end_turn()
+    cleaned = log.segments.active.base_offset
+    world.cleaner.stop()
+    world.cleaner = world.make()
+    fill(log)
+    log.flush()
+    world.tick()
+    assert world.children.jobs[0].first_dirty_offset == cleaned
+
+
+def test_a_log_deleted_meanwhile_is_forgotten(world: World) -> None:
+    log = world.log()
+    world.tick()
+    world.manager.delete_log(log.topic_partition)
+    world.tick()
+    assert world.children.alive == 0
+    assert not world.cleaner.busy
+    assert not world.cleaner.uncleanable
+
+
+def test_retention_meanwhile_makes_the_result_void(world: World) -> None:
+    log = world.log()
+    world.tick()
+    before = log.segments.sealed[1:]
+    world.children.work(lambda: log.advance_log_start(log.segments.sealed[1].base_offset))
+    assert log.segments.sealed == before
+    assert not world.unfinished(log)
+    assert not world.cleaner.uncleanable
+
+
+def test_a_stop_kills_the_child(world: World) -> None:
+    log = world.log()
+    world.tick()
+    world.cleaner.stop()
+    assert world.children.alive == 0
+    world.cleaner.tick()
+    assert not world.unfinished(log)
+
+
+def test_the_active_segment_and_what_is_not_flushed_stay(world: World) -> None:
+    log = world.log()
+    flushed = log.recovery_point
+    put(log, (b"k", b"v"))
+    world.tick()
+    assert world.children.jobs[0].end_offset <= flushed
