@@ -225,6 +225,9 @@ def _write(
         )
         if written != size:
             _write_rest(log, buffers, start, written)
+        if staged is not None and staged.ended:
+            # Before the marker counts: without its entry the aborted records would be shown.
+            log.aborted.append(active, log.producer_state.aborted_by(staged))
     except OSError as error:
         return _write_failed(log, error, start)
     latest_epoch = log.epochs.latest
@@ -238,13 +241,7 @@ def _write(
     if start == 0:
         log.rolling.plan(log.config, active)
     if staged is not None:
-        aborted = log.producer_state.commit(staged)
-        if aborted:
-            try:
-                log.aborted.append(active, aborted)
-            except OSError as error:
-                # The marker is in the log: a start after a crash builds the index from it.
-                log.go_offline(error)
+        log.producer_state.commit(staged)
     return None
 
 

@@ -92,7 +92,8 @@ def _apply(
             staged.end_transaction(header, marker, header.base_offset)
     else:
         staged.accept(header, header.base_offset)
-    aborted = state.commit(staged)
+    aborted = state.aborted_by(staged)
+    state.commit(staged)
     # What is read back from the disk is below every high watermark.
     state.ended.clear()
     return aborted

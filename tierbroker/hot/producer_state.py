@@ -8,6 +8,7 @@ is checked against a `StagedProducers`, which is committed only after the write 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
+from itertools import chain
 from typing import NamedTuple
 
 from tierbroker.base.errors import (
@@ -270,29 +271,32 @@ class ProducerState:
             staged.marked = after.marked
         return staged
 
-    def commit(self, staged: StagedProducers) -> list[AbortedTxn]:
-        """Make the staged changes count; answers the aborted transactions that they complete.
+    def aborted_by(self, staged: StagedProducers) -> list[AbortedTxn]:
+        """The aborted transactions that the staged changes would complete.
 
         Their last stable offset is where the earliest other transaction began that was open when
         the marker was written, else the marker's next offset (Kafka:
         ProducerStateManager.lastStableOffset).
         """
+        aborted: list[AbortedTxn] = []
+        gone: set[int] = set()
+        for producer_id, first_offset, marker_offset, is_aborted in staged.ended or ():
+            gone.add(first_offset)
+            if is_aborted:
+                others = chain(self.open, (offset for offset, _ in staged.begun or ()))
+                stable = marker_offset + 1
+                stable = min(next((at for at in others if at not in gone), stable), stable)
+                aborted.append(AbortedTxn(producer_id, first_offset, marker_offset, stable))
+        return aborted
+
+    def commit(self, staged: StagedProducers) -> None:
+        """Make the staged changes count."""
         self._producers.update(staged.changed)
         if staged.begun:
             self.open.update(staged.begun)
-        if not staged.ended:
-            return []
-        aborted: list[AbortedTxn] = []
-        for ended in staged.ended:
-            producer_id, first_offset, marker_offset, is_aborted = ended
-            self.open.pop(first_offset, None)
+        for ended in staged.ended or ():
+            self.open.pop(ended.first_offset, None)
             self.ended.append(ended)
-            if is_aborted:
-                stable = marker_offset + 1
-                if self.open:
-                    stable = min(stable, next(iter(self.open)))
-                aborted.append(AbortedTxn(producer_id, first_offset, marker_offset, stable))
-        return aborted
 
     def first_unstable_offset(self) -> int | None:
         """First offset of the earliest open transaction, None when there is none."""

@@ -46,8 +46,9 @@ class AbortedIndexes:
 
     def append(self, segment: ReadableSegment, txns: Sequence[AbortedTxn]) -> None:
         """Note aborted transactions whose markers are in the segment; raises OSError."""
-        self._sizes.pop(segment.base_offset, None)
-        append_aborted(self._cache.fs, segment, txns)
+        if txns:
+            self._sizes.pop(segment.base_offset, None)
+            append_aborted(self._cache.fs, segment, txns)
 
     def forget(self) -> None:
         """Segments have been cut or dropped: files are looked for anew."""
@@ -147,9 +148,13 @@ def append_aborted(fs: FileSystem, segment: ReadableSegment, txns: Sequence[Abor
     path = segment.path(TXN_INDEX_SUFFIX)
     fd = fs.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
     try:
-        whole_entries = fs.file_size(fd) // txn_index.ENTRY_BYTES
-        data = b"".join(map(txn_index.pack_entry, txns))
-        write_fully(fs, fd, data, whole_entries * txn_index.ENTRY_BYTES)
+        end = fs.file_size(fd) // txn_index.ENTRY_BYTES * txn_index.ENTRY_BYTES
+        try:
+            write_fully(fs, fd, b"".join(map(txn_index.pack_entry, txns)), end)
+        except OSError:
+            # The markers will not be there either.
+            fs.ftruncate(fd, end)
+            raise
     finally:
         fs.close(fd)
 

@@ -12,7 +12,9 @@ from tierbroker.base.errors import (
     RecordListTooLargeError,
 )
 from tierbroker.hot.log import AppendResult, Log
-from tierbroker.records.batch import crc_valid
+from tierbroker.hot.producer_state import AppendOrigin
+from tierbroker.records.batch import crc_valid, read_header
+from tierbroker.records.control import ControlType, EndTxnMarker, build_marker_batch
 
 
 @pytest.fixture
@@ -177,3 +179,30 @@ def test_a_far_offset_gets_a_segment_of_its_own(log: Log) -> None:
     log.truncate_fully_and_start_at(0)
     log.append_as_follower(bytes(make_batch(base_offset=far)[0]))
     assert [segment.base_offset for segment in log.segments] == [far]
+
+
+@pytest.mark.parametrize("room", [0, 80, 100])
+def test_a_marker_that_has_no_room_for_its_index_entry_is_refused(
+    tmp_path: Path, room: int
+) -> None:
+    """A full disk is an error of the moment: neither marker nor entry is there, and it goes on."""
+    setup = LogSetup(str(tmp_path / "t-0"))
+    log = setup.open()
+    log.append([make_batch(producer_id=7, sequence=0, transactional=True)], 0)
+    marker = build_marker_batch(
+        EndTxnMarker(ControlType.ABORT, 0), timestamp_ms=NOW_MS, producer_id=7, producer_epoch=0
+    )
+
+    def end() -> object:
+        batch = bytearray(marker)
+        (result,) = log.append([(batch, read_header(batch))], 0, [AppendOrigin.COORDINATOR])
+        return result
+
+    setup.fs.capacity_bytes = setup.fs.used_bytes + room
+    assert isinstance(end(), KafkaStorageError)
+    assert not log.offline
+    assert log.producer_state.first_unstable_offset() == 0
+    assert (log.log_end_offset, log.aborted_transactions(0, 10)) == (1, [])
+    setup.fs.capacity_bytes = None
+    assert isinstance(end(), AppendResult)
+    assert [txn.last_offset for txn in log.aborted_transactions(0, 10)] == [1]
