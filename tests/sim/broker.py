@@ -10,11 +10,15 @@ from typing import Any, cast
 
 from tests.sim.disk import SimDisk
 from tierbroker.base.clock import ManualClock
+from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.errors import ApiError
 from tierbroker.base.executor import ManualExecutor
 from tierbroker.base.ids import Uuid
 from tierbroker.base.scheduler import ManualScheduler
+from tierbroker.broker.txn_gate import TransactionGate
+from tierbroker.broker.txn_markers import PartitionMarkers
 from tierbroker.controller.state.image import MetadataImage
+from tierbroker.controller.state.topics import TRANSACTION_STATE_TOPIC
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.flush import GroupFlusher
@@ -25,8 +29,12 @@ from tierbroker.hot.log_manager import LogManager
 from tierbroker.node.settings import Settings
 from tierbroker.node.storage import open_logs
 from tierbroker.records.batch import read_header
+from tierbroker.replication.internal_topics import InternalTopic
 from tierbroker.replication.partition import ACKS_ALL, Appender, Partition
 from tierbroker.replication.partitions import Partitions
+from tierbroker.transactions.config import TransactionConfig
+from tierbroker.transactions.coordinator import TransactionCoordinator
+from tierbroker.transactions.ports import ProducerIds
 
 BROKER_ID = 1
 CLUSTER_ID = "simulated-cluster-id--"
@@ -40,6 +48,13 @@ def first_directory_id(disk: SimDisk, path: str, rng: random.Random) -> Uuid:
     return log_dir.directory_id
 
 
+class NoGroups:
+    """Nobody commits offsets here."""
+
+    def complete_transaction(self, partition: int, producer_id: int, *, commit: bool) -> None:
+        """Not called: there is no offsets topic."""
+
+
 class SimBroker:
     """From start to crash or stop."""
 
@@ -50,8 +65,10 @@ class SimBroker:
         image: MetadataImage,
         clock: ManualClock,
         rng: random.Random,
+        producer_ids: ProducerIds,
     ) -> None:
         self.clock = clock
+        self.producer_ids = producer_ids
         self.scheduler = ManualScheduler()
         self.executor = ManualExecutor()
         settings = Settings.load({})
@@ -78,7 +95,25 @@ class SimBroker:
             BROKER_ID, self.logs, topic_configs, Appender(self.scheduler), self.flusher
         )
         self.partitions.load(image)
-        self.scheduler.end_turn()
+        self._add_transactions(image)
+        self.settle()
+
+    def _add_transactions(self, image: MetadataImage) -> None:
+        held, clock = self.partitions, self.clock
+        deadlines = Deadlines(self.scheduler, clock)
+        records = InternalTopic(TRANSACTION_STATE_TOPIC, held, clock)
+        self.transactions = TransactionCoordinator(
+            TransactionConfig(partitions=1),
+            records,
+            records,
+            self.producer_ids,
+            PartitionMarkers(held, NoGroups(), clock),
+            deadlines,
+            clock,
+            self.scheduler.call_soon,
+        )
+        self.gate = TransactionGate(self.transactions, deadlines, clock)
+        self.transactions.load(0, held.get(TRANSACTION_STATE_TOPIC, 0).leader_epoch)
 
     @property
     def offline(self) -> bool:
@@ -119,6 +154,8 @@ class SimBroker:
 
     def second(self) -> None:
         """What upkeep does once a second."""
+        self.scheduler.advance(1.0)
+        self.transactions.abort_timed_out()
         self.logs.tick(self.clock.now_ms())
         self.logs.checkpoint()
 
@@ -134,6 +171,7 @@ class SimBroker:
 
     def stop(self) -> None:
         """An orderly end."""
+        self.transactions.stop()
         self.settle()
         self.logs.shutdown(clean=True, broker_epoch=1)
         self.dirs.release()

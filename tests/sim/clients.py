@@ -7,10 +7,18 @@ from dataclasses import dataclass, field
 
 from tests.sim.broker import SimBroker
 from tests.sim.judge import Judge
-from tierbroker.base.errors import ApiError, OffsetOutOfRangeError, OutOfOrderSequenceNumberError
-from tierbroker.hot.log import AppendResult
-from tierbroker.records.batch import walk
+from tierbroker.base.errors import (
+    ApiError,
+    KafkaStorageError,
+    OffsetOutOfRangeError,
+    OutOfOrderSequenceNumberError,
+)
+from tierbroker.hot.batch_scan import scan_headers
+from tierbroker.hot.damage import Damage
+from tierbroker.hot.log import AppendResult, Log
+from tierbroker.records.batch import crc_valid, walk
 from tierbroker.records.builder import build_batch
+from tierbroker.records.control import read_marker
 from tierbroker.records.record import Record, iterate
 from tierbroker.replication.partition import ACKS_ALL
 
@@ -142,7 +150,10 @@ class SimConsumer:
         except OffsetOutOfRangeError as error:
             raise AssertionError(f"{self.topic}: what was read is gone: {error}") from error
         except ApiError:
-            return  # the partition is offline: the disk failed
+            # The disk failed, or lost what stands here.
+            if not broker.offline:
+                self.position = self.judge.behind_damage(self.topic, self.position)
+            return
         if records is None:
             return
         end, found = records
@@ -170,7 +181,65 @@ def read_records(
     end = offset
     for position, header in walk(data):
         batch = memoryview(data)[position : position + header.size_bytes]
+        if not crc_valid(data, position, header):
+            # Sent as it lies on the disk: it is the client that looks (check.crcs).
+            if end > offset:
+                break
+            raise KafkaStorageError(f"the batch at {header.base_offset} has a wrong CRC")
         found += [record for record in iterate(batch) if record.offset >= offset]
         end = header.next_offset
     assert end > offset, f"a fetch at {offset} gives nothing whole"
     return end, found
+
+
+def committed_values(broker: SimBroker, topic: str) -> list[bytes]:
+    """All that a read_committed consumer makes of the partition, from its start on.
+
+    It goes by the list of aborted transactions that comes with the data, and by the markers.
+    """
+    partition = broker.partition(topic)
+    log = partition.online_log()
+    position = log.log_start_offset
+    seen: list[bytes] = []
+    while True:
+        result, aborted = partition.read_committed(position, 1_000, True)
+        part = result.slice
+        if part is None:
+            return seen
+        try:
+            data = log.fs.pread(part.fd, part.length, part.position)
+        finally:
+            part.lease.release()
+        aborting: set[int] = set()
+        for at, header in walk(data):
+            batch = memoryview(data)[at : at + header.size_bytes]
+            while aborted and aborted[0].first_offset <= header.last_offset:
+                aborting.add(aborted.pop(0).producer_id)
+            marker = read_marker(batch) if header.control else None
+            if marker is not None:
+                aborting.discard(header.producer_id)
+            elif header.producer_id not in aborting:
+                found = (record for record in iterate(batch) if record.offset >= position)
+                seen += [record.value for record in found if record.value is not None]
+            position = header.next_offset
+
+
+def durable_batches(log: Log) -> list[Damage]:
+    """Where the batches of a log lie, as regions that may be damaged."""
+    found: list[Damage] = []
+    for segment in log.segments:
+        fd = segment.handle.acquire()
+        try:
+            for position, header in scan_headers(log.fs, fd, 0, segment.size_bytes):
+                found.append(
+                    Damage(
+                        segment.base_offset,
+                        position,
+                        position + header.size_bytes,
+                        header.base_offset,
+                        header.next_offset,
+                    )
+                )
+        finally:
+            segment.handle.release()
+    return found

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from tests.sim.disk import SimDisk
-from tierbroker.hot import log_cutting, log_loader
+from tierbroker.hot import log_cutting, log_loader, segment_recovery
 from tierbroker.hot.flush import FlushTarget
 from tierbroker.hot.flush_strategy import PerFileFlush
 from tierbroker.hot.log import Log
 from tierbroker.hot.producer_state import ProducerState, StagedProducers
 from tierbroker.hot.segment import ReadableSegment
+from tierbroker.hot.txn_index_file import AbortedIndexes
+from tierbroker.records.txn_index import AbortedTxn
 from tierbroker.replication import partition
 from tierbroker.replication.partition import Partition
 
@@ -83,6 +85,21 @@ def retention_by_wall_clock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(log_cutting, "_newest_ms", newest_ms)
 
 
+def truncation_on_damage(patch: pytest.MonkeyPatch) -> None:
+    """Recovery takes every bad batch for the torn end of the log."""
+    patch.setattr(segment_recovery._Judging, "_region", lambda self, fault: None)
+
+
+def aborted_list_unsorted(patch: pytest.MonkeyPatch) -> None:
+    """The latest aborted transaction comes first."""
+    within = AbortedIndexes.within
+
+    def backwards(self: AbortedIndexes, *args: Any) -> list[AbortedTxn]:
+        return within(self, *args)[::-1]
+
+    patch.setattr(AbortedIndexes, "within", backwards)
+
+
 DEFECTS: tuple[Plant, ...] = (
     acknowledge_before_flush,
     high_watermark_is_the_log_end,
@@ -91,4 +108,6 @@ DEFECTS: tuple[Plant, ...] = (
     no_directory_sync,
     retry_after_a_failed_sync,
     retention_by_wall_clock,
+    truncation_on_damage,
+    aborted_list_unsorted,
 )

@@ -24,6 +24,11 @@ class TopicMemory:
     offsets: dict[bytes, int] = field(default_factory=dict)
     may_start_at: int = 0
     """Records below may be gone: retention or DeleteRecords took them."""
+    damaged: list[tuple[int, int]] = field(default_factory=list)
+    """Offsets (from, to) that the disk lost: nobody can read them, nobody may be shown others."""
+
+    def is_damaged(self, offset: int) -> bool:
+        return any(first <= offset < end for first, end in self.damaged)
 
 
 class Judge:
@@ -94,6 +99,16 @@ class Judge:
                 )
         memory.may_start_at = max(memory.may_start_at, start)
 
+    def damaged(self, topic: str, first: int, end: int) -> None:
+        """The disk changed a byte of the batch with these offsets."""
+        self.topic(topic).damaged.append((first, end))
+
+    def behind_damage(self, topic: str, offset: int) -> int:
+        """Where a reader goes on that was refused at `offset`: that must be for the damage."""
+        ends = [end for first, end in self.topic(topic).damaged if first <= offset < end]
+        assert ends, f"{topic}: offset {offset} is refused, though its batch is sound"
+        return max(ends)
+
     def check_all(self, topic: str, found: Sequence[Record], start: int) -> None:
         """In the end every acknowledged record is there."""
         there = {record.offset for record in found}
@@ -101,6 +116,9 @@ class Judge:
         lost = sorted(
             offset
             for offset, known in memory.records.items()
-            if known.acknowledged and offset >= start and offset not in there
+            if known.acknowledged
+            and offset >= start
+            and offset not in there
+            and not memory.is_damaged(offset)
         )
         assert not lost, f"{topic}: acknowledged and lost: {lost[:10]}"

@@ -11,15 +11,25 @@ from dataclasses import dataclass, field
 from tests.log_setup import NOW_MS
 from tests.metadata_cluster import applied, cluster, environment, registration
 from tests.sim.broker import BROKER_ID, SimBroker, first_directory_id
-from tests.sim.clients import IdempotentProducer, PlainProducer, SimConsumer, read_records
+from tests.sim.clients import (
+    IdempotentProducer,
+    PlainProducer,
+    SimConsumer,
+    committed_values,
+    durable_batches,
+    read_records,
+)
 from tests.sim.disk import SimDisk
 from tests.sim.judge import Judge
+from tests.sim.transactional_client import Application, Outcome, check_transactions
 from tierbroker.base.clock import ManualClock
-from tierbroker.base.errors import ApiError
+from tierbroker.base.errors import ApiError, KafkaStorageError
 from tierbroker.base.ids import Uuid
+from tierbroker.base.pending import Pending
 from tierbroker.controller.state.brokers import register_broker, unfence_broker
 from tierbroker.controller.state.image import MetadataImage
-from tierbroker.controller.state.topics import NewTopic, create_topics
+from tierbroker.controller.state.topics import TRANSACTION_STATE_TOPIC, NewTopic, create_topics
+from tierbroker.hot.file_names import LOG_SUFFIX, offset_file_name
 from tierbroker.node.settings import SCHEMA
 from tierbroker.records.record import Record
 
@@ -30,7 +40,11 @@ SMALL = (
     ("index.interval.bytes", "128"),
     ("file.delete.delay.ms", "1000"),
 )
-TOPICS = ("kept", "aging")
+ROTTING = "rotting"
+"""Its disk loses bytes. Only producers without sequences write to it: those of a lost batch are
+unknown, and who goes on behind it is refused."""
+TOPICS = ("kept", "aging", ROTTING)
+TRANSACTED = ("left", "right")
 """One that keeps everything, one with retention by time."""
 
 
@@ -56,10 +70,13 @@ class Simulation:
         self.image = _image(first_directory_id(self.disk, self.path, self.rng))
         self.producers = [
             IdempotentProducer(topic, 100 + slot, self.judge)
-            for slot, topic in enumerate((*TOPICS, "kept"))
+            for slot, topic in enumerate(("kept", "aging", "kept"))
         ]
         self.plain = [PlainProducer(topic, f"p{topic}", self.judge) for topic in TOPICS]
         self.consumers = [SimConsumer(topic, self.judge) for topic in TOPICS]
+        self.applications = [Application(f"app{slot}", TRANSACTED) for slot in range(2)]
+        self.producer_ids = FreshProducerIds()
+        self._committed: dict[str, list[bytes]] = {}
         self.start()
 
     @property
@@ -68,7 +85,9 @@ class Simulation:
 
     def start(self) -> None:
         self.life += 1
-        self.broker = SimBroker(self.disk, self.path, self.image, self.clock, self.rng)
+        self.broker = SimBroker(
+            self.disk, self.path, self.image, self.clock, self.rng, self.producer_ids
+        )
 
     def run(self, steps: int = STEPS) -> None:
         actions = self._actions()
@@ -81,6 +100,8 @@ class Simulation:
         return [
             (self._send, 30),
             (self._send_plain, 6),
+            (self._transact, 25),
+            (self._read_committed, 4),
             (self._poll, 14),
             (self._work, 40),
             (self._second, 8),
@@ -92,6 +113,7 @@ class Simulation:
             (self._restart, 1),
             (self._failing_sync, 1),
             (self._full_disk, 1),
+            (self._bit_rot, 1),
         ]
 
     # -- the ordinary course of things ---------------------------------------------------------
@@ -102,6 +124,33 @@ class Simulation:
 
     def _send_plain(self) -> None:
         self.rng.choice(self.plain).send(self.broker, self.rng, self.clock.now_ms())
+
+    def _transact(self) -> None:
+        for _ in range(self.rng.randint(1, 4)):
+            self.rng.choice(self.applications).act(self.broker, self.life, self.rng)
+            self._work()
+
+    def _read_committed(self) -> None:
+        """Whatever can be read now as committed stays so, and nothing aborted is among it."""
+        if self.broker.offline:
+            return
+        committed = {topic: committed_values(self.broker, topic) for topic in TRANSACTED}
+        for topic, values in committed.items():
+            before = self._committed.get(topic, [])
+            assert values[: len(before)] == before, (
+                f"{topic}: committed before and not any more: {set(before) - set(values)}"
+            )
+            self._committed[topic] = values
+        aborted = {
+            value
+            for application in self.applications
+            for transaction in application.transactions
+            if transaction.outcome is Outcome.ABORTED
+            for values in transaction.values.values()
+            for value in values
+        }
+        for topic, values in committed.items():
+            assert not aborted & set(values), f"{topic}: aborted: {aborted & set(values)}"
 
     def _poll(self) -> None:
         self.rng.choice(self.consumers).poll(self.broker, self.rng)
@@ -137,7 +186,7 @@ class Simulation:
             return
 
     def _roll(self) -> None:
-        log = self.broker.partition(self.rng.choice(TOPICS)).log
+        log = self.broker.partition(self.rng.choice((*TOPICS, *TRANSACTED))).log
         if log is not None and not log.offline:
             log.roll()
 
@@ -179,6 +228,25 @@ class Simulation:
             self._work()
         self.disk.capacity_bytes = None
 
+    def _bit_rot(self) -> None:
+        """A bit of what is durable changes while the broker is away: at most its batch is lost."""
+        self.broker.settle()
+        if self.broker.offline or self.broker.partition(ROTTING).online_log().damage:
+            return
+        self._second()
+        self.broker.settle()
+        log = self.broker.partition(ROTTING).online_log()
+        batches = [b for b in durable_batches(log) if b.next_offset <= log.recovery_point]
+        self.broker.dirs.release()
+        self.disk.crash()
+        if batches:
+            lost = self.rng.choice(batches)
+            self.judge.damaged(ROTTING, lost.first_offset, lost.next_offset)
+            # Not in the header: a batch whose offsets are wrong is another story.
+            path = f"{log.dir}/{offset_file_name(lost.segment, LOG_SUFFIX)}"
+            self.disk.rot(path, lost.end_position - 1 - self.rng.randrange(4))
+        self.start()
+
     # -- the end -------------------------------------------------------------------------------
 
     def _finish(self) -> None:
@@ -186,27 +254,57 @@ class Simulation:
         for _ in range(20):
             for producer in self.producers:
                 producer.retry(self.broker, self.life)
+            for application in self.applications:
+                application.finish(self.broker, self.life)
             self.broker.settle()
-            if all(producer.idle for producer in self.producers):
+            self._second()
+            if self._all_settled():
                 break
             if self.broker.offline:
                 self._power_cut()
-        assert all(producer.idle for producer in self.producers), "somebody is never answered"
+        assert self._all_settled(), "somebody is never answered"
+        self._read_committed()
         self._power_cut()
+        self._read_committed()
+        check_transactions(self.applications, self._committed)
         for topic in TOPICS:
             start = self.broker.partition(topic).log_start_offset
             self.judge.check_start(topic, start)
             self.judge.check_all(topic, self._read_all(topic, start), start)
         self.broker.stop()
 
+    def _all_settled(self) -> bool:
+        producers = all(producer.idle for producer in self.producers)
+        return producers and all(application.settled for application in self.applications)
+
     def _read_all(self, topic: str, start: int) -> list[Record]:
         found: list[Record] = []
         position = start
-        while (answer := read_records(self.broker, topic, position, 4_000)) is not None:
+        end = self.broker.partition(topic).high_watermark
+        while position < end:
+            try:
+                answer = read_records(self.broker, topic, position, 4_000)
+            except KafkaStorageError:
+                position = self.judge.behind_damage(topic, position)
+                continue
+            assert answer is not None, f"{topic}: nothing at {position}, it ends at {end}"
             self.judge.read(topic, position, *answer)
             position = answer[0]
             found += answer[1]
         return found
+
+
+class FreshProducerIds:
+    """Ids beyond those of the producers that have no transactions."""
+
+    def __init__(self) -> None:
+        self._last = 1_000
+
+    def next(self) -> Pending[int]:
+        self._last += 1
+        answer: Pending[int] = Pending()
+        answer.resolve(self._last)
+        return answer
 
 
 def _image(directory_id: Uuid) -> MetadataImage:
@@ -215,10 +313,10 @@ def _image(directory_id: Uuid) -> MetadataImage:
     registered = register_broker(image, registration(BROKER_ID, log_dirs=(directory_id,)))
     image = applied(image, registered)
     image = applied(image, unfence_broker(image, BROKER_ID, registered.response))
-    retention_ms = {"kept": -1, "aging": RETENTION_MS}
+    retention_ms = {"aging": RETENTION_MS}
     topics = [
-        NewTopic(name, 1, 1, configs=(*SMALL, ("retention.ms", str(retention_ms[name]))))
-        for name in TOPICS
+        NewTopic(name, 1, 1, configs=(*SMALL, ("retention.ms", str(retention_ms.get(name, -1)))))
+        for name in (*TOPICS, *TRANSACTED, TRANSACTION_STATE_TOPIC)
     ]
     decided = create_topics(image, topics, environment(schema=SCHEMA))
     return applied(image, decided)

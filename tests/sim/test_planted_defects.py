@@ -6,6 +6,7 @@ import pytest
 
 from tests.sim.defects import DEFECTS, Plant
 from tests.sim.simulation import Simulation
+from tierbroker.base.errors import DataDirError
 
 SEEDS = 300
 
@@ -20,7 +21,7 @@ def test_a_planted_defect_is_caught(
         folder.mkdir()
         try:
             Simulation(seed, str(folder)).run()
-        except AssertionError as error:
+        except (AssertionError, DataDirError) as error:
             print(f"caught by seed {seed}: {error}")
             return
     pytest.fail(f"{SEEDS} seeds did not notice it")
