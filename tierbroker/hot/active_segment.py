@@ -221,11 +221,24 @@ class ActiveSegment:
 
     def rewrite_indexes(self) -> None:
         """Replace whatever the index files hold by the entries in memory; raises OSError."""
-        for handle in (self._index_handle, self._time_index_handle):
-            self._fs.ftruncate(handle.acquire(), 0)
-            handle.release()
-        self._index_written = self._time_index_written = 0
+        self._index_written = self._keep_prefix(self._index_handle, self.index)
+        self._time_index_written = self._keep_prefix(self._time_index_handle, self.time_index)
         self.write_indexes()
+
+    def _keep_prefix(self, handle: FileHandle, entries: bytearray) -> int:
+        """Bytes of an index file that may stay: all of them or, cut away now, none.
+
+        After a crash they mostly are right, and cutting a thousand files waits for the disk.
+        """
+        fd = handle.acquire()
+        try:
+            size = self._fs.file_size(fd)
+            if size <= len(entries) and self._fs.pread(fd, size, 0) == entries[:size]:
+                return size
+            self._fs.ftruncate(fd, 0)
+            return 0
+        finally:
+            handle.release()
 
     def write_last_entries(self) -> None:
         """The entries due when appending ends: at a roll and at a clean close; raises OSError."""

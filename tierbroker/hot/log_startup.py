@@ -95,8 +95,8 @@ class LogStartup:
         self._to_sync: list[LogDir] = []
         self._started = clock.monotonic()
         self._report = StartReport()
-        self.total = 0
-        """Logs found."""
+        self.total = self.done = 0
+        """Logs found, and those of them whose turn has come."""
 
     @property
     def report(self) -> StartReport:
@@ -248,6 +248,7 @@ class LogStartup:
         """Take over what came of opening a log, or set its directory aside."""
         manager, (log_dir, slot, clean, recovery_point, log_start) = self._manager, found
         wanted = manager.end_pending(log_dir, slot)
+        self.done += 1
         if isinstance(opened, Log | CorruptLogError):
             self._refuse_second_copy(slot, log_dir, opened)
         if isinstance(opened, Log):
