@@ -48,6 +48,7 @@ def fill(bootstrap: str) -> None:
     _create(admin, "cut", 1, small)
     _create(admin, "starved", 1, {"min.insync.replicas": "2"})
     _create(admin, "empty")
+    _create(admin, "transacted", 2, small)
     write(
         bootstrap,
         *(Load(f"codec-{codec}", 400, codec) for codec in CODECS),
@@ -73,6 +74,7 @@ def fill(bootstrap: str) -> None:
     take_seat(bootstrap, "seated", "codec-gzip", "seat")
     take_seat(bootstrap, "left", "codec-gzip", None)
     _change_groups(admin, bootstrap, 0)
+    transact(bootstrap, 0)
     _settle(admin)
 
 
@@ -101,6 +103,7 @@ def change(bootstrap: str, leg: int) -> None:
     take_seat(bootstrap, "seated", "codec-gzip", "seat")
     take_seat(bootstrap, "left", "codec-lz4", None)
     _change_groups(admin, bootstrap, leg)
+    transact(bootstrap, leg)
     _settle(admin)
 
 
@@ -153,6 +156,45 @@ def _change_groups(admin: AdminClient, bootstrap: str, leg: int) -> None:
         for removed in admin.delete_consumer_groups([name], request_timeout=30).values():
             removed.result(timeout=30)
     commit(bootstrap, "removed-and-back", {("codec-lz4", 1): 1 + leg})
+
+
+def transact(bootstrap: str, leg: int) -> None:
+    """Transactions that are committed and aborted, and one that is left open each time.
+
+    Who takes the directory over finds it open, and its producer ends it by starting again.
+    """
+    producer = _transactional(bootstrap, "in-order")
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "within", "log_level": 0})
+    for number in range(6):
+        producer.begin_transaction()
+        for slot in range(20):
+            producer.produce("transacted", f"{leg}.{number}.{slot}".encode(), partition=slot % 2)
+        if number % 3 == 2:
+            producer.flush(30)
+            producer.abort_transaction(30)
+            continue
+        read = [TopicPartition("codec-none", 0, 10 * leg + number)]
+        producer.send_offsets_to_transaction(read, consumer.consumer_group_metadata(), 30)
+        producer.commit_transaction(30)
+    consumer.close()
+    unfinished = _transactional(bootstrap, "unfinished")
+    unfinished.begin_transaction()
+    for slot in range(10):
+        unfinished.produce("transacted", f"{leg}.open.{slot}".encode(), partition=slot % 2)
+    assert unfinished.flush(30) == 0
+
+
+def _transactional(bootstrap: str, transactional_id: str) -> Producer:
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": 900_000,
+            "log_level": 0,
+        }
+    )
+    producer.init_transactions(60)
+    return producer
 
 
 def write(bootstrap: str, *loads: Load) -> None:

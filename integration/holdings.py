@@ -39,6 +39,8 @@ class PartitionHoldings:
     log_start: int
     high_watermark: int
     records: list[Record]
+    committed: list[int]
+    """Offsets of those that a reader of committed records gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +147,30 @@ def _settings(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]
 def _read_all(
     bootstrap: str, places: list[TopicPartition]
 ) -> dict[tuple[str, int], PartitionHoldings]:
+    settings = {"bootstrap.servers": bootstrap, "log_level": 0}
+    records, ends = _read(settings, places, "read_uncommitted")
+    committed, _ = _read(settings, places, "read_committed")
+    return {
+        place: PartitionHoldings(*ends[place], found, [record[0] for record in committed[place]])
+        for place, found in records.items()
+    }
+
+
+def _read(
+    settings: dict[str, object], places: list[TopicPartition], isolation: str
+) -> tuple[dict[tuple[str, int], list[Record]], dict[tuple[str, int], tuple[int, int]]]:
+    """(records, (log start, end)) of each partition, to its end as the isolation level has it."""
     consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
+        settings
+        | {
             "group.id": "reader-of-holdings",
-            "log_level": 0,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "check.crcs": True,
             # Later requests wait behind a Fetch on the same connection.
             "fetch.wait.max.ms": 5,
-            "isolation.level": "read_uncommitted",
+            "isolation.level": isolation,
         }
     )
     records: dict[tuple[str, int], list[Record]] = {(p.topic, p.partition): [] for p in places}
@@ -182,14 +196,9 @@ def _read_all(
             else:
                 assert error.code() == KafkaError._PARTITION_EOF, (place, error)
                 open_ends.discard(place)
-    held = {
-        (p.topic, p.partition): PartitionHoldings(
-            *consumer.get_watermark_offsets(p, timeout=30), records[p.topic, p.partition]
-        )
-        for p in places
-    }
+    ends = {(p.topic, p.partition): consumer.get_watermark_offsets(p, timeout=30) for p in places}
     consumer.close()
-    return held
+    return records, ends
 
 
 def differences(expected: Holdings, found: Holdings) -> list[str]:
@@ -220,5 +229,9 @@ def _value(what: str, expected: object, found: object) -> list[str]:
         other = (found.log_start, found.high_watermark, len(found.records))
         pairs = zip(expected.records, found.records, strict=False)
         first = next(((a, b) for a, b in pairs if a != b), "none")
-        return [f"{what}: {ends} != {other}, first other record: {str(first)[:300]}"]
+        seen = set(expected.committed) ^ set(found.committed)
+        return [
+            f"{what}: {ends} != {other}, first other record: {str(first)[:300]}, "
+            f"committed for one alone: {sorted(seen)[:10]}"
+        ]
     return [f"{what}: {str(expected)[:300]} != {str(found)[:300]}"]

@@ -26,7 +26,12 @@ pytestmark = [
     pytest.mark.skipif(CHOICE not in ("", "apache"), reason="these tests start both brokers"),
 ]
 
-SETTINGS = {"offsets.topic.num.partitions": "4"}
+SETTINGS = {
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.num.partitions": "4",
+    # What compaction leaves is compared elsewhere; here no byte may change.
+    "log.cleaner.enable": "false",
+}
 # Kafka writes log starts down once a minute, where an end by SIGKILL loses them.
 KAFKA_SETTINGS = {
     "log.flush.start.offset.checkpoint.interval.ms": "200",
