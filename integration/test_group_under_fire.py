@@ -90,8 +90,8 @@ class Judge:
 
     def committed(self) -> dict[int, int]:
         """Committed offset of each partition, 0 without one."""
-        # Not by librdkafka: its process crashes when a broker that was killed between two of these
-        # requests does not know the group's coordinator yet.
+        # Not by librdkafka: a broker that just started may answer NOT_COORDINATOR, and librdkafka
+        # hands that answer to the consumer that an admin client does not have: a null pointer.
         for _ in range(50):
             try:
                 admin = KafkaAdminClient(bootstrap_servers=self._bootstrap)
