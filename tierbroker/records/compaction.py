@@ -46,18 +46,22 @@ _CRC = struct.Struct(">I")
 _MAX_INT64 = (1 << 63) - 1
 
 
-def payload(batch: bytes, header: BatchHeader, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> bytes:
-    """The records of a whole batch, uncompressed.
+def payload(
+    batch: bytes, header: BatchHeader, limit_bytes: int = DEFAULT_LIMIT_BYTES
+) -> tuple[bytes, int]:
+    """Bytes that end with the records of a whole batch, uncompressed, and where these begin.
 
     Raises CorruptMessageError when they cannot be as many as the header says, and what
     `decompress` raises.
     """
-    data = batch[HEADER_BYTES:]
+    data, start = batch, HEADER_BYTES
     if header.attributes & CODEC_MASK and header.record_count:
-        data = decompress(header.codec, data, limit_bytes)
-    if not 0 <= header.record_count * MIN_RECORD_BYTES <= len(data):
-        raise CorruptMessageError(f"{len(data)} bytes cannot hold {header.record_count} records")
-    return data
+        data, start = decompress(header.codec, memoryview(batch)[HEADER_BYTES:], limit_bytes), 0
+    if not 0 <= header.record_count * MIN_RECORD_BYTES <= len(data) - start:
+        raise CorruptMessageError(
+            f"{len(data) - start} bytes cannot hold {header.record_count} records"
+        )
+    return data, start
 
 
 class LiveOffsets:
@@ -94,6 +98,15 @@ class LiveOffsets:
             return False
         shift = self._shift
         return self._flags.find(1, first >> shift, ((last - self.floor) >> shift) + 1) < 0
+
+    def all_in(self, header: BatchHeader) -> bool:
+        """Whether every record of the batch is known to be the last of its key."""
+        first = header.base_offset - self.floor
+        if self._shift or first < 0 or header.last_offset > self.latest_offset:
+            return False
+        return self._flags.count(1, first, first + header.last_offset_delta + 1) == (
+            header.record_count
+        )
 
 
 class Transactions:
@@ -227,13 +240,14 @@ class RetainRule:
             return self._judge_control(header, batch)
         if self._transactions.aborts(header) or batch is None:
             return self._without_records(header)
-        data = payload(batch, header)
+        data, start = payload(batch, header)
         found = survivors(
             data,
+            start,
             header.record_count,
             header.base_offset,
             self._live.latest_offset,
-            self._lookup,
+            _no_key if self._live.all_in(header) else self._lookup,
             keep_tombstones=not header.has_delete_horizon or self._now_ms < header.base_timestamp,
         )
         if not found.spans:
@@ -250,9 +264,15 @@ class RetainRule:
             # Emptied before: there is no record whose time could be awaited.
             return self._without_records(header)
         if not header.has_delete_horizon:
-            data = payload(batch, header)
+            data, start = payload(batch, header)
             found = survivors(
-                data, header.record_count, header.base_offset, -1, _no_key, keep_tombstones=True
+                data,
+                start,
+                header.record_count,
+                header.base_offset,
+                -1,
+                _no_key,
+                keep_tombstones=True,
             )
             return self._rebuild(header, data, found.spans, set_horizon=True)
         if header.base_timestamp <= self._now_ms:
@@ -296,7 +316,7 @@ class RetainRule:
             base_timestamp = self._new_horizon_ms
             body = shift_timestamps(data, spans, header.base_timestamp - base_timestamp)
         else:
-            body = b"".join([data[start:end] for start, end in spans])
+            body = b"".join([data[begin:end] for begin, end in spans])
         if attributes & CODEC_MASK != Codec.NONE:
             body = compress(attributes & CODEC_MASK, body)
         rebuilt = header._replace(
@@ -331,5 +351,5 @@ def _with_crc(header: BatchHeader, body: bytes) -> bytes:
 
 
 def _no_key(name: bytes, default: int) -> int:
-    """The lookup of a control record: all of them stay."""
+    """The lookup of records that are known to be the last of their keys."""
     return default

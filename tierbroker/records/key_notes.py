@@ -37,7 +37,7 @@ class KeyNotes:
             and batch is not None
             and header.next_offset > self._first_dirty_offset
         ):
-            self._note_records(header, payload(batch, header))
+            self._note_records(header, *payload(batch, header))
             if self.full:
                 return
         self.latest_offset = max(self.latest_offset, header.last_offset)
@@ -47,12 +47,11 @@ class KeyNotes:
         if not self.full:
             self.latest_offset = max(self.latest_offset, end_offset - 1)
 
-    def _note_records(self, header: BatchHeader, records: bytes) -> None:
+    def _note_records(self, header: BatchHeader, records: bytes, position: int) -> None:
         table, count = self._table, header.record_count
         if header.base_offset < self._first_dirty_offset or not table.has_room(count):
-            self._note_one_by_one(header, records)
+            self._note_one_by_one(header, records, position)
             return
-        position = 0
         for done in range(0, count, table.recent_limit):
             burst = min(table.recent_limit, count - done)
             position = note_keys(records, position, burst, header.base_offset, table.recent)
@@ -60,10 +59,12 @@ class KeyNotes:
         if position != len(records):
             raise CorruptMessageError(f"the records end at {position} of {len(records)} bytes")
 
-    def _note_one_by_one(self, header: BatchHeader, records: bytes) -> None:
+    def _note_one_by_one(self, header: BatchHeader, records: bytes, position: int) -> None:
         """For a batch that may not fit, or of which a former round noted the first records."""
         table = self._table
-        for name, offset in names_and_offsets(records, header.record_count, header.base_offset):
+        for name, offset in names_and_offsets(
+            records, position, header.record_count, header.base_offset
+        ):
             if offset < self._first_dirty_offset:
                 continue
             if not table.has_room(1):

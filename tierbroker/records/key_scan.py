@@ -82,9 +82,10 @@ def note_keys(
     return position
 
 
-def names_and_offsets(data: bytes, count: int, base_offset: int) -> Iterable[tuple[bytes, int]]:
+def names_and_offsets(
+    data: bytes, position: int, count: int, base_offset: int
+) -> Iterable[tuple[bytes, int]]:
     """(name, offset) of each record with a key, one by one: for the batch that fills the table."""
-    position = 0
     for _ in range(count):
         noted: dict[bytes, int] = {}
         position = note_keys(data, position, 1, base_offset, noted)
@@ -93,6 +94,7 @@ def names_and_offsets(data: bytes, count: int, base_offset: int) -> Iterable[tup
 
 def survivors(
     data: bytes,
+    position: int,
     count: int,
     base_offset: int,
     latest_offset: int,
@@ -100,7 +102,7 @@ def survivors(
     *,
     keep_tombstones: bool,
 ) -> Survivors:
-    """Pick those of the `count` records that stay; they must fill `data`.
+    """Pick those of the `count` records that stay; they fill `data` from `position` on.
 
     A record above `latest_offset` stays: the table does not know its successors. Below it a
     record stays if no later one has its key, unless it is a tombstone and the time of those is
@@ -108,7 +110,7 @@ def survivors(
     """
     spans: list[Span] = []
     tombstones = False
-    without_key = position = 0
+    without_key = 0
     try:
         for _ in range(count):
             start = position

@@ -234,3 +234,17 @@ def test_flags_may_stand_for_many_offsets() -> None:
     assert none_in(90_000)
     assert not none_in(499)
     assert not none_in(100_500)
+
+
+def test_flags_tell_of_batches_that_are_live_as_a_whole() -> None:
+    table = KeyTable(10_000, 0.9)
+    table.recent.update({b"a": 10, b"b": 11, b"c": 12})
+    live = LiveOffsets(table, 10, 13, memory_bytes=10)
+    pair = (b"x", b"1"), (b"y", b"2")
+    assert live.all_in(read_header(data_batch(*pair, base_offset=10)))
+    assert live.all_in(read_header(data_batch(*pair, base_offset=11)))
+    assert not live.all_in(read_header(data_batch(*pair, base_offset=12)))
+    assert not live.all_in(read_header(data_batch(*pair, base_offset=9)))
+    assert not live.all_in(read_header(data_batch(*pair, base_offset=13)))
+    coarse = LiveOffsets(table, 10, 13, memory_bytes=2)
+    assert not coarse.all_in(read_header(data_batch(*pair, base_offset=10)))

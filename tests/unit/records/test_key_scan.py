@@ -46,7 +46,7 @@ def test_bursts_continue_where_the_last_one_ended() -> None:
 
 
 def test_one_by_one() -> None:
-    assert list(names_and_offsets(DATA, len(RECORDS), 100)) == [
+    assert list(names_and_offsets(DATA, 0, len(RECORDS), 100)) == [
         (b"a", 100),
         (b"b", 101),
         (b"", 203),
@@ -57,7 +57,7 @@ def test_one_by_one() -> None:
 
 def kept_offsets(latest_offset: int, *, keep_tombstones: bool = True) -> list[int]:
     found = survivors(
-        DATA, len(RECORDS), 100, latest_offset, LAST.get, keep_tombstones=keep_tombstones
+        DATA, 0, len(RECORDS), 100, latest_offset, LAST.get, keep_tombstones=keep_tombstones
     )
     starts = [start for start, _ in found.spans]
     bounds = [note_keys(DATA, 0, count, 100, {}) for count in range(len(RECORDS))]
@@ -77,16 +77,16 @@ def test_what_the_table_does_not_know_stays() -> None:
 
 
 def test_survivors_tell_of_tombstones_and_records_without_key() -> None:
-    found = survivors(DATA, len(RECORDS), 100, 20_001, LAST.get, keep_tombstones=True)
+    found = survivors(DATA, 0, len(RECORDS), 100, 20_001, LAST.get, keep_tombstones=True)
     assert found.tombstones
     assert found.without_key == 1
     assert not survivors(
-        DATA, len(RECORDS), 100, 20_001, LAST.get, keep_tombstones=False
+        DATA, 0, len(RECORDS), 100, 20_001, LAST.get, keep_tombstones=False
     ).tombstones
 
 
 def test_timestamps_are_shifted_and_nothing_else() -> None:
-    spans = survivors(DATA, len(RECORDS), 100, 99, LAST.get, keep_tombstones=True).spans
+    spans = survivors(DATA, 0, len(RECORDS), 100, 99, LAST.get, keep_tombstones=True).spans
     assert highest_timestamp_delta(DATA, spans) == 99_999_999 - 5_000
     shifted = shift_timestamps(DATA, spans, -(10**12))
     header = read_header(BATCH)
@@ -100,12 +100,12 @@ def test_timestamps_are_shifted_and_nothing_else() -> None:
 @pytest.mark.parametrize("cut", [1, 30, len(DATA) - 1])
 def test_records_that_are_cut_short_are_refused(cut: int) -> None:
     with pytest.raises(CorruptMessageError):
-        survivors(DATA[:cut], len(RECORDS), 100, 20_001, LAST.get, keep_tombstones=True)
+        survivors(DATA[:cut], 0, len(RECORDS), 100, 20_001, LAST.get, keep_tombstones=True)
 
 
 def test_bytes_behind_the_last_record_are_refused() -> None:
     with pytest.raises(CorruptMessageError):
-        survivors(DATA + b"\x00", len(RECORDS), 100, 20_001, LAST.get, keep_tombstones=True)
+        survivors(DATA + b"\x00", 0, len(RECORDS), 100, 20_001, LAST.get, keep_tombstones=True)
 
 
 def test_an_endless_varint_is_refused() -> None:

@@ -22,6 +22,8 @@ from tierbroker.records.offset_index import MAX_RELATIVE_OFFSET
 # No request carries more, so no batch is larger: what claims to be is damage, not a reason to
 # read gigabytes into memory.
 MAX_BATCH_BYTES = 100 * 1024 * 1024 + SIZE_OVERHEAD
+_HEADER_WINDOW_BYTES = 512
+_LARGE_BATCH_BYTES = 8192
 
 
 class DamagedSegment(Exception):
@@ -78,10 +80,12 @@ class SegmentReader:
         next_offset = self._base_offset
         offset_limit = next_offset + MAX_RELATIVE_OFFSET
         window, start = b"", position
+        window_bytes = self._window_bytes
         while position < size:
             at = position - start
             if len(window) - at < HEADER_BYTES:
-                window, start, at = self._read(position, HEADER_BYTES), position, 0
+                window, start = self._read(position, HEADER_BYTES, window_bytes), position
+                at = 0
             header = read_header(window, at)
             reason = implausible(header, size - position, next_offset, offset_limit)
             if reason:
@@ -94,17 +98,22 @@ class SegmentReader:
                 if len(window) - at < needed:
                     if needed > MAX_BATCH_BYTES:
                         raise self.damage(position, f"a batch of {needed} bytes")
-                    window, start, at = self._read(position, needed), position, 0
+                    window, start = self._read(position, needed, self._window_bytes), position
+                    at = 0
                 data = window[at : at + needed]
                 if not crc_valid(data, 0, header):
                     raise self.damage(position, "the CRC does not match")
             yield ReadBatch(position, header, data)
+            # Behind a large batch that nobody wants, most often, stands another one: its header
+            # alone is looked at.
+            unwanted = data is None and needed > _LARGE_BATCH_BYTES
+            window_bytes = _HEADER_WINDOW_BYTES if unwanted else self._window_bytes
             next_offset = header.base_offset + header.last_offset_delta + 1
             position += needed
 
-    def _read(self, position: int, needed: int) -> bytes:
+    def _read(self, position: int, needed: int, window_bytes: int) -> bytes:
         left = self._size_bytes - position
-        window = self._fs.pread(self._fd, min(max(needed, self._window_bytes), left), position)
+        window = self._fs.pread(self._fd, min(max(needed, window_bytes), left), position)
         self._throttle(len(window))
         if len(window) < needed:
             raise self.damage(position, f"{len(window)} bytes of a batch")
