@@ -27,7 +27,13 @@ from tierbroker.hot.cleaning.job import (
     decode_reply,
     encode_job,
 )
-from tierbroker.hot.cleaning.schedule import Candidate, candidate, filthiest, first_dirty
+from tierbroker.hot.cleaning.schedule import (
+    NEVER_MS,
+    Candidate,
+    candidate,
+    filthiest,
+    first_dirty,
+)
 from tierbroker.hot.cleaning.swap import still_there
 from tierbroker.hot.cleaning.swapping import Swapping, discard_unfinished
 from tierbroker.hot.disk_errors import is_full
@@ -136,8 +142,9 @@ class Cleaner:
         best: Candidate | None = None
         known, self._oldest_ms = self._oldest_ms, {}
         for log in self._logs:
-            if log.config.compacted:
-                found = self._candidate(log, known)
+            if log.config.compacted and self._may_clean(log):
+                yield from self._read_timestamps(log, known)
+                found = self._candidate(log)
                 best = filthiest([each for each in (best, found) if each is not None])
             yield
         if best is not None:
@@ -161,19 +168,36 @@ class Cleaner:
             # It has just been removed; the generation check finds that.
             return 0
 
-    def _candidate(self, log: Log, known: dict[SealedSegment, int]) -> Candidate | None:
-        """What could be cleaned of the log, if it may be."""
+    def _may_clean(self, log: Log) -> bool:
         if log.offline or log.closed or log in self._uncleanable or not log.segments.sealed:
-            return None
-        if self._logs.log_dir_of(log).below_reserve:
-            return None
+            return False
+        return not self._logs.log_dir_of(log).below_reserve
 
-        def oldest_ms(segment: SealedSegment) -> int:
-            oldest = known.get(segment)
-            if oldest is None:
-                oldest = _first_timestamp(log, segment)
-            self._oldest_ms[segment] = oldest
-            return oldest
+    def _read_timestamps(self, log: Log, known: dict[SealedSegment, int]) -> Iterator[None]:
+        """Have in memory what the lag settings ask for: a log may have thousands of segments."""
+        config = log.config
+        if config.max_compaction_lag_ms == NEVER_MS and not config.min_compaction_lag_ms:
+            return
+        for segment in list(log.segments.sealed):
+            if log.closed or log.offline:
+                return
+            try:
+                segment.max_timestamp()
+                if config.max_compaction_lag_ms < NEVER_MS:
+                    oldest = known.get(segment)
+                    if oldest is None:
+                        oldest = _first_timestamp(log, segment)
+                    self._oldest_ms[segment] = oldest
+            except (OSError, ApiError) as error:
+                if still_there(log, [segment]):
+                    self._give_up(log, str(error))
+                return
+            yield
+
+    def _candidate(self, log: Log) -> Candidate | None:
+        """What could be cleaned of the log, if it may be."""
+        if not self._may_clean(log):
+            return None
 
         def newest_ms(segment: SealedSegment) -> int:
             newest = segment.max_timestamp()[0]
@@ -186,7 +210,7 @@ class Cleaner:
                 self._stable_offset(log),
                 self._clock.now_ms(),
                 newest_ms,
-                oldest_ms,
+                lambda segment: self._oldest_ms.get(segment, 0),
             )
         except (OSError, ApiError) as error:
             self._give_up(log, str(error))

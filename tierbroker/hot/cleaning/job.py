@@ -149,15 +149,24 @@ Reply: TypeAlias = CleanProgress | CleanResult | CleanError
 
 
 def encode_job(job: CleanJob) -> bytes:
-    """The job as one line, its end included."""
-    return _line(asdict(job))
+    """The job as one line, its end included. Of long lists only the values: the loop waits."""
+    content: dict[str, Any] = {name: getattr(job, name) for name in CleanJob.__slots__}
+    content["segments"] = [
+        (segment.base_offset, segment.size_bytes, segment.last_modified_ms)
+        for segment in job.segments
+    ]
+    content["producers"] = [
+        (producer.producer_id, producer.epoch, producer.last_data_offset)
+        for producer in job.producers
+    ]
+    return _line(content)
 
 
 def decode_job(line: bytes) -> CleanJob:
     """The job of one line; ValueError, KeyError or TypeError when it is none."""
     fields: dict[str, Any] = json.loads(line)
-    fields["segments"] = tuple(SegmentFile(**each) for each in fields["segments"])
-    fields["producers"] = tuple(ActiveProducer(**each) for each in fields["producers"])
+    fields["segments"] = tuple(SegmentFile(*each) for each in fields["segments"])
+    fields["producers"] = tuple(ActiveProducer(*each) for each in fields["producers"])
     fields["later_segments"] = tuple(fields["later_segments"])
     return CleanJob(**fields)
 

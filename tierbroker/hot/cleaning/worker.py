@@ -6,7 +6,9 @@ parent that has gone is noticed when it is told of progress; the child ends then
 file: what it wrote lies beside the log until the broker swaps it in.
 """
 
+import ctypes
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -19,10 +21,13 @@ from tierbroker.hot.cleaning.round import CleaningRound, Surroundings
 from tierbroker.hot.cleaning.segment_reader import DamagedSegment
 
 _NICE = 19
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Serve jobs until the input ends."""
+    # A new broker must not meet files that the child of a killed one goes on writing.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.nice(_NICE)
     serve(sys.stdin.buffer, sys.stdout.buffer, OsFileSystem())
 
