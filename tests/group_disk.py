@@ -110,9 +110,9 @@ class GroupDisk:
         self.flush()
 
     def crash(self) -> None:
-        """Power is gone, and comes back: what was not flushed may be lost."""
+        """Power is gone, and comes back: what was not flushed is lost."""
         flushed = self._log.flushed_offset
-        self.setup.crash(self._rng)
+        self.setup.crash()
         self._open(clean=False, recovery_point=self._rng.choice((0, flushed)))
 
     def batches(self, partition: int) -> list[bytes]:

@@ -101,6 +101,10 @@ class Loader:
     def _read(self, end: int) -> Iterator[None]:
         """Replay the batches of one read."""
         data = self._reader.read(self._partition, self._offset, READ_BYTES)
+        if not data:
+            # The log ends with offsets that no batch has: a cleaner, or a power cut, took them.
+            self._offset = end
+            return
         first = self._offset
         for position, header in walk(data):
             if header.last_offset < self._offset:

@@ -1,9 +1,11 @@
 """Loading a shard in slices, and what keeps it from being loaded."""
 
 import random
+from typing import Any, cast
 
 import pytest
 
+from tests.group_broker import GroupBroker
 from tests.group_log import GroupLog
 from tierbroker.base.background import Background
 from tierbroker.base.clock import ManualClock
@@ -189,10 +191,10 @@ def test_a_partition_that_is_gone_is_not_loaded_and_no_fault(
     assert caplog.messages == []
 
 
-def test_a_read_that_gives_nothing_is_no_endless_loop() -> None:
+def test_a_read_that_gives_no_whole_batch_is_no_endless_loop() -> None:
     class Dry(GroupLog):
         def read(self, partition: int, offset: int, max_bytes: int) -> bytes:
-            return b""
+            return b"\x00" * 8
 
     log = Dry()
     log.append(PARTITION, [(b"\x00\x03x", b"value")], lambda _: None)
@@ -226,3 +228,24 @@ def test_a_cancelled_loading_ends_silently() -> None:
     loading.loader.cancel()
     assert loading.run() == []
     assert len(loading.store) == 0
+
+
+def test_offsets_at_the_end_that_no_batch_has() -> None:
+    """A power cut may take the last batches and leave a later, empty segment."""
+    broker = GroupBroker()
+    broker.commit("g", {("t", 0): 1})
+    log = HoledLog(broker.log)
+    again = GroupBroker(cast("Any", log))
+    assert again.committed("g") == {("t", 0): 1}
+
+
+class HoledLog:
+    """A log whose end is further than its last batch."""
+
+    def __init__(self, log: GroupLog) -> None:
+        self.read = log.read
+        self._log = log
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        start, end = self._log.bounds(partition)
+        return start, end + 4

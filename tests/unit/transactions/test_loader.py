@@ -66,6 +66,16 @@ def test_a_log_that_cannot_be_read_leaves_its_ids_unavailable(
     assert "cannot be loaded at offset 0" in caplog.text
 
 
+def test_offsets_at_the_end_that_no_batch_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut may take the last batches and leave a later, empty segment."""
+    world = TransactionWorld(load=False)
+    world.log.append_batch(0, build_batch([record(ID, ONGOING)]))
+    world.log.flush(0)
+    monkeypatch.setattr(world.log, "bounds", lambda partition: (0, 5))
+    world.load()
+    assert world.state() == "Ongoing"
+
+
 def test_a_partition_that_goes_away_meanwhile_is_no_fault(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
