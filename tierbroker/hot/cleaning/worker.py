@@ -28,6 +28,8 @@ def main() -> None:
     """Serve jobs until the input ends."""
     # A new broker must not meet files that the child of a killed one goes on writing.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Ctrl-C reaches the whole terminal: the broker ends in order, and this process with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICE)
     serve(sys.stdin.buffer, sys.stdout.buffer, OsFileSystem())
 
