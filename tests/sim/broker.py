@@ -8,7 +8,9 @@ import random
 from collections.abc import Callable
 from typing import Any, cast
 
+from tests.cleaning_world import HandChildren
 from tests.sim.disk import SimDisk
+from tierbroker.base.background import Background
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.errors import ApiError
@@ -19,6 +21,8 @@ from tierbroker.broker.txn_gate import TransactionGate
 from tierbroker.broker.txn_markers import PartitionMarkers
 from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.topics import TRANSACTION_STATE_TOPIC
+from tierbroker.hot.cleaning.cleaner import Cleaner
+from tierbroker.hot.cleaning.config import CleanerConfig
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.flush import GroupFlusher
@@ -96,6 +100,16 @@ class SimBroker:
         )
         self.partitions.load(image)
         self._add_transactions(image)
+        self.children = HandChildren(disk)
+        self.cleaner = Cleaner(
+            self.logs,
+            CleanerConfig(100_000, 0.9, 1_000, 1e12),
+            self.children,
+            self.executor,
+            clock,
+            Background(clock, self.scheduler.call_soon),
+            self._stable_offset,
+        )
         self.settle()
 
     def _add_transactions(self, image: MetadataImage) -> None:
@@ -159,6 +173,17 @@ class SimBroker:
         self.logs.tick(self.clock.now_ms())
         self.logs.checkpoint()
 
+    def clean(self) -> None:
+        """A look of the cleaner; its child does in one go what it is told."""
+        self.cleaner.tick()
+        self.scheduler.end_turn()
+        if self.children.jobs:
+            self.children.work()
+
+    def _stable_offset(self, log: Log) -> int:
+        partition = self.partitions.get(log.topic_partition.topic, 0)
+        return min(partition.last_stable_offset, log.flushed_offset)
+
     def retain(self) -> None:
         """A round of retention."""
         list(self.logs.apply_retention(self.clock.now_ms(), self._high_watermark))
@@ -172,6 +197,7 @@ class SimBroker:
     def stop(self) -> None:
         """An orderly end."""
         self.transactions.stop()
+        self.cleaner.stop()
         self.settle()
         self.logs.shutdown(clean=True, broker_epoch=1)
         self.dirs.release()

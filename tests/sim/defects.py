@@ -16,6 +16,7 @@ from tierbroker.hot.log import Log
 from tierbroker.hot.producer_state import ProducerState, StagedProducers
 from tierbroker.hot.segment import ReadableSegment
 from tierbroker.hot.txn_index_file import AbortedIndexes
+from tierbroker.records.key_table import KeyTable
 from tierbroker.records.txn_index import AbortedTxn
 from tierbroker.replication import partition
 from tierbroker.replication.partition import Partition
@@ -85,6 +86,17 @@ def retention_by_wall_clock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(log_cutting, "_newest_ms", newest_ms)
 
 
+def compaction_drops_the_last_value(patch: pytest.MonkeyPatch) -> None:
+    """The cleaner takes each key for superseded, by the record that follows it."""
+    seal = KeyTable.seal
+
+    def sealed(self: KeyTable) -> Callable[[bytes, int], int]:
+        find = seal(self)
+        return lambda name, default: find(name, default - 1) + 1
+
+    patch.setattr(KeyTable, "seal", sealed)
+
+
 def truncation_on_damage(patch: pytest.MonkeyPatch) -> None:
     """Recovery takes every bad batch for the torn end of the log."""
     patch.setattr(segment_recovery._Judging, "_region", lambda self, fault: None)
@@ -108,6 +120,7 @@ DEFECTS: tuple[Plant, ...] = (
     no_directory_sync,
     retry_after_a_failed_sync,
     retention_by_wall_clock,
+    compaction_drops_the_last_value,
     truncation_on_damage,
     aborted_list_unsorted,
 )

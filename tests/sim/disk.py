@@ -30,6 +30,9 @@ class SimDisk(FaultyFileSystem):
     def mtime_ms(self, path: str) -> int:
         return self._changed_ms.get(path, 0)
 
+    def set_mtime_ms(self, path: str, time_ms: int) -> None:
+        self._changed_ms[path] = time_ms
+
     def fdatasync(self, fd: int) -> None:
         self._sync_or_forget(fd, partial(FaultyFileSystem.fdatasync, self))
 

@@ -43,7 +43,8 @@ SMALL = (
 ROTTING = "rotting"
 """Its disk loses bytes. Only producers without sequences write to it: those of a lost batch are
 unknown, and who goes on behind it is refused."""
-TOPICS = ("kept", "aging", ROTTING)
+COMPACTED = "compacted"
+TOPICS = ("kept", "aging", ROTTING, COMPACTED)
 TRANSACTED = ("left", "right")
 """One that keeps everything, one with retention by time."""
 
@@ -72,7 +73,11 @@ class Simulation:
             IdempotentProducer(topic, 100 + slot, self.judge)
             for slot, topic in enumerate(("kept", "aging", "kept"))
         ]
-        self.plain = [PlainProducer(topic, f"p{topic}", self.judge) for topic in TOPICS]
+        self.producers.append(IdempotentProducer(COMPACTED, 200, self.judge, keys=4))
+        self.judge.topic(COMPACTED).compacted = True
+        self.plain = [
+            PlainProducer(topic, f"p{topic}", self.judge) for topic in TOPICS if topic != COMPACTED
+        ]
         self.consumers = [SimConsumer(topic, self.judge) for topic in TOPICS]
         self.applications = [Application(f"app{slot}", TRANSACTED) for slot in range(2)]
         self.producer_ids = FreshProducerIds()
@@ -106,6 +111,7 @@ class Simulation:
             (self._work, 40),
             (self._second, 8),
             (self._retain, 2),
+            (self._clean, 4),
             (self._delete_records, 1),
             (self._roll, 1),
             (self._power_cut, 2),
@@ -166,6 +172,10 @@ class Simulation:
         self.clock.advance(self.rng.choice((10_000, 200_000)))
         self.broker.retain()
         self._note_retention()
+
+    def _clean(self) -> None:
+        self.clock.advance(1_000)
+        self.broker.clean()
 
     def _note_retention(self) -> None:
         try:
@@ -313,9 +323,13 @@ def _image(directory_id: Uuid) -> MetadataImage:
     registered = register_broker(image, registration(BROKER_ID, log_dirs=(directory_id,)))
     image = applied(image, registered)
     image = applied(image, unfence_broker(image, BROKER_ID, registered.response))
-    retention_ms = {"aging": RETENTION_MS}
+    special = {
+        "aging": (("retention.ms", str(RETENTION_MS)),),
+        COMPACTED: (("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.01")),
+    }
+    for_ever = (("retention.ms", "-1"),)
     topics = [
-        NewTopic(name, 1, 1, configs=(*SMALL, ("retention.ms", str(retention_ms.get(name, -1)))))
+        NewTopic(name, 1, 1, configs=(*SMALL, *special.get(name, for_ever)))
         for name in (*TOPICS, *TRANSACTED, TRANSACTION_STATE_TOPIC)
     ]
     decided = create_topics(image, topics, environment(schema=SCHEMA))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.sim.defects import DEFECTS, Plant
 from tests.sim.simulation import Simulation
-from tierbroker.base.errors import DataDirError
+from tierbroker.base.errors import ApiError, DataDirError
 
 SEEDS = 300
 
@@ -21,7 +21,7 @@ def test_a_planted_defect_is_caught(
         folder.mkdir()
         try:
             Simulation(seed, str(folder)).run()
-        except (AssertionError, DataDirError) as error:
+        except (AssertionError, ApiError, DataDirError) as error:
             print(f"caught by seed {seed}: {error}")
             return
     pytest.fail(f"{SEEDS} seeds did not notice it")
