@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 REPORTED_REGIONS = 10
 """Damaged regions of a log that are reported one by one at a start."""
 
+
 def open_log(
     cache: FileCache,
     directory: str,

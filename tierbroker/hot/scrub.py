@@ -93,6 +93,7 @@ class Scrub:
         """Go on as far as the rate allows."""
         if not self._rate or self._busy:
             return
+        self._state.settle(self._executor)
         now = self._clock.monotonic()
         most = max(self._rate, SLICE_BYTES)
         self._budget = min(self._budget + (now - self._refilled) * self._rate, most)

@@ -41,8 +41,7 @@ class ScrubState:
         """None between two rounds."""
         self._busy = False
         self._written_ms = 0
-        if not self._read():
-            self._write_file(self._content())
+        self._missing = not self._read()
 
     def _read(self) -> bool:
         try:
@@ -57,6 +56,12 @@ class ScrubState:
         if partition >= 0:
             self.place = ScrubPlace(TopicPartition(entry[1], partition), offset)
         return True
+
+    def settle(self, executor: Executor) -> None:
+        """Write the first file, which says when the first round is due."""
+        if self._missing:
+            self._missing = False
+            self._write(executor)
 
     def begin(self, now_ms: int) -> ScrubPlace:
         """A round begins."""
