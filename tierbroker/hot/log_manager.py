@@ -66,6 +66,8 @@ class LogManager:
         self._writers = {d.path: CheckpointWriter(d, executor, self.take_offline) for d in dirs}
         self._removal = DelayedRemoval(executor)
         self._damaged_dirs: set[str] = set()
+        self.in_compaction: Log | None = None
+        """Retention waits for the end of its round, which would be in vain otherwise."""
 
     def __len__(self) -> int:
         return len(self._logs)
@@ -360,7 +362,7 @@ class LogManager:
         offset is the limit. The caller iterates, and gives the loop a turn when it takes long.
         """
         for log in self:
-            if log.offline or log.closed:
+            if log.offline or log.closed or log is self.in_compaction:
                 continue
             limit = log.flushed_offset if limit_of is None else limit_of(log)
             try:

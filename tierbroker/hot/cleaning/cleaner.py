@@ -234,6 +234,7 @@ class Cleaner:
 
     def _begin_round(self, chosen: Candidate, files: list[SegmentFile]) -> None:
         self._round = chosen
+        self._logs.in_compaction = chosen.log
         self._job_id = next(self._job_ids)
         if self._child is None:
             self._child = self._start_child()
@@ -359,7 +360,7 @@ class Cleaner:
         )
 
     def _end_round(self) -> None:
-        self._round = None
+        self._round = self._logs.in_compaction = None
         self._idle_since = self._clock.monotonic()
         # What is gone needs no place here.
         self._uncleanable = {

@@ -220,6 +220,23 @@ def test_retention_meanwhile_makes_the_result_void(world: World) -> None:
     assert not world.cleaner.uncleanable
 
 
+def test_retention_waits_for_the_end_of_a_round(world: World) -> None:
+    both = LogConfig.from_values(
+        {**COMPACT, "cleanup.policy": ("compact", "delete"), "retention.ms": 10}  # type: ignore[dict-item]
+    )
+    log = world.log("both", both)
+    other = world.log("other", LogConfig.from_values({"retention.ms": 10}))
+    world.tick()
+    world.clock.advance(1000)
+    list(world.manager.apply_retention(world.clock.now_ms()))
+    assert other.log_start_offset == other.log_end_offset
+    assert log.log_start_offset == 0
+    world.children.work()
+    assert not world.cleaner.uncleanable
+    list(world.manager.apply_retention(world.clock.now_ms()))
+    assert log.log_start_offset == log.log_end_offset
+
+
 def test_a_stop_kills_the_child(world: World) -> None:
     log = world.log()
     world.tick()
