@@ -44,6 +44,17 @@ def test_a_segment_rolls_by_the_age_of_its_first_batch(setup: LogSetup) -> None:
     assert bases(log) == [0, 3, 6]
 
 
+def test_a_compacted_log_rolls_in_time_for_its_largest_lag(setup: LogSetup) -> None:
+    setup.values["cleanup.policy"] = ("compact",)
+    setup.values["max.compaction.lag.ms"] = 100
+    log = setup.open()
+    log.append([make_batch()], 0)
+    log.append([make_batch(times=NOW_MS + 100)], 0)
+    assert not log.segments.sealed
+    log.append([make_batch(times=NOW_MS + 101)], 0)
+    assert len(log.segments.sealed) == 1
+
+
 def test_jitter_makes_a_segment_roll_earlier(setup: LogSetup) -> None:
     setup.values.update({"segment.ms": 1000, "segment.jitter.ms": 900})
     log = setup.open()

@@ -232,6 +232,32 @@ def test_a_failed_sync_gives_the_disk_up(setup: LogSetup) -> None:
     assert committed(log) == before
 
 
+def test_a_disk_that_refuses_a_name_takes_the_log_offline(setup: LogSetup) -> None:
+    log = filled(setup)
+    before, end = committed(log), log.log_end_offset
+    taken = Round.of(log, setup.fs)
+    setup.fs.fail_next("rename", errno.EIO, path_part=".log.swap")
+    taken.swap()
+    assert taken.outcomes == [False]
+    assert log.offline
+    log.close(clean=False)
+    assert committed(setup.open(recovery_point=end)) == before
+
+
+def test_one_that_refuses_earlier_costs_the_round(setup: LogSetup) -> None:
+    log = filled(setup)
+    before = committed(log)
+    taken = Round.of(log, setup.fs)
+    setup.fs.fail_next("rename", errno.ENOSPC, path_part=".log.cleaned")
+    taken.swap()
+    assert taken.outcomes == [False]
+    assert not log.offline
+    assert not taken.manager.given_up
+    assert committed(log) == before
+    assert not names(setup, ".cleaned")
+    assert not names(setup, ".swap")
+
+
 def test_a_stop_of_the_broker_leaves_nothing_to_finish(setup: LogSetup) -> None:
     log = filled(setup)
     taken = Round.of(log, setup.fs)
