@@ -93,6 +93,7 @@ class LogStartup:
         self._paths: dict[TopicPartition, str] = {}
         self._queue: deque[FoundLog] = deque()
         self._to_sync: list[LogDir] = []
+        self._abandoned = False
         self._started = clock.monotonic()
         self._report = StartReport()
         self.total = self.done = 0
@@ -162,10 +163,16 @@ class LogStartup:
         Raises as `run`.
         """
         batch.cache.join(self._manager.cache)
-        self._queue.extendleft(reversed(batch.left))
+        if not self._abandoned:
+            self._queue.extendleft(reversed(batch.left))
         for found, opened in batch.opened:
             self._settle(found, opened)
         return [found.slot for found, _ in batch.opened]
+
+    def abandon(self) -> None:
+        """The broker ends before all are open: what is not stays as it is, pending for ever."""
+        self._abandoned = True
+        self._queue.clear()
 
     def sync(self) -> list[tuple[LogDir, OSError]]:
         """Wait for the disk where there was a crash; answers what failed. For any thread.

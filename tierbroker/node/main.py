@@ -42,6 +42,7 @@ async def _run(
 
     def on_signal() -> None:
         stop_asked.set()
+        node.hurry_start()
         # Whoever asks again does not want to wait: the default action takes over.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -51,7 +52,8 @@ async def _run(
     await node.start()
     node.ready_ms = process_age_ms()
     _settle_garbage_collector()
-    on_ready(node)
+    if not stop_asked.is_set():
+        on_ready(node)
     waiting = loop.create_task(stop_asked.wait())
     failed = loop.create_task(node.wait_stopped())
     await asyncio.wait((waiting, failed), return_when=asyncio.FIRST_COMPLETED)

@@ -119,6 +119,18 @@ def test_an_end_before_all_are_open_is_not_clean(data: Path) -> None:
     assert again.startup.run().recovered == LOGS
 
 
+def test_a_start_can_be_cut_short(data: Path) -> None:
+    broker = Broker(data)
+    broker.startup.prepare()
+    taken = broker.startup.take_batch(3)
+    broker.startup.abandon()
+    broker.startup.take_over(broker.startup.open_batch(taken, 0))
+    assert broker.startup.left == 0
+    assert len(broker.manager) == 1
+    broker.manager.shutdown()
+    assert Broker(data).startup.run().recovered == LOGS
+
+
 def test_a_topic_deleted_meanwhile_goes_when_its_turn_comes(data: Path) -> None:
     broker = Broker(data)
     broker.startup.prepare()
