@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+KILL_TIMEOUT_S = 5.0
+"""How long a kill is waited for: a process in the middle of a read from a lost disk takes ages."""
+
 OnLine = Callable[[bytes], None]
 OnEnd = Callable[[str], None]
 
@@ -83,7 +86,7 @@ class _ProcessChild:
             if self._process is not None:
                 self._process.kill()
         self._inbox.put(None)
-        self._thread.join()
+        self._thread.join(KILL_TIMEOUT_S)
 
     def _run(self) -> None:
         try:
