@@ -23,6 +23,9 @@ COMMANDS = {
     "consume": LazyCommand("tierbroker.cli.consume", "consume", "Read the records of a topic."),
     "topic": LazyCommand("tierbroker.cli.topic", "topic", "List, make, show and remove topics."),
     "group": LazyCommand("tierbroker.cli.group", "group", "List, show and remove consumer groups."),
+    "transaction": LazyCommand(
+        "tierbroker.cli.transaction", "transaction", "List, show and abort transactions."
+    ),
     "apis": LazyCommand(
         "tierbroker.cli.apis", "apis", "List the Kafka APIs and versions that a broker answers."
     ),

@@ -1,0 +1,77 @@
+"""`tierbroker transaction`: list, show and abort. The work is `cli.transaction_run`."""
+
+import click
+
+from tierbroker.cli.bootstrap import Bootstrap
+from tierbroker.cli.lazy_group import LazyCommand, LazyGroup
+from tierbroker.cli.options import bootstrap_option, json_option
+
+
+@click.command("ls")
+@json_option
+@bootstrap_option
+def ls(as_json: bool, bootstrap: Bootstrap) -> None:
+    """List the transactional ids: id, state, producer id.
+
+    \b
+    Examples:
+      tierbroker transaction ls
+      tierbroker transaction ls --json
+    """
+    from tierbroker.cli.transaction_run import list_transactions
+
+    list_transactions(bootstrap, as_json=as_json)
+
+
+@click.command("show")
+@click.argument("name")
+@json_option
+@bootstrap_option
+def show(name: str, as_json: bool, bootstrap: Bootstrap) -> None:
+    """Show the transactional id NAME: its state, its producer, and the partitions it is open on.
+
+    \b
+    Examples:
+      tierbroker transaction show billing-1
+      tierbroker transaction show billing-1 --json
+    """
+    from tierbroker.cli.transaction_run import show_transaction
+
+    show_transaction(bootstrap, name, as_json=as_json)
+
+
+@click.command("abort")
+@click.argument("name")
+@json_option
+@bootstrap_option
+def abort(name: str, as_json: bool, bootstrap: Bootstrap) -> None:
+    """Abort the open transaction of the transactional id NAME. Its producer is fenced.
+
+    \b
+    Examples:
+      tierbroker transaction abort billing-1
+    """
+    from tierbroker.cli.transaction_run import abort_transaction
+
+    abort_transaction(bootstrap, name, as_json=as_json)
+
+
+_MODULE = "tierbroker.cli.transaction"
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_table={
+        "ls": LazyCommand(_MODULE, "ls", "List the transactional ids."),
+        "show": LazyCommand(_MODULE, "show", "Show state, producer and partitions of an id."),
+        "abort": LazyCommand(_MODULE, "abort", "Abort the open transaction of an id."),
+    },
+)
+def transaction() -> None:
+    """List, show and abort transactions.
+
+    \b
+    Examples:
+      tierbroker transaction ls
+      tierbroker transaction show billing-1
+    """
