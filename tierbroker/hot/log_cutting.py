@@ -4,12 +4,14 @@ Each function changes files first and the log's numbers with them; a disk that r
 log offline, because half a cut must not be appended to. Never touches what a reader leases.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import KafkaStorageError, OffsetOutOfRangeError
 from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.log_damage import settle_damage
 from tierbroker.hot.producer_replay import rebuild_producers
+from tierbroker.hot.retention import SegmentFacts, count_deletable
 from tierbroker.hot.segment import ReadableSegment, SealedSegment
 from tierbroker.hot.txn_index_file import cut_aborted
 
@@ -76,23 +78,12 @@ def advance_log_start(log: "Log", offset: int) -> list[SealedSegment]:
 def delete_old_segments(log: "Log", now_ms: int, max_offset: int) -> list[SealedSegment]:
     """Let retention.ms and retention.bytes remove whole segments; answers those that went.
 
-    Kafka's rules (UnifiedLog.deleteOldSegments): oldest first, by age of the highest timestamp,
-    then by size as long as the rest still holds retention.bytes, then those below the log start;
-    never beyond `max_offset`, the high watermark. The active segment goes too, after a roll, when
-    it is old. Raises KafkaStorageError.
+    The rule is `hot.retention`'s. Never beyond `max_offset`, the high watermark. The active segment
+    goes too, after a roll, when it is old. Raises KafkaStorageError.
     """
-    config = log.config
-    count = 0
-    if config.deletes_by_retention:
-        if config.retention_ms >= 0:
-            count = _count_expired(log, now_ms, max_offset)
-        if config.retention_bytes >= 0:
-            count = _count_excess(log, count, max_offset)
     segments = log.segments
-    while count < len(segments.sealed):
-        if segments[count + 1].base_offset > log.log_start_offset:
-            break
-        count += 1
+    facts = [_facts(log, slot, segment) for slot, segment in enumerate(segments)]
+    count = count_deletable(facts, log.config, now_ms, log.log_start_offset, max_offset)
     if count == len(segments):
         try:
             log.roll()
@@ -104,14 +95,14 @@ def delete_old_segments(log: "Log", now_ms: int, max_offset: int) -> list[Sealed
     return _drop_front(log, count)
 
 
-def _count_expired(log: "Log", now_ms: int, max_offset: int) -> int:
-    count = 0
-    for slot, segment in enumerate(log.segments):
-        age_ms = now_ms - _newest_ms(log, segment)
-        if age_ms <= log.config.retention_ms or not _deletable(log, slot, max_offset):
-            break
-        count += 1
-    return count
+def _facts(log: "Log", slot: int, segment: ReadableSegment) -> SegmentFacts:
+    end_offset = log.segments.end_of(slot)
+    return SegmentFacts(
+        log.log_end_offset if end_offset is None else end_offset,
+        segment.size_bytes,
+        partial(_newest_ms, log, segment),
+        active=end_offset is None,
+    )
 
 
 def _newest_ms(log: "Log", segment: ReadableSegment) -> int:
@@ -120,22 +111,6 @@ def _newest_ms(log: "Log", segment: ReadableSegment) -> int:
         return timestamp_ms
     # Records without time: how old the file is (Kafka: LogSegment.largestTimestamp).
     return log.segments.cache.fs.mtime_ms(segment.handle.path)
-
-
-def _count_excess(log: "Log", count: int, max_offset: int) -> int:
-    sizes = [segment.size_bytes for segment in log.segments]
-    excess = sum(sizes[count:]) - log.config.retention_bytes
-    while count < len(sizes) and excess >= sizes[count] and _deletable(log, count, max_offset):
-        excess -= sizes[count]
-        count += 1
-    return count
-
-
-def _deletable(log: "Log", slot: int, max_offset: int) -> bool:
-    end_offset = log.segments.end_of(slot)
-    if end_offset is None:
-        return log.segments.active.size_bytes > 0 and log.log_end_offset <= max_offset
-    return end_offset <= max_offset
 
 
 def _drop_front(log: "Log", count: int) -> list[SealedSegment]:
