@@ -11,6 +11,7 @@ from bench import conditions, report
 from bench.connections import IdleConnections
 from bench.consume import ConsumeHot
 from bench.durable import ProduceDurable
+from bench.exactly_once import ProduceExactlyOnce
 from bench.kafka import KafkaSystem, is_installed
 from bench.latency import EndToEnd
 from bench.memory import Resident
@@ -23,6 +24,7 @@ from bench.wide import ManyPartitions
 ROWS: tuple[Row, ...] = (
     ProduceBatches(),
     ProduceSmall(),
+    ProduceExactlyOnce(),
     ConsumeHot(),
     EndToEnd(),
     ProduceDurable(),

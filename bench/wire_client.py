@@ -6,15 +6,30 @@ answer time is what counts, they would be what is measured.
 
 import socket
 import time
+from dataclasses import dataclass
+from enum import Enum
 from struct import Struct
 from typing import Any
 
 from tierbroker.records.builder import build_batch
 from tierbroker.records.record import Record
 from tierbroker.wire.header import decode_response_header
-from tierbroker.wire.messages import api_versions, fetch, metadata, produce
+from tierbroker.wire.messages import (
+    api_versions,
+    end_txn,
+    fetch,
+    find_coordinator,
+    init_producer_id,
+    metadata,
+    produce,
+)
 
 PRODUCE_VERSION = 9
+IMPLICIT_PRODUCE_VERSION = 12
+"""Adds the partition to the transaction. Answered as version 9 is, if nothing goes wrong."""
+FIND_VERSION = 3
+INIT_VERSION = 5
+END_VERSION = 5
 FETCH_VERSION = 12
 METADATA_VERSION = 9
 API_VERSIONS_VERSION = 3
@@ -54,6 +69,23 @@ class WireClient:
         assert have == size
         return bytes(buffer[_SIZE.size : size])
 
+    def call_together(self, requests: list[bytes]) -> list[bytes]:
+        """Send all in one piece; return their answers."""
+        self.socket.sendall(b"".join(requests))
+        buffer = self._buffer
+        answers: list[bytes] = []
+        start = have = 0
+        while len(answers) < len(requests):
+            have += self._receive_into(memoryview(buffer)[have:])
+            while have - start >= _SIZE.size:
+                end = start + _SIZE.size + _SIZE.unpack_from(buffer, start)[0]
+                if end > have:
+                    break
+                answers.append(bytes(buffer[start + _SIZE.size : end]))
+                start = end
+        assert start == have
+        return answers
+
     def _receive_into(self, view: memoryview) -> int:
         count = self.socket.recv_into(view)
         if not count:
@@ -73,6 +105,86 @@ def produce_request(
         topic_data=[produce.TopicProduceData(name=topic, partition_data=[data])],
     )
     return _packed(produce, request, PRODUCE_VERSION)
+
+
+class Producing(Enum):
+    """What a producer promises itself."""
+
+    PLAIN = "plain"
+    IDEMPOTENT = "idempotent"
+    TRANSACTIONAL = "transactional"
+
+
+@dataclass(slots=True)
+class RawProducer:
+    """Packs the requests of one producer, each batch with the sequence that follows."""
+
+    producing: Producing
+    transactional_id: str | None = None
+    id: int = -1
+    epoch: int = -1
+    sequence: int = -1
+
+    def request(self, topic: str, value: bytes, records: int) -> bytes:
+        """A packed Produce request with one batch for partition 0."""
+        batch = build_batch(
+            [Record(n, _now_ms(), None, value, ()) for n in range(records)],
+            producer_id=self.id,
+            producer_epoch=self.epoch,
+            base_sequence=self.sequence,
+            transactional=self.transactional_id is not None,
+        )
+        if self.id >= 0:
+            self.sequence += records
+        data = produce.PartitionProduceData(index=0, records=memoryview(batch))
+        request = produce.ProduceRequest(
+            transactional_id=self.transactional_id,
+            acks=-1,
+            timeout_ms=30_000,
+            topic_data=[produce.TopicProduceData(name=topic, partition_data=[data])],
+        )
+        return _packed(produce, request, IMPLICIT_PRODUCE_VERSION)
+
+
+def init_producer(client: WireClient, producing: Producing, name: str) -> RawProducer:
+    """A producer with what it needs; `name` becomes its transactional id."""
+    producer = RawProducer(producing)
+    if producing is Producing.PLAIN:
+        return producer
+    if producing is Producing.TRANSACTIONAL:
+        producer.transactional_id = name
+    request = init_producer_id.InitProducerIdRequest(producer.transactional_id, 60_000)
+    while True:
+        if producer.transactional_id is not None:
+            # The first question makes the coordinator's topic.
+            asked = find_coordinator.FindCoordinatorRequest(key=name, key_type=1)
+            client.call(_packed(find_coordinator, asked, FIND_VERSION))
+        answer = client.call(_packed(init_producer_id, request, INIT_VERSION))
+        response = _decoded(init_producer_id, answer, INIT_VERSION)
+        if not response.error_code:
+            producer.id, producer.epoch = response.producer_id, response.producer_epoch
+            producer.sequence = 0
+            return producer
+        _pause(response.error_code)
+
+
+def end_transaction(client: WireClient, producer: RawProducer) -> None:
+    """Commit; the producer goes on with the epoch that it is told (KIP-890)."""
+    assert producer.transactional_id is not None
+    request = end_txn.EndTxnRequest(producer.transactional_id, producer.id, producer.epoch, True)
+    answer = client.call(_packed(end_txn, request, END_VERSION))
+    response = _decoded(end_txn, answer, END_VERSION)
+    if response.error_code:
+        raise RuntimeError(f"the transaction was not committed: error {response.error_code}")
+    producer.id, producer.epoch = response.producer_id, response.producer_epoch
+    producer.sequence = 0
+
+
+def _pause(error_code: int) -> None:
+    """Before the next attempt, if the coordinator is merely not ready (14, 15, 16, 51)."""
+    if error_code not in (14, 15, 16, 51):
+        raise RuntimeError(f"no producer id: error {error_code}")
+    time.sleep(0.05)
 
 
 def fetch_request(topic: str, offset: int, *, max_wait_ms: int = 10_000) -> bytes:
