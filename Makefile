@@ -89,9 +89,10 @@ $(SUITE)/.fetched: requirements/dev.txt
 integration: setup $(JARS)/.installed $(SUITE)/.fetched ## stock clients and Apache Kafka's tools against a real broker process
 	$(BIN)/python -m pytest integration
 
-torture: setup ## 100,000 seeds of the simulation, 500 rounds of kill -9 under load
+torture: setup ## 100,000 seeds of the simulation, 500 rounds of kill -9 and 1,000 power cuts under load
 	SIM_SEEDS=$${SIM_SEEDS:-100000} $(BIN)/python -m pytest tests/sim/test_single_broker.py --timeout=36000
-	TORTURE_ROUNDS=$${TORTURE_ROUNDS:-500} $(BIN)/python -m pytest integration -m torture --timeout=36000 -s
+	TORTURE_ROUNDS=$${TORTURE_ROUNDS:-500} POWER_CUT_ROUNDS=$${POWER_CUT_ROUNDS:-1000} \
+		$(BIN)/python -m pytest integration -m torture --timeout=36000 -s
 
 bench: setup $(JARS)/.installed ## race Apache Kafka, row by row, in less than ten minutes; kept in build/bench.json
 	$(BIN)/python -m bench --keep build/bench.json
