@@ -1,10 +1,12 @@
 """`tierbroker topic`: list, make, show and remove topics. The work is `cli.topic_run`."""
 
+import os
 import sys
 
 import click
 
 from tierbroker.cli.bootstrap import Bootstrap
+from tierbroker.cli.broker_flags import DEFAULT_DATA
 from tierbroker.cli.lazy_group import LazyCommand, LazyGroup
 from tierbroker.cli.options import bootstrap_option, json_option, parse_key_value, parse_with
 
@@ -108,6 +110,53 @@ def rm(name: str, yes: bool, as_json: bool, bootstrap: Bootstrap) -> None:
     remove_topic(bootstrap, name, ask=ask, as_json=as_json)
 
 
+@click.command("why")
+@click.argument("name")
+@click.argument("partition", type=click.IntRange(min=0), required=False)
+@click.option("--data", metavar="DIR", help="The broker's data directory; ./data if not given.")
+@click.option("-c", "--config", metavar="TOML", help="The broker's configuration file.")
+@click.option(
+    "--set",
+    "sets",
+    callback=parse_with(parse_key_value),
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A setting that the broker was started with; repeatable.",
+)
+@json_option
+def why(
+    name: str,
+    partition: int | None,
+    data: str | None,
+    config: str | None,
+    sets: tuple[tuple[str, str], ...],
+    as_json: bool,
+) -> None:
+    """Say of each segment of topic NAME why it is still there, until when, and by which setting.
+
+    Reads the data directory on this machine, beside a running broker too, and changes nothing.
+    Settings of the topic are read there; those of the broker are the ones given here.
+
+    \b
+    Examples:
+      tierbroker topic why hello
+      tierbroker topic why hello 0 --data /var/tmp/kafka --json
+      tierbroker topic why hello --config /etc/tierbroker.toml
+    """
+    from tierbroker.cli.topic_why import explain_topic
+
+    flags = dict(sets)
+    if data is not None:
+        flags["log.dirs"] = data
+    elif (
+        config is None
+        and not {"log.dirs", "log.dir"} & flags.keys()
+        and not {"TIERBROKER_LOG_DIRS", "TIERBROKER_LOG_DIR"} & os.environ.keys()
+    ):
+        flags["log.dirs"] = DEFAULT_DATA
+    explain_topic(name, partition, flags, config, as_json=as_json)
+
+
 _MODULE = "tierbroker.cli.topic"
 
 
@@ -117,6 +166,7 @@ _MODULE = "tierbroker.cli.topic"
         "ls": LazyCommand(_MODULE, "ls", "List the topics."),
         "new": LazyCommand(_MODULE, "new", "Make a topic."),
         "show": LazyCommand(_MODULE, "show", "Show partitions, offsets and settings of a topic."),
+        "why": LazyCommand(_MODULE, "why", "Say why each segment is still there."),
         "rm": LazyCommand(_MODULE, "rm", "Remove a topic and its records."),
     },
 )
