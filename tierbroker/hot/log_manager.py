@@ -27,6 +27,7 @@ from tierbroker.hot.partition_dirs import DirState, marked_dir_name
 from tierbroker.hot.partition_metadata import read_topic_id
 from tierbroker.hot.producer_state import DEFAULT_EXPIRATION_MS
 from tierbroker.hot.removal import DelayedRemoval
+from tierbroker.hot.timestamp_warnings import TimestampWarnings
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class LogManager:
         self._writers = {d.path: CheckpointWriter(d, executor, self.take_offline) for d in dirs}
         self._removal = DelayedRemoval(executor)
         self._damaged_dirs: set[str] = set()
+        self._timestamps = TimestampWarnings()
         self.in_compaction: Log | None = None
         """Retention waits for the end of its round, which would be in vain otherwise."""
 
@@ -366,6 +368,7 @@ class LogManager:
                 continue
             limit = log.flushed_offset if limit_of is None else limit_of(log)
             try:
+                self._timestamps.look(log, now_ms)
                 dropped = log.delete_old_segments(now_ms, limit)
             except (KafkaStorageError, OSError) as error:
                 logger.warning("Retention of %s failed: %s", log.topic_partition, error)
