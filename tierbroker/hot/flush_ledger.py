@@ -39,6 +39,14 @@ class FlushLedger:
         """These need a flush. Each was acquired once; the ledger releases it when it is covered."""
         self._files.extend(handles)
 
+    def add_written(self, handle: FileHandle) -> None:
+        """It was written to: the next flush must cover that, if none that is to come does so."""
+        in_flight = [file.path for flight in self._flights for file in flight.files]
+        to_come = [file.path for file in self._files]
+        if to_come.count(handle.path) <= in_flight.count(handle.path):
+            handle.acquire()
+            self._files.append(handle)
+
     def add_directory(self, path: str) -> None:
         """The directory holds names that are not durable yet."""
         self._version += 1

@@ -451,9 +451,18 @@ class Log:
         self._expect_flush_of_aborted(active)
 
     def _expect_flush_of_aborted(self, segment: ActiveSegment) -> None:
-        """Once a segment lies below the recovery point, nothing builds its index again."""
+        """The same of the index of a segment that ends."""
         if self.aborted.size_of(segment):
-            self.expect_flush(self.dir, segment.path(TXN_INDEX_SUFFIX))
+            self.expect_flush_of_aborted(segment)
+
+    def expect_flush_of_aborted(self, segment: ActiveSegment) -> None:
+        """The next flush must cover the segment's transaction index; raises OSError.
+
+        With the markers and not later: once a recovery point lies behind the segment, nothing
+        builds its index again, and what was aborted would be shown as committed.
+        """
+        self._ledger.add_directory(self.dir)
+        self._ledger.add_written(self.segments.cache.handle(segment.path(TXN_INDEX_SUFFIX)))
 
     def delete(self) -> None:
         """Close and remove the directory with all that is in it; raises OSError."""

@@ -227,7 +227,10 @@ def _write(
             _write_rest(log, buffers, start, written)
         if staged is not None and staged.ended:
             # Before the marker counts: without its entry the aborted records would be shown.
-            log.aborted.append(active, log.producer_state.aborted_by(staged))
+            aborted = log.producer_state.aborted_by(staged)
+            if aborted:
+                log.aborted.append(active, aborted)
+                log.expect_flush_of_aborted(active)
     except OSError as error:
         return _write_failed(log, error, start)
     latest_epoch = log.epochs.latest

@@ -206,3 +206,32 @@ def test_a_marker_that_has_no_room_for_its_index_entry_is_refused(
     setup.fs.capacity_bytes = None
     assert isinstance(end(), AppendResult)
     assert [txn.last_offset for txn in log.aborted_transactions(0, 10)] == [1]
+
+
+def test_the_index_of_aborted_transactions_is_flushed_with_their_markers(tmp_path: Path) -> None:
+    """A roll and a power cut behind that flush: the segment is trusted, so its index must be there.
+
+    Aborts that nobody flushes in between ask for one flush of the file, not for one each.
+    """
+    setup = LogSetup(str(tmp_path / "t-0"))
+    log = setup.open()
+    log.flush()
+    for producer in range(3):
+        log.append([make_batch(producer_id=producer, sequence=0, transactional=True)], 0)
+        marker = build_marker_batch(
+            EndTxnMarker(ControlType.ABORT, 0),
+            timestamp_ms=NOW_MS,
+            producer_id=producer,
+            producer_epoch=0,
+        )
+        batch = bytearray(marker)
+        log.append([(batch, read_header(batch))], 0, [AppendOrigin.COORDINATOR])
+    before = setup.fs.calls.count("fdatasync")
+    log.flush()
+    assert setup.fs.calls.count("fdatasync") - before == 3  # log, epochs, index
+    recovery_point = log.recovery_point
+    log.roll()
+    setup.fs.fsync_dir(setup.directory)  # whoever syncs the directory makes the new names durable
+    setup.crash()
+    log = setup.open(recovery_point=recovery_point)
+    assert [txn.last_offset for txn in log.aborted_transactions(0, 10)] == [1, 3, 5]
