@@ -45,6 +45,7 @@ class IdempotentProducer:
     judge: Judge
     keys: int = 0
     """With keys, each record has one of so many."""
+    in_flight: int = IN_FLIGHT
     _next_sequence: int = 0
     _count: int = 0
     _is_known: bool = False
@@ -58,7 +59,7 @@ class IdempotentProducer:
         """A new batch of up to three records, unless too many are on the way."""
         # A broker that knows nothing of the producer takes any sequence for its first (Kafka's
         # rule), so a second batch may only follow once the first is there.
-        if len(self._waiting) >= (IN_FLIGHT if self._is_known else 1):
+        if len(self._waiting) >= (self.in_flight if self._is_known else 1):
             self.retry(broker, life)
             return
         records = tuple(self._record(slot, rng, now_ms) for slot in range(rng.randint(1, 3)))
