@@ -64,6 +64,8 @@ VARYING: tuple[Varying, ...] = (
 
 # Arrays that Kafka makes from hash maps: compared without regard to order, sorted by content.
 UNORDERED: tuple[str, ...] = (
+    "AddPartitionsToTxn.results_by_topic_v3_and_below",
+    "AddPartitionsToTxn.results_by_topic_v3_and_below.results_by_partition",
     "CreateTopics.topics",
     "DeleteTopics.responses",
     "AlterReplicaLogDirs.results",
@@ -85,6 +87,8 @@ UNORDERED: tuple[str, ...] = (
     "OffsetFetch.topics.partitions",
     "Produce.responses",
     "Produce.responses.partition_responses",
+    "WriteTxnMarkers.markers.topics",
+    "WriteTxnMarkers.markers.topics.partitions",
 )
 
 # Arrays of everything that a broker has: what other runs left there is dropped.

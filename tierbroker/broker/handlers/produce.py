@@ -10,6 +10,7 @@ connection so that the client notices (Kafka's handleProduceRequest).
 """
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import (
     ApiError,
@@ -53,6 +54,9 @@ from tierbroker.wire.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
+
+if TYPE_CHECKING:
+    from tierbroker.base.ids import Uuid
 
 _ZSTD_SINCE = 7
 _ABORTABLE_SINCE = 11
@@ -123,23 +127,32 @@ class ProduceCall:
         if request.acks not in (-1, 0, 1):
             refusal = InvalidRequiredAcksError(f"acks is {request.acks}")
         by_id = self._context.api_version >= TOPIC_ID_VERSION
+        answers: dict[Uuid, TopicProduceResponse] = {}
+        unknown: set[tuple[Uuid, int]] = set()
         for topic in request.topic_data:
             if not topic.partition_data:
                 continue
-            topic_answer = TopicProduceResponse(name=topic.name)
-            self._response.responses.append(topic_answer)
             name: str | None = topic.name
             if by_id:
-                topic_answer.topic_id = topic.topic_id
                 name = self._context.broker.partitions.topic_name(topic.topic_id)
+            topic_answer = answers.get(topic.topic_id) if by_id else None
+            if topic_answer is None:
+                topic_answer = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id)
+                self._response.responses.append(topic_answer)
+                # One that is named twice by id gets one answer, as in Kafka.
+                answers[topic.topic_id] = topic_answer
             for data in topic.partition_data:
+                if name is None:
+                    if (topic.topic_id, data.index) in unknown:
+                        continue
+                    unknown.add((topic.topic_id, data.index))
                 item = PartitionProduceResponse(index=data.index)
                 topic_answer.partition_responses.append(item)
                 self._left += 1
-                if refusal is not None:
-                    self._finish(item, None, refusal)
-                elif name is None:
+                if name is None:
                     self._finish(item, None, UnknownTopicIdError("no topic has this id"))
+                elif refusal is not None:
+                    self._finish(item, None, refusal)
                 else:
                     self._append(item, name, data.records)
 
