@@ -10,11 +10,13 @@ from tests.broker.wire_calls import batch_of, produce_request
 from tests.handler_bench import HandlerBench
 from tests.log_setup import NOW_MS
 from tierbroker.base.errors import CloseConnection
+from tierbroker.base.ids import Uuid
 from tierbroker.broker.handlers import produce
 from tierbroker.records.batch import crc_valid, read_header
 from tierbroker.records.compression import Codec
 from tierbroker.records.record import iterate
 from tierbroker.wire.error_codes import ErrorCode
+from tierbroker.wire.produce import PartitionProduceData, TopicProduceData
 
 OK = ErrorCode.NONE
 
@@ -211,3 +213,34 @@ def test_the_topics_of_the_broker_are_not_for_clients(bench: HandlerBench) -> No
     )
     assert (answer.error_code, answer.base_offset) == (ErrorCode.INVALID_TOPIC_EXCEPTION, -1)
     assert bench.partitions.get("__consumer_offsets", 0).high_watermark == 0
+
+
+def test_topics_by_id(bench: HandlerBench) -> None:
+    """One answer for a topic that is named twice, and one for an unknown partition, as Kafka has
+    them; an unknown id comes before everything else that is wrong."""
+    topic_id = bench.add_topic("t", partitions=2)
+    stranger = Uuid(b"s" * 16)
+    request = produce_request("", memoryview(sound()))  # type: ignore[arg-type]
+    request.topic_data = [
+        TopicProduceData(
+            topic_id=asked,
+            partition_data=[PartitionProduceData(index=index, records=memoryview(sound()))],
+        )
+        for asked, index in ((topic_id, 0), (stranger, 0), (topic_id, 1), (stranger, 0))
+    ]
+
+    def answers(acks: int) -> list[tuple[Uuid, list[tuple[int, int]]]]:
+        request.acks = acks
+        pending = produce.handle(request, bench.context(13))
+        bench.scheduler.end_turn()
+        response = pending.result()
+        assert response is not None
+        return [
+            (topic.topic_id, [(item.index, item.error_code) for item in topic.partition_responses])
+            for topic in response.responses
+        ]
+
+    unknown = (stranger, [(0, ErrorCode.UNKNOWN_TOPIC_ID)])
+    refused = ErrorCode.INVALID_REQUIRED_ACKS
+    assert answers(-1) == [(topic_id, [(0, OK), (1, OK)]), unknown]
+    assert answers(7) == [(topic_id, [(0, refused), (1, refused)]), unknown]
