@@ -58,6 +58,8 @@ class LogConfig:
     min_compaction_lag_ms: int
     min_insync_replicas: int
     preallocate: bool
+    remote_copy_lag_bytes: int
+    remote_copy_lag_ms: int
     remote_log_copy_disable: bool
     remote_log_delete_on_disable: bool
     remote_storage_enable: bool
@@ -69,6 +71,7 @@ class LogConfig:
     segment_jitter_ms: int
     """Largest jitter; never more than segment_ms."""
     segment_ms: int
+    tier_max_lag_ms: int
     unclean_leader_election_enable: bool
 
     @property

@@ -162,6 +162,19 @@ RETENTION_KEYS: tuple[ConfigKey, ...] = (
         validate=between(-2),
     ),
     ConfigKey(
+        "log.tier.max.lag.ms",
+        _L,
+        "3600000",
+        _default_of("tier.max.lag.ms"),
+        validate=between(-1),
+    ),
+    ConfigKey(
+        "log.remote.storage.enable",
+        _B,
+        "false",
+        "Set remote.storage.enable on new topics, unless they are compacted or say otherwise.",
+    ),
+    ConfigKey(
         "log.cleaner.delete.retention.ms",
         _L,
         "86400000",

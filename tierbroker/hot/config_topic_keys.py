@@ -261,6 +261,22 @@ TOPIC_KEYS: tuple[ConfigKey, ...] = (
         synonym="log.preallocate",
     ),
     _topic(
+        "remote.copy.lag.bytes",
+        _L,
+        "-2",
+        "Copy a segment of a tiered topic to the cold tier once so many bytes came after it; -2 "
+        "and 0 mean as soon as it is closed.",
+        validate=between(-2),
+    ),
+    _topic(
+        "remote.copy.lag.ms",
+        _L,
+        "-2",
+        "Copy a segment of a tiered topic to the cold tier once its newest record is so old; -2 "
+        "and 0 mean as soon as it is closed.",
+        validate=between(-2),
+    ),
+    _topic(
         "remote.log.copy.disable",
         _B,
         "false",
@@ -324,6 +340,15 @@ TOPIC_KEYS: tuple[ConfigKey, ...] = (
         "Age at which a segment is closed even if it is not full.",
         synonym="log.roll.ms",
         validate=between(1),
+    ),
+    _topic(
+        "tier.max.lag.ms",
+        _L,
+        "3600000",
+        "Close the active segment of a tiered topic at this age, so that a quiet partition's "
+        "records reach the cold tier, too; -1 means never.",
+        validate=between(-1),
+        synonym="log.tier.max.lag.ms",
     ),
     _topic(
         "unclean.leader.election.enable",

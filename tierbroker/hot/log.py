@@ -202,7 +202,10 @@ class Log:
         return None
 
     def _write_snapshot(self) -> None:
-        path = self.snapshots.write(self.log_end_offset, self.producer_state.entries())
+        # The cold tier takes along with each segment what is known of producers at its end.
+        tiered = self._config.remote_storage_enable
+        needed_from = self.segments.first.base_offset if tiered else None
+        path = self.snapshots.write(self.log_end_offset, self.producer_state.entries(), needed_from)
         self.expect_flush(self.dir, path)
 
     def preallocate(self) -> None:

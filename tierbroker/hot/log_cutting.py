@@ -11,7 +11,7 @@ from tierbroker.base.errors import KafkaStorageError, OffsetOutOfRangeError
 from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.log_damage import settle_damage
 from tierbroker.hot.producer_replay import rebuild_producers
-from tierbroker.hot.retention import SegmentFacts, count_deletable
+from tierbroker.hot.retention import SegmentFacts, count_deletable, count_evictable
 from tierbroker.hot.segment import ReadableSegment, SealedSegment
 from tierbroker.hot.txn_index_file import cut_aborted
 
@@ -95,17 +95,26 @@ def delete_old_segments(log: "Log", now_ms: int, max_offset: int) -> list[Sealed
     return _drop_front(log, count)
 
 
+def evict_segments(log: "Log", now_ms: int, max_offset: int) -> list[SealedSegment]:
+    """Let local retention remove whole closed segments below `max_offset`, which the cold tier
+    has; answers those that went. Raises KafkaStorageError.
+    """
+    facts = [_facts(log, slot, segment) for slot, segment in enumerate(log.segments)]
+    return _drop_front(log, count_evictable(facts, log.config, now_ms, max_offset))
+
+
 def _facts(log: "Log", slot: int, segment: ReadableSegment) -> SegmentFacts:
     end_offset = log.segments.end_of(slot)
     return SegmentFacts(
         log.log_end_offset if end_offset is None else end_offset,
         segment.size_bytes,
-        partial(_newest_ms, log, segment),
+        partial(newest_ms, log, segment),
         active=end_offset is None,
     )
 
 
-def _newest_ms(log: "Log", segment: ReadableSegment) -> int:
+def newest_ms(log: "Log", segment: ReadableSegment) -> int:
+    """A segment's highest timestamp, by which retention goes; raises OSError."""
     timestamp_ms = segment.max_timestamp()[0]
     if timestamp_ms >= 0:
         return timestamp_ms
@@ -125,7 +134,11 @@ def _drop_front(log: "Log", count: int) -> list[SealedSegment]:
     if log.damage:
         settle_damage(log)
     try:
-        log.epochs.cut_start(log.log_start_offset)
+        if log.config.remote_storage_enable:
+            # The epochs of what is in the cold tier are asked for as ever.
+            log.snapshots.remove_below(log.segments.first.base_offset)
+        else:
+            log.epochs.cut_start(log.log_start_offset)
     except OSError as error:
         # A full disk: a start cuts the file's lineage too, and a later change writes it.
         if is_disk_failure(error):

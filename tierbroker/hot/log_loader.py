@@ -408,7 +408,8 @@ class _Loader:
                 finally:
                     segment.handle.release()
         lineage = epoch_lineage.truncated_from_end(self._notes.lineage, self.end_offset + 1)
-        lineage = epoch_lineage.truncated_from_start(lineage, self.log_start_offset)
+        if not self._config.remote_storage_enable:
+            lineage = epoch_lineage.truncated_from_start(lineage, self.log_start_offset)
         self.epochs = LeaderEpochs(self._fs, self._directory, known or ())
         self.epochs.replace(lineage)
 

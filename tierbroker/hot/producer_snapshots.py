@@ -31,10 +31,13 @@ class ProducerSnapshots:
         parsed = [parse_offset_file(name) for name in names]
         self.offsets = sorted(f.offset for f in parsed if f and f.suffix == SNAPSHOT_SUFFIX)
 
-    def write(self, offset: int, entries: list[ProducerEntry]) -> str:
+    def write(
+        self, offset: int, entries: list[ProducerEntry], needed_from: int | None = None
+    ) -> str:
         """Take a snapshot at `offset` and let go of old ones; answers its path.
 
-        The next flush must cover it: batches it stands for may be deleted. Raises OSError.
+        Those at `needed_from` and above stay. The next flush must cover the new one: batches it
+        stands for may be deleted. Raises OSError.
         """
         path = self._path(offset)
         temporary = path + TEMPORARY_SUFFIX
@@ -47,8 +50,26 @@ class ProducerSnapshots:
         if offset not in self.offsets:
             self.offsets = sorted((*self.offsets, offset))
         while len(self.offsets) > KEPT_SNAPSHOTS:
+            if needed_from is not None and self.offsets[0] >= needed_from:
+                break
             self._remove(self.offsets[0])
         return path
+
+    def content_of(self, offset: int) -> bytes:
+        """The snapshot taken at `offset` as it lies on the disk; empty without a valid one."""
+        if offset not in self.offsets:
+            return b""
+        data = self._fs.read_file(self._path(offset))
+        try:
+            producer_snapshot.decode(data)
+        except CorruptSnapshotError:
+            return b""
+        return data
+
+    def remove_below(self, offset: int) -> None:
+        """Remove those below, but for the newest few; raises OSError."""
+        while len(self.offsets) > KEPT_SNAPSHOTS and self.offsets[0] < offset:
+            self._remove(self.offsets[0])
 
     def newest_valid(self, at_most: int) -> tuple[int, list[ProducerEntry]] | None:
         """(offset, content) of the newest readable snapshot up to `at_most`, None without one.

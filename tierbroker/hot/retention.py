@@ -5,6 +5,7 @@ as long as the rest still holds retention.bytes, then those below the log start.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from tierbroker.hot.config import LogConfig
@@ -60,5 +61,32 @@ def count_deletable(
     while count < len(segments) and not segments[count].active:
         if segments[count].end_offset > log_start_offset:
             break
+        count += 1
+    return count
+
+
+def count_evictable(
+    segments: Sequence[SegmentFacts], config: LogConfig, now_ms: int, max_offset: int
+) -> int:
+    """How many of the oldest segments of a tiered log need not be kept on this disk any more.
+
+    Kafka's local.retention.ms and local.retention.bytes (KIP-405), the same rule as above. Never
+    the active one, and nothing at or above `max_offset`: only what lies safe in the cold tier.
+    """
+    local = replace(
+        config,
+        retention_ms=config.effective_local_retention_ms,
+        retention_bytes=config.effective_local_retention_bytes,
+    )
+    closed = [segment for segment in segments if not segment.active]
+    left_bytes = sum(segment.size_bytes for segment in segments)
+    count = 0
+    for segment in closed:
+        by_age = goes_by_age(segment, local, now_ms)
+        if segment.end_offset > max_offset or not (
+            by_age or goes_by_size(segment, local, left_bytes)
+        ):
+            break
+        left_bytes -= segment.size_bytes
         count += 1
     return count

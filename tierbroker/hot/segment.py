@@ -149,6 +149,10 @@ class SealedSegment:
         finally:
             self._time_index.release()
 
+    def index_handles(self) -> tuple[FileHandle, FileHandle]:
+        """Those of offset index and time index."""
+        return self._index, self._time_index
+
     def retire(self) -> None:
         """Close everything as soon as no reader holds it."""
         self.handle.retire()

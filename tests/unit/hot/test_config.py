@@ -51,7 +51,12 @@ KAFKA_TOPIC_DEFAULTS = {
     "segment.ms": "604800000",
     "unclean.leader.election.enable": "false",
 }
-OURS = {"flush.mode": "fsync"}
+OURS = {
+    "flush.mode": "fsync",
+    "remote.copy.lag.bytes": "-2",  # Kafka's from 4.4 on (KIP-1241)
+    "remote.copy.lag.ms": "-2",
+    "tier.max.lag.ms": "3600000",
+}
 
 
 def static(**texts: str) -> TopicConfigs:
@@ -59,7 +64,7 @@ def static(**texts: str) -> TopicConfigs:
     return TopicConfigs([BrokerLayer(ConfigSource.STATIC_BROKER_CONFIG, named)])
 
 
-def test_keys_are_kafkas_and_the_flush_mode() -> None:
+def test_keys_are_kafkas_and_a_few_of_ours() -> None:
     assert {key.name: key.default for key in TOPIC_KEYS} == KAFKA_TOPIC_DEFAULTS | OURS
 
 

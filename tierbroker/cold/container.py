@@ -1,0 +1,165 @@
+"""The frame of every object in the bucket: sections, a table of them, a footer. Pure bytes.
+
+    section ... section | table: 24 bytes a section | footer: 24 bytes
+
+Whoever knows the size of an object reads its end and finds everything from there; the format is
+written down in docs/cold-format.md. All numbers are big-endian. Limits are checked before memory
+is taken, and every section but the segment itself has a CRC-32C in the table.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from tierbroker.cold.errors import ObjectDamagedError
+from tierbroker.records.batch import Buffer
+from tierbroker.records.checksum import crc32c
+
+MAGIC = b"TIEROBJ\x01"
+VERSION = 1
+MAX_SECTIONS = 64
+
+_ENTRY = struct.Struct(">HHIQQ")
+_FOOTER = struct.Struct(">HHHHII8s")
+ENTRY_BYTES = _ENTRY.size
+FOOTER_BYTES = _FOOTER.size
+MAX_TABLE_BYTES = MAX_SECTIONS * ENTRY_BYTES + FOOTER_BYTES
+"""So many bytes at the end of an object surely hold its table."""
+
+
+class ContentKind(IntEnum):
+    """What an object is."""
+
+    SEGMENT = 1
+    MANIFEST = 2
+    CHECKPOINT = 3
+
+
+class SectionKind(IntEnum):
+    """What a section is. Readers skip kinds that they do not know."""
+
+    LOG = 1
+    """A segment in Kafka's format; its batches carry their own checksums."""
+    OFFSET_INDEX = 2
+    TIME_INDEX = 3
+    ABORTED = 4
+    """Entries of a transaction index."""
+    PRODUCERS = 5
+    """A producer snapshot."""
+    LINEAGE = 6
+    """The text of a leader-epoch-checkpoint."""
+    ABOUT = 7
+    """JSON for people and for tools that have nothing but the object."""
+    SEGMENTS = 16
+    """Packed tier segments."""
+    INCARNATIONS = 17
+    """16 bytes each, in the order of the numbers by which tier segments name them."""
+    METADATA = 32
+    """A metadata snapshot in KRaft's format."""
+    GROUP_OFFSETS = 33
+    """JSON lines of committed group offsets."""
+    LOG_ENDS = 34
+    """JSON lines of partitions: where their hot logs began and ended."""
+
+
+class Section(NamedTuple):
+    """Where a section lies in its object."""
+
+    kind: int
+    position: int
+    length: int
+    checksum: int
+    """CRC-32C of its bytes; 0 for LOG."""
+
+
+class Table(NamedTuple):
+    """What the end of an object says."""
+
+    content: int
+    sections: tuple[Section, ...]
+
+    def find(self, kind: SectionKind) -> Section | None:
+        """The section of that kind, if the object has one."""
+        return next((section for section in self.sections if section.kind == kind), None)
+
+
+def build_end(
+    content: ContentKind, sections: Sequence[tuple[SectionKind, bytes]], log_bytes: int = 0
+) -> bytes:
+    """All of an object that follows its first `log_bytes`, which are section LOG if there are any.
+
+    An empty section is left out.
+    """
+    entries: list[bytes] = []
+    position = log_bytes
+    if log_bytes:
+        entries.append(_ENTRY.pack(SectionKind.LOG, 0, 0, 0, log_bytes))
+    bodies = [(kind, body) for kind, body in sections if body]
+    for kind, body in bodies:
+        entries.append(_ENTRY.pack(kind, 0, crc32c(body), position, len(body)))
+        position += len(body)
+    assert len(entries) <= MAX_SECTIONS, f"an object of {len(entries)} sections"
+    table = b"".join(entries)
+    footer = _FOOTER.pack(VERSION, content, len(entries), 0, crc32c(table), 0, MAGIC)
+    return b"".join([*(body for _, body in bodies), table, footer])
+
+
+def parse_table(end: Buffer, object_bytes: int) -> Table:
+    """Read the table from the last bytes of an object of that size, as many as one has of it.
+
+    Raises ObjectDamagedError for what is no object of ours, is one of a later version, has a table
+    that is longer than `end`, or names bytes that the object does not have.
+    """
+    if len(end) < FOOTER_BYTES or len(end) > object_bytes:
+        raise ObjectDamagedError(f"{len(end)} bytes are no end of an object of {object_bytes}")
+    footer_position = len(end) - FOOTER_BYTES
+    version, content, count, _, checksum, _, magic = _FOOTER.unpack_from(end, footer_position)
+    if magic != MAGIC:
+        raise ObjectDamagedError(f"the object does not end with {MAGIC!r}: it is none of ours")
+    if version != VERSION:
+        raise ObjectDamagedError(
+            f"the object has format {version}, this release reads {VERSION}: use a newer one"
+        )
+    table_position = footer_position - count * ENTRY_BYTES
+    if count > MAX_SECTIONS or table_position < 0:
+        raise ObjectDamagedError(f"a table of {count} sections does not fit")
+    table = memoryview(end)[table_position:footer_position]
+    if crc32c(table) != checksum:
+        raise ObjectDamagedError("the table of sections does not match its checksum")
+    limit = object_bytes - FOOTER_BYTES - count * ENTRY_BYTES
+    sections: list[Section] = []
+    for kind, _, section_checksum, position, length in _ENTRY.iter_unpack(table):
+        if position + length > limit:
+            raise ObjectDamagedError(
+                f"section {kind} at {position} of {length} bytes leaves the object's {limit}"
+            )
+        sections.append(Section(kind, position, length, section_checksum))
+    return Table(content, tuple(sections))
+
+
+def read_sections(
+    end: Buffer, object_bytes: int, content: ContentKind
+) -> Mapping[SectionKind, memoryview]:
+    """The sections that lie whole within `end`, the last bytes of an object, verified.
+
+    Raises ObjectDamagedError also for a wrong kind of object and for a wrong checksum.
+    """
+    table = parse_table(end, object_bytes)
+    if table.content != content:
+        raise ObjectDamagedError(f"the object is of kind {table.content}, not {content!r}")
+    start = object_bytes - len(end)
+    view = memoryview(end)
+    found: dict[SectionKind, memoryview] = {}
+    for section in table.sections:
+        begin = section.position - start
+        if begin < 0 or section.kind not in _KNOWN or section.kind == SectionKind.LOG:
+            continue
+        body = view[begin : begin + section.length]
+        if crc32c(body) != section.checksum:
+            raise ObjectDamagedError(f"section {section.kind} does not match its checksum")
+        found[SectionKind(section.kind)] = body
+    return found
+
+
+_KNOWN = frozenset(SectionKind)
