@@ -9,7 +9,7 @@ Calls for one producer and partition come back in the order in which they were m
 is under way for a producer at a time, and what comes meanwhile waits for the next one.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
@@ -65,39 +65,69 @@ class _Call(NamedTuple):
     first_sequence: int
     then: Then
 
-    def is_asked_with(self, other: "_Call") -> bool:
-        return self[1:4] == other[1:4]
+    @property
+    def question(self) -> tuple[str, int, bool]:
+        """What calls have in common that one question is put for."""
+        return self.transactional_id, self.producer_epoch, self.implicit
 
 
 class _Producer:
     """The calls of one producer id that are not answered yet."""
 
-    __slots__ = ("_asked", "_attempts_end", "_gate", "_producer_id", "busy", "waiting")
+    __slots__ = (
+        "_asked",
+        "_asking",
+        "_attempts_end",
+        "_gate",
+        "_producer_id",
+        "_unanswered",
+        "busy",
+        "waiting",
+    )
 
     def __init__(self, gate: "TransactionGate", producer_id: int) -> None:
         self._gate = gate
         self._producer_id = producer_id
         self._asked: list[_Call] = []
+        self._asking = False
         self._attempts_end = 0.0
-        self.waiting: list[_Call] = []
+        self._unanswered: Counter[Partition] = Counter()
+        self.waiting: dict[tuple[str, int, bool], list[_Call]] = {}
+        """The calls of each question that comes next, in the order of the questions."""
         self.busy = False
         """A question is under way, or its answer is being told."""
 
     def holds(self, partition: Partition) -> bool:
         """Whether a call for the partition is not answered yet."""
-        return any(call.partition is partition for call in (*self._asked, *self.waiting))
+        return self._unanswered[partition] > 0
+
+    def wait(self, call: _Call) -> None:
+        """Let the call be among those that the next questions are for."""
+        self.waiting.setdefault(call.question, []).append(call)
+        self._unanswered[call.partition] += 1
 
     def ask(self) -> None:
-        """Put the next question, for all calls that it answers."""
+        """Put the next question, for all calls that it answers.
+
+        A request may need hundreds of questions that are answered at once: they are put by one
+        loop, not each from within the answer to the one before.
+        """
+        if self._asking:
+            return
+        self._asking = True
+        try:
+            self._ask_all()
+        finally:
+            self._asking = False
+        if not self.busy and not self.waiting:
+            self._gate.forget(self._producer_id)
+
+    def _ask_all(self) -> None:
         while self.waiting and not self.busy:
-            first = self.waiting[0]
-            self._asked = [call for call in self.waiting if call.is_asked_with(first)]
-            self.waiting = [call for call in self.waiting if not call.is_asked_with(first)]
+            self._asked = self.waiting.pop(next(iter(self.waiting)))
             self.busy = True
             self._attempts_end = self._gate.clock.monotonic() + _RETRY_MAX_S
             self._put()
-        if not self.busy and not self.waiting:
-            self._gate.forget(self._producer_id)
 
     def _put(self) -> None:
         call = self._asked[0]
@@ -134,6 +164,8 @@ class _Producer:
         for call in self._asked:
             code = codes.get(call.partition.topic_partition, ErrorCode.UNKNOWN_SERVER_ERROR)
             call.then(self._gate.settle(self._producer_id, call, code))
+        for call in self._asked:
+            self._unanswered[call.partition] -= 1
         self._asked = []
         self.busy = False
 
@@ -193,7 +225,7 @@ class TransactionGate:
                     return
         if producer is None:
             producer = self._producers[producer_id] = _Producer(self, producer_id)
-        producer.waiting.append(
+        producer.wait(
             _Call(
                 partition,
                 transactional_id,

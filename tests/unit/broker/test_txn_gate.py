@@ -235,3 +235,27 @@ def test_nothing_goes_before_a_batch_that_was_refused(world: World) -> None:
         OK,
         OK,
     ]
+
+
+def test_hundreds_of_questions_in_one_request_do_not_pile_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Batches of one producer with an epoch each: all but the first are refused at once.
+    refused: Pending[ErrorCode] = Pending()
+    refused.resolve(ErrorCode.PRODUCER_FENCED)
+    first: Pending[ErrorCode] = Pending()
+    answers = iter([first])
+    monkeypatch.setattr(
+        world.coordinator, "add_partitions", lambda *_, **__: next(answers, refused)
+    )
+    world.partitions = [FakePartition(index) for index in range(1500)]
+    world.gate.hold()
+    for index in range(1500):
+        world.admit(str(index), index, epoch=index)
+    world.gate.let_go()
+    assert not world.told
+    first.resolve(OK)
+    assert [int(name) for name, _ in world.told] == list(range(1500))
+    assert {code for _, code in world.told[1:]} == {ErrorCode.INVALID_PRODUCER_EPOCH}
+    world.admit("later", epoch=1500)
+    assert world.told[-1] == ("later", ErrorCode.INVALID_PRODUCER_EPOCH)
