@@ -21,6 +21,7 @@ from tierbroker.records.errors import CorruptIndexError
 from tierbroker.records.txn_index import ENTRY_BYTES, AbortedTxn
 
 _CHUNK_ENTRIES = 512
+_FEW_TRANSACTIONS = 64
 
 
 class AbortedIndexes:
@@ -61,16 +62,7 @@ class AbortedIndexes:
         index cannot be read: an answer without one of them would show what was aborted.
         """
         found: list[AbortedTxn] = []
-        try:
-            for slot in range(segments.slot_of(start), len(segments)):
-                segment = segments[slot]
-                size = self.size_of(segment)
-                if size and self._search(segment, size, start, end, found):
-                    break
-        except (OSError, CorruptIndexError) as error:
-            raise KafkaStorageError(
-                f"aborted transactions in {segments.directory} cannot be read: {error}"
-            ) from error
+        self._collect(segments, start, end, found)
         found.sort(key=_first_offset)
         return found
 
@@ -79,30 +71,68 @@ class AbortedIndexes:
     ) -> list[AbortedTxn]:
         """The same for what a read at `offset` below `end` gave, and perhaps some that begin less
         than an index entry behind it. Raises KafkaStorageError."""
-        found = self.overlapping(segments, offset, end)
-        if not found or found[-1].first_offset <= offset:
-            return found
+        found: list[AbortedTxn] = []
+        if not self._collect(segments, offset, end, found, at_most=_FEW_TRANSACTIONS):
+            # A reader far behind: to look at all up to the end for each read would take too long.
+            found.clear()
+            self._collect(segments, offset, self._end_of(segments, offset, part, end), found)
+        found.sort(key=_first_offset)
+        if found and found[-1].first_offset > offset:
+            end = self._end_of(segments, offset, part, end)
+            while found and found[-1].first_offset >= max(end, offset + 1):
+                found.pop()
+        return found
+
+    def _end_of(self, segments: SegmentList, offset: int, part: FileSlice, end: int) -> int:
+        """An offset at or below `end` that what was read at `offset` does not reach: that of the
+        first index entry behind it, or the segment's end. Raises KafkaStorageError."""
         slot = segments.slot_of(offset)
         while segments[slot].handle is not part.lease:
             slot += 1
+        segment = segments[slot]
         segment_end = segments.end_of(slot)
-        read_end = part.position + part.length
-
-        def begins_behind(txn: AbortedTxn) -> bool:
-            first = txn.first_offset
-            if segment_end is not None and first >= segment_end:
-                return True
-            return first > offset and segments[slot].start_position(first) >= read_end
-
+        if segment_end is not None:
+            end = min(end, segment_end)
+        behind = part.position + part.length
+        offsets = range(offset + 1, end)
         try:
-            return found[: bisect_left(found, True, key=begins_behind)]
+            found = bisect_left(offsets, True, key=lambda at: segment.start_position(at) >= behind)
         except OSError as error:
             raise KafkaStorageError(f"{segments.directory}: {error}") from error
+        return offset + 1 + found
+
+    def _collect(
+        self,
+        segments: SegmentList,
+        start: int,
+        end: int,
+        found: list[AbortedTxn],
+        at_most: int | None = None,
+    ) -> bool:
+        """Add what touches the range; False, with a part of it, if that is more than `at_most`."""
+        try:
+            for slot in range(segments.slot_of(start), len(segments)):
+                segment = segments[slot]
+                size = self.size_of(segment)
+                if size and self._search(segment, size, start, end, found, at_most):
+                    break
+        except (OSError, CorruptIndexError) as error:
+            raise KafkaStorageError(
+                f"aborted transactions in {segments.directory} cannot be read: {error}"
+            ) from error
+        return at_most is None or len(found) <= at_most
 
     def _search(
-        self, segment: ReadableSegment, size: int, start: int, end: int, found: list[AbortedTxn]
+        self,
+        segment: ReadableSegment,
+        size: int,
+        start: int,
+        end: int,
+        found: list[AbortedTxn],
+        at_most: int | None,
     ) -> bool:
-        """Add what of the segment's index touches the range; whether no later one can."""
+        """Add what of the segment's index touches the range; whether no later one can, or it is
+        more than `at_most` already."""
         fs = self._cache.fs
         fd = self._cache.open_file(segment.path(TXN_INDEX_SUFFIX), os.O_RDONLY)
         try:
@@ -115,7 +145,7 @@ class AbortedIndexes:
                 data = fs.pread(fd, entries * ENTRY_BYTES, slot * ENTRY_BYTES)
                 touching, complete = txn_index.overlapping(data, start, end)
                 found += touching
-                if complete:
+                if complete or (at_most is not None and len(found) > at_most):
                     return True
                 slot += entries
         finally:

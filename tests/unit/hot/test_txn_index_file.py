@@ -10,7 +10,8 @@ from tests.log_setup import NOW_MS, LogSetup, make_batch
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.hot.log import Log
 from tierbroker.hot.producer_state import AppendOrigin
-from tierbroker.records.batch import read_header
+from tierbroker.records import txn_index
+from tierbroker.records.batch import read_header, walk
 from tierbroker.records.control import ControlType, EndTxnMarker, build_marker_batch
 from tierbroker.records.txn_index import AbortedTxn
 
@@ -128,6 +129,38 @@ def test_only_what_begins_in_the_part_that_is_read(setup: LogSetup) -> None:
         found = within(log, offset, 400)
         assert found == everyone[offset // 2 : offset // 2 + len(found)]
         assert 0 < len(found) < 10
+
+
+def test_a_reader_far_behind_does_not_wait_for_all_that_is_ahead(
+    setup: LogSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.values["internal.segment.bytes"] = 10 << 20
+    log = setup.open()
+    for _ in range(3000):
+        write(log, 1)
+        end(log, 1)
+    everyone = log.aborted_transactions(0, log.log_end_offset)
+    chunks: list[Any] = []
+    overlapping = txn_index.overlapping
+
+    def looked_at(data: Any, start: int, end: int) -> Any:
+        chunks.append(data)
+        return overlapping(data, start, end)
+
+    monkeypatch.setattr(txn_index, "overlapping", looked_at)
+    found = within(log, 1, 400)
+    # Two times one chunk of the index, of which there are six.
+    assert len(chunks) <= 2
+    assert found == everyone[: len(found)]
+    assert 2 <= len(found) < 10
+    log.roll()
+    for offset in range(0, 6000, 501):
+        found = within(log, offset, 40_000)
+        assert found == everyone[offset // 2 : offset // 2 + len(found)]
+        read = log.read_bytes(offset, 40_000, log.log_end_offset)
+        transactions = {header.base_offset // 2 for _, header in walk(read)}
+        assert transactions <= {txn.first_offset // 2 for txn in found}
+        assert len(found) < len(transactions) + 5
 
 
 @pytest.mark.parametrize("clean", [True, False])
