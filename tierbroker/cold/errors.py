@@ -27,3 +27,7 @@ class ObjectDamagedError(StoreError):
 
 class StoreMismatchError(StoreError):
     """The store is not the one that this cluster's data is in. Message: both ids, next step."""
+
+
+class BodyUnreadableError(StoreError):
+    """The local bytes that were to be stored cannot be read: the disk's fault, not the store's."""
