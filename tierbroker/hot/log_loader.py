@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 
 from tierbroker.base.clock import Clock
+from tierbroker.base.disk_faults import is_unreadable
 from tierbroker.base.errors import CorruptMessageError
 from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid
@@ -40,7 +41,8 @@ from tierbroker.hot.segment import SealedSegment
 from tierbroker.hot.segment_list import SegmentList
 from tierbroker.hot.segment_recovery import Bounds, RecoveryNotes, recover_segment
 from tierbroker.hot.trusted_segment import has_indexes, index_problem, load_trusted
-from tierbroker.hot.txn_index_file import append_aborted
+from tierbroker.hot.txn_index_file import append_aborted, sync_aborted
+from tierbroker.hot.unreadable import ReadingAround
 from tierbroker.records import epoch_lineage
 from tierbroker.records.epoch_lineage import EpochEntry
 
@@ -83,12 +85,14 @@ def open_log(
             loader.make_durable()
             held_id = loader.settle_topic_id(topic_id)
             break
-        except (CorruptLogError, OSError):
+        except CorruptLogError:
             loader.close()
             raise
-        except (CorruptMessageError, MalformedHeader) as error:
+        except (CorruptMessageError, MalformedHeader, OSError) as error:
             # Damage in what was trusted: everything is read, so that the damage has bounds.
             loader.close()
+            if isinstance(error, OSError) and (doubt_all or not is_unreadable(error)):
+                raise
             if doubt_all:
                 raise CorruptLogError(directory, 0, str(error)) from error
             logger.warning("%s: %s; the whole log is read", topic_partition, error)
@@ -462,6 +466,7 @@ class _Loader:
                     self._fs.fdatasync(fd)
                 finally:
                     segment.handle.release()
+                sync_aborted(self._fs, segment)
         self._fs.fsync_dir(self._directory)
 
     def settle_topic_id(self, topic_id: Uuid | None) -> Uuid:
@@ -480,7 +485,7 @@ def _mended(fs: FileSystem, fd: int, size_bytes: int, region: Damage) -> bool:
     if region.position == region.end_position:
         return size_bytes > region.position
     scan = BatchScan(
-        fs,
+        ReadingAround(fs, fd),
         fd,
         min(region.end_position, size_bytes),
         region.first_offset,

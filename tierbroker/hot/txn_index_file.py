@@ -189,6 +189,21 @@ def append_aborted(fs: FileSystem, segment: ReadableSegment, txns: Sequence[Abor
         fs.close(fd)
 
 
+def sync_aborted(fs: FileSystem, segment: ReadableSegment) -> None:
+    """Make the segment's index durable, if it has one; raises OSError.
+
+    Before a recovery point may lie behind the segment: nothing would miss the file's content, and
+    what was aborted would be shown as committed.
+    """
+    path = segment.path(TXN_INDEX_SUFFIX)
+    if fs.exists(path):
+        fd = fs.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fs.fdatasync(fd)
+        finally:
+            fs.close(fd)
+
+
 def cut_aborted(fs: FileSystem, segment: ReadableSegment, offset: int) -> None:
     """Forget the transactions whose markers are at `offset` or above; raises OSError."""
     path = segment.path(TXN_INDEX_SUFFIX)

@@ -193,6 +193,28 @@ def test_a_sealed_index_outlives_a_power_cut(setup: LogSetup) -> None:
     assert again.aborted_transactions(0, 3) == [AbortedTxn(1, 0, 1, 2)]
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("was_durable", [True, False])
+def test_what_a_start_wrote_anew_outlives_a_power_cut(
+    setup: LogSetup, seed: int, was_durable: bool
+) -> None:
+    log = setup.open()
+    write(log, 1)
+    end(log, 1)
+    log.roll()
+    log.append([make_batch()], 0)
+    if was_durable:
+        log.flush()
+    setup.kill()
+    recovered = setup.open(recovery_point=0)
+    # The checkpoint of recovery points comes by the clock, whatever else the start has to do.
+    recovery_point = recovered.recovery_point
+    assert recovery_point == 3
+    setup.crash(random.Random(seed))
+    again = setup.open(recovery_point=recovery_point)
+    assert again.aborted_transactions(0, 3) == [AbortedTxn(1, 0, 1, 2)]
+
+
 def test_truncation_forgets_the_markers_that_it_takes(setup: LogSetup) -> None:
     log = setup.open()
     write(log, 1)
