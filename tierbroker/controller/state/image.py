@@ -10,8 +10,8 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any
 
+from tierbroker.base.frozen_map import FrozenMap
 from tierbroker.base.ids import Uuid
-from tierbroker.controller.state.frozen_map import FrozenMap
 
 NO_LEADER = -1
 METADATA_VERSION = "metadata.version"

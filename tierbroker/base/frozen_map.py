@@ -10,17 +10,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar, cast, overload
 from zlib import crc32
 
-K = TypeVar("K", str, bytes)
+from tierbroker.base.ids import Uuid
+
+PartitionKey = tuple[Uuid, int]
+"""A partition by topic id and number."""
+
+K = TypeVar("K", str, bytes, PartitionKey)
 V = TypeVar("V")
 D = TypeVar("D")
 
 _SHARDS = 256
 _MASK = _SHARDS - 1
-_EMPTY: dict[str | bytes, object] = {}
+_EMPTY: dict[str | bytes | PartitionKey, object] = {}
 
 
-def _slot(key: str | bytes) -> int:
-    return crc32(key.encode() if isinstance(key, str) else key) & _MASK
+def _slot(key: str | bytes | PartitionKey) -> int:
+    if isinstance(key, str):
+        return crc32(key.encode()) & _MASK
+    if isinstance(key, tuple):
+        return crc32(key[0]) + key[1] & _MASK  # neighbours spread evenly
+    return crc32(key) & _MASK
 
 
 class FrozenMap(Generic[K, V]):

@@ -2,7 +2,7 @@
 
 import time
 
-from tierbroker.controller.state.frozen_map import FrozenMap
+from tierbroker.base.frozen_map import FrozenMap
 
 
 def test_reads_like_a_mapping() -> None:
