@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tierbroker.base.frozen_map import PartitionKey
 from tierbroker.controller.state.image import ConfigResource, PartitionImage, TopicImage
 
 
@@ -34,3 +35,7 @@ class Changes:
     """Registered, changed or unregistered."""
     features_changed: frozenset[str] = frozenset()
     producer_ids_changed: bool = False
+    tier_changed: frozenset[PartitionKey] = frozenset()
+    """Partitions (topic id, number) of whose objects something was said, also deleted ones."""
+    tier_checkpointed: bool = False
+    """A newer bucket checkpoint is durable."""

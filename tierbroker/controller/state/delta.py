@@ -24,7 +24,10 @@ from tierbroker.controller.state.image import (
     VersionRange,
 )
 from tierbroker.controller.state.result import MetadataRecord
+from tierbroker.controller.state.tier_record import tier_event
 from tierbroker.controller.state.topics_delta import TopicsDelta
+from tierbroker.records.tier.errors import TierContradictionError
+from tierbroker.records.tier.state import TierDelta, TierState
 
 
 class MetadataDelta:
@@ -32,20 +35,26 @@ class MetadataDelta:
 
     def __init__(self, base: MetadataImage) -> None:
         self._base = base
+        self._offset = base.offset
         self._topics = TopicsDelta(base.topics)
+        self._tier = TierDelta(base.tier)
         self._brokers: dict[int, BrokerImage | None] = {}
         self._configs: dict[ConfigResource, dict[str, str]] = {}
         self._features: dict[str, int] = {}
         self._next_producer_id: int | None = None
         self._retained: dict[str, dict[Any, MetadataRecord]] = {}
 
-    def replay(self, record: MetadataRecord) -> None:
-        """Apply one record."""
+    def replay(self, record: MetadataRecord, offset: int | None = None) -> None:
+        """Apply the record at `offset`; by default at the one after the record before."""
+        self._offset = self._offset + 1 if offset is None else offset
         kind = type(record).__name__
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise MetadataCorruptError(f"a {kind} has no place here")
-        handler(self, record)
+        try:
+            handler(self, record)
+        except TierContradictionError as error:
+            raise MetadataCorruptError(str(error)) from error
 
     def finish(self, offset: int, epoch: int) -> tuple[MetadataImage, Changes]:
         """The image as of `offset`, and what changed. The delta must not be used afterwards."""
@@ -56,6 +65,13 @@ class MetadataDelta:
             features_changed=frozenset(self._features),
             producer_ids_changed=self._next_producer_id is not None,
         )
+        tier = self._finish_tier()
+        if tier is not base.tier:
+            changes = replace(
+                changes,
+                tier_changed=self._tier.changed,
+                tier_checkpointed=tier.checkpoint != base.tier.checkpoint,
+            )
         topics = base.topics
         if not self._topics.empty:
             topics, created, deleted, partitions = self._topics.finish()
@@ -74,6 +90,7 @@ class MetadataDelta:
             features=self._finish_features(),
             producer_ids=self._finish_producer_ids(),
             retained=self._finish_retained(),
+            tier=tier,
         )
         return image, changes
 
@@ -113,13 +130,22 @@ class MetadataDelta:
         by_kind = {**self._base.retained.by_kind, **self._retained}
         return RetainedImage({kind: records for kind, records in by_kind.items() if records})
 
+    def _finish_tier(self) -> TierState:
+        try:
+            return self._tier.finish()
+        except TierContradictionError as error:
+            raise MetadataCorruptError(str(error)) from error
+
     # topics
 
     def _topic(self, record: MetadataRecord) -> None:
         self._topics.create(record.name, Uuid(bytes(record.topic_id)))
 
     def _remove_topic(self, record: MetadataRecord) -> None:
-        name = self._topics.remove(Uuid(bytes(record.topic_id)))
+        topic_id = Uuid(bytes(record.topic_id))
+        partitions = self._topics.partition_count(topic_id)
+        name = self._topics.remove(topic_id)
+        self._tier.remove_topic(topic_id, partitions, self._offset)
         resource = (int(ResourceType.TOPIC), name)
         if resource in self._configs or name in self._base.configs.topics:
             self._configs[resource] = {}
@@ -249,8 +275,12 @@ class MetadataDelta:
     def _zk_migration_state(self, record: MetadataRecord) -> None:
         self._keep("ZkMigrationStateRecord", None, record)
 
+    # the object tier
+
     def _no_op(self, record: MetadataRecord) -> None:
-        pass  # it only moves the offset
+        event = tier_event(record)
+        if event is not None:  # else it only moves the offset
+            self._tier.apply(event, self._offset)
 
 
 def _edited(

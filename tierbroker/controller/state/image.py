@@ -12,6 +12,7 @@ from typing import Any
 
 from tierbroker.base.frozen_map import FrozenMap
 from tierbroker.base.ids import Uuid
+from tierbroker.records.tier.state import TierState
 
 NO_LEADER = -1
 METADATA_VERSION = "metadata.version"
@@ -202,6 +203,7 @@ class MetadataImage:
     features: FeaturesImage = field(default_factory=FeaturesImage)
     producer_ids: ProducerIdsImage = field(default_factory=ProducerIdsImage)
     retained: RetainedImage = field(default_factory=RetainedImage)
+    tier: TierState = field(default_factory=TierState)
 
     def at(self, offset: int, epoch: int) -> "MetadataImage":
         """The same content as of a later offset (control records change no content)."""

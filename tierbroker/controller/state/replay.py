@@ -47,7 +47,7 @@ class Replayer:
             self._delta = MetadataDelta(self._image)
             self._edited = False
         else:
-            self._delta.replay(record)
+            self._delta.replay(record, offset)
             self._edited = True
 
     def take(self, offset: int, epoch: int) -> list[tuple[MetadataImage, Changes]]:

@@ -1,7 +1,8 @@
 """An image as records, and back: the content of a metadata snapshot.
 
 The order is fixed, so that equal images give equal snapshots: features first (the reader needs
-metadata.version), then brokers, topics with their partitions, configurations, the rest.
+metadata.version), then brokers, topics with their partitions, configurations, the rest, and
+the object tier last.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,7 @@ from tierbroker.controller.state.image import (
     TopicImage,
 )
 from tierbroker.controller.state.result import MetadataRecord
+from tierbroker.controller.state.tier_record import tier_record
 
 
 def image_records(image: MetadataImage) -> Iterator[MetadataRecord]:
@@ -47,6 +49,8 @@ def image_records(image: MetadataImage) -> Iterator[MetadataRecord]:
         records = image.retained.by_kind[kind]
         for key in sorted(records, key=repr):
             yield records[key]
+    for event in image.tier.snapshot_events():
+        yield tier_record(event)
 
 
 def image_of_records(

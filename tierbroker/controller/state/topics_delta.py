@@ -88,6 +88,14 @@ class TopicsDelta:
         self._deleted[topic_id] = before
         return before.name
 
+    def partition_count(self, topic_id: Uuid) -> int:
+        """How many partitions the topic has by now, 0 if it is unknown."""
+        edit = self._edits.get(topic_id)
+        if edit is not None:
+            return len(edit.partitions)
+        before = None if topic_id in self._deleted else self._base.by_id.get(topic_id)
+        return 0 if before is None else len(before.partitions)
+
     def put_partition(self, record: MetadataRecord) -> None:
         """A PartitionRecord: a new partition, or in a snapshot any partition."""
         edit = self._edit(Uuid(record.topic_id))
