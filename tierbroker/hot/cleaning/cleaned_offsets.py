@@ -1,7 +1,7 @@
 """How far each log of a directory is clean: Kafka's `cleaner-offset-checkpoint`.
 
-A hint that saves work: what cannot be true of a log as it is now does not count, and the log is
-cleaned from its start again.
+A hint that saves work: what cannot be true of a log as it is now, or was said of one that had its
+name before, does not count, and the log is cleaned from its start again.
 """
 
 import logging
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tierbroker.base.executor import Executor, Outcome
 from tierbroker.hot.disk_errors import is_disk_failure
+from tierbroker.hot.file_names import PARTITION_METADATA_FILE
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.hot.segment import ReadableSegment
@@ -42,6 +43,7 @@ class CleanedOffsets:
         self._on_failure = on_failure
         self._marks: dict[TopicPartition, _Mark] = {}
         self._found: dict[TopicPartition, int] = {}
+        self._found_ms = 0
         self._busy = False
         self._again = False
 
@@ -50,15 +52,20 @@ class CleanedOffsets:
 
         Raises OSError.
         """
-        self._found = self._dir.cleaner_offsets.read()
+        file = self._dir.cleaner_offsets
+        self._found = file.read()
+        if self._found:
+            self._found_ms = self._dir.fs.mtime_ms(file.path)
 
     def of(self, log: Log) -> int | None:
         """Below which offset the log was cleaned; None when nothing is known that still holds.
 
         A log that was cut below since, or made anew under the name, has other segments.
         """
-        found = self._found.pop(log.topic_partition, None)
-        if found is not None and log.log_start_offset <= found <= log.log_end_offset:
+        slot = log.topic_partition
+        known = slot in self._found and not self._is_of_another(slot)
+        found = self._found.pop(slot, None)
+        if found is not None and known and log.log_start_offset <= found <= log.log_end_offset:
             self.note(log, found)
         mark = self._marks.get(log.topic_partition)
         if mark is None or mark.log is not log or log.closed or mark.offset > log.log_end_offset:
@@ -77,12 +84,23 @@ class CleanedOffsets:
             return
         for slot in [slot for slot, mark in self._marks.items() if self.of(mark.log) is None]:
             del self._marks[slot]
+        for slot in [slot for slot in self._found if self._is_of_another(slot)]:
+            del self._found[slot]
         offsets = self._found | {slot: mark.offset for slot, mark in self._marks.items()}
         file = self._dir.cleaner_offsets
         if self._dir.offline or not file.changed(offsets):
             return
         self._busy = True
         self._executor.run(lambda: file.write(offsets), self._written)
+
+    def _is_of_another(self, slot: "TopicPartition") -> bool:
+        """Whether the partition was made after the file had been written: its topic was deleted
+        and made again. To believe the file would keep old values whose tombstones then go."""
+        try:
+            path = f"{self._dir.path}/{slot}/{PARTITION_METADATA_FILE}"
+            return self._dir.fs.mtime_ms(path) > self._found_ms
+        except OSError:
+            return False
 
     def _written(self, outcome: Outcome[None]) -> None:
         self._busy = False

@@ -92,6 +92,25 @@ def test_a_log_made_anew_is_not_clean(place: Place) -> None:
     assert place.offsets.of(again) is None
 
 
+def test_what_the_file_says_of_a_deleted_topic_is_not_true_of_the_next_one(place: Place) -> None:
+    place.file.write_text("0\n2\nt 0 30\nother 4 7\n")
+    written_ms = place.fs.mtime_ms(str(place.file))
+    before = place.load()
+    place.log.delete()
+    again = place.setup.open()
+    place.fs.set_mtime_ms(f"{again.dir}/partition.metadata", written_ms + 1)
+    fill(again)
+    # A broker that never looked at the old log keeps what is said of others, and only that.
+    before.write()
+    assert place.file.read_text() == "0\n1\nother 4 7\n"
+    place.file.write_text("0\n2\nt 0 30\nother 4 7\n")
+    place.fs.set_mtime_ms(str(place.file), written_ms)
+    assert before.of(again) is None
+    assert place.load().of(again) is None
+    place.fs.set_mtime_ms(f"{again.dir}/partition.metadata", written_ms)
+    assert place.load().of(again) == 30
+
+
 def test_marks_that_move_during_a_write_are_written_after_it(place: Place) -> None:
     executor = ManualExecutor()
     offsets = place.load(executor)
