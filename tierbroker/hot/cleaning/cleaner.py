@@ -6,6 +6,7 @@ the compaction of that log until the next start (Kafka: uncleanable partitions).
 """
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -107,7 +108,12 @@ class Cleaner:
             else:
                 self._logs.remove_deleted_files(log, now_ms)
         current = self._round
-        if current is not None and self._swapping is None and current.log.closed:
+        if (
+            current is not None
+            and self._swapping is None
+            and (current.log.closed or current.log.offline)
+        ):
+            # The child may be stuck in a disk that does not answer, or in another log's directory.
             self._drop_child()
             self._end_round()
         now = self._clock.monotonic()
@@ -236,6 +242,9 @@ class Cleaner:
         self._round = chosen
         self._logs.in_compaction = chosen.log
         self._job_id = next(self._job_ids)
+        # What is left of a round that nobody ended, as when the log's name was another one's: a
+        # start would take it for a sign that what this round swaps in is not complete.
+        discard_unfinished(chosen.log)
         if self._child is None:
             self._child = self._start_child()
         self._child.send(encode_job(self._job(chosen, files)))
@@ -247,7 +256,7 @@ class Cleaner:
             else:
                 self._on_end(how)
 
-        child = self._children.start(WORKER, self._on_line, ended)
+        child = self._children.start((*WORKER, str(os.getpid())), self._on_line, ended)
         return child
 
     def _job(self, chosen: Candidate, files: list[SegmentFile]) -> CleanJob:

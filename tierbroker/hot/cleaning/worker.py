@@ -1,4 +1,4 @@
-"""The cleaning child: `python -m tierbroker.hot.cleaning.worker`.
+"""The cleaning child: `python -m tierbroker.hot.cleaning.worker PARENT_PID`.
 
 Takes one job a line from its input, answers lines on its output, one job after the other, and ends
 at the end of its input. It lowers its own priority, so the broker beside it does not wait. A
@@ -28,6 +28,9 @@ def main() -> None:
     """Serve jobs until the input ends."""
     # A new broker must not meet files that the child of a killed one goes on writing.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.argv[1:] and os.getppid() != int(sys.argv[1]):
+        # It was killed before it could be told so.
+        return
     # Ctrl-C reaches the whole terminal: the broker ends in order, and this process with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICE)

@@ -1,5 +1,6 @@
 """The cleaner of a broker: what it starts, when, and what it does when things go wrong."""
 
+import errno
 import pathlib
 import random
 from collections.abc import Iterator
@@ -208,6 +209,26 @@ def test_a_log_deleted_meanwhile_is_forgotten(world: World) -> None:
     assert world.children.alive == 0
     assert not world.cleaner.busy
     assert not world.cleaner.uncleanable
+
+
+def test_a_log_whose_disk_failed_meanwhile_holds_nobody_up(world: World) -> None:
+    log = world.log()
+    world.tick()
+    log.go_offline(OSError(errno.EIO, "lost"))
+    world.tick()
+    assert world.children.alive == 0
+    assert not world.cleaner.busy
+    assert world.manager.in_compaction is None
+
+
+def test_what_another_round_left_is_gone_before_one_begins(world: World) -> None:
+    log = world.log()
+    # A child that cleaned a topic of this name, until the cleaner heard that it was deleted.
+    stale = world.path / "t-0" / "00000000000000000003.log.cleaned"
+    stale.write_bytes(b"")
+    world.tick()
+    assert len(world.children.jobs) == 1
+    assert not world.unfinished(log)
 
 
 def test_retention_meanwhile_makes_the_result_void(world: World) -> None:
