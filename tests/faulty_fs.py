@@ -46,6 +46,7 @@ class FaultyFileSystem:
     """Size of the disk; what does not fit is written in part, then refused with ENOSPC."""
     calls: list[str] = field(default_factory=list)
     _failures: list[_Failure] = field(default_factory=list)
+    _spoiled: list[tuple[str, int, int]] = field(default_factory=list)
     _files: dict[str, _File] = field(default_factory=dict)
     _names: dict[str, dict[str, _File]] = field(default_factory=dict)
     _fds: dict[int, _File] = field(default_factory=dict)
@@ -60,6 +61,14 @@ class FaultyFileSystem:
         `op` is the method's name; "write" stands for pwrite and pwritev.
         """
         self._failures.append(_Failure(op, number, times, skip, path_part))
+
+    def spoil(self, path: str, start: int, end: int) -> None:
+        """Reads of the path's bytes from `start` to `end` raise EIO, until `mend`."""
+        self._spoiled.append((path, start, end))
+
+    def mend(self) -> None:
+        """What was spoiled can be read again."""
+        self._spoiled.clear()
 
     def clear_failures(self) -> None:
         """Calls succeed again."""
@@ -123,7 +132,11 @@ class FaultyFileSystem:
         self.inner.close(fd)
 
     def pread(self, fd: int, nbytes: int, position: int) -> bytes:
-        self._call("pread", self._path(fd))
+        path = self._path(fd)
+        self._call("pread", path)
+        for spoiled, start, end in self._spoiled:
+            if spoiled == path and start < position + nbytes and position < end:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
         return self.inner.pread(fd, nbytes, position)
 
     def pwrite(self, fd: int, data: Buffer, position: int) -> int:

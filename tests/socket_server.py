@@ -70,6 +70,9 @@ class CountedLease:
         self.released = True
         self.counter.leases -= 1
 
+    def cannot_read(self, position: int, error: OSError) -> None:
+        self.counter.unreadable.append((position, error.errno))
+
 
 class SliceFile:
     """A file of random bytes to take slices of."""
@@ -80,6 +83,7 @@ class SliceFile:
         self._file.write(self.data)
         self._file.flush()
         self.leases = 0
+        self.unreadable: list[tuple[int, int | None]] = []
 
     def slice(self, position: int, length: int) -> FileSlice:
         self.leases += 1

@@ -176,8 +176,9 @@ async def test_the_reserve_is_for_metadata(tmp_path: pathlib.Path) -> None:
         assert node.failure is None
 
 
-async def test_a_failed_flush_takes_its_directory_offline_and_no_other(
-    tmp_path: pathlib.Path,
+@pytest.mark.parametrize("op", ["write", "fdatasync"])
+async def test_a_disk_that_fails_takes_its_directory_offline_and_no_other(
+    tmp_path: pathlib.Path, op: str
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     fs = FaultyFileSystem()
@@ -192,18 +193,57 @@ async def test_a_failed_flush_takes_its_directory_offline_and_no_other(
         assert failing
         for name in names:
             assert produced(client, name) == (OK, 0)
-        fs.fail_next("fdatasync", errno.EIO, path_part=str(second))
+        fs.fail_next(op, errno.EIO, path_part=str(second))
         assert produced(client, failing[0]) == REFUSED
-        # A flush that failed is never tried again: what it covered may be lost already.
+        # What failed is never tried again: what a flush covered may be lost already.
         for name in failing:
             assert produced(client, name) == REFUSED
             assert fetch(client, name).error_code == ErrorCode.KAFKA_STORAGE_ERROR
+            found = list_offsets(client, name, LATEST)
+            assert found.error_code == ErrorCode.KAFKA_STORAGE_ERROR
         for name in healthy:
             assert produced(client, name) == (OK, 1)
             assert_holds(client, name, range(2))
         create_topic(client, "made-after")
         assert (first / "made-after-0").is_dir()
         assert produced(client, "made-after") == (OK, 0)
+
+    async with running(first, second, fs=fs) as node:
+        await play(node, scenario)
+        assert node.failure is None
+
+    def everything_acknowledged_is_there(client: WireClient) -> None:
+        for number in range(4):
+            assert list_offsets(client, f"t{number}", LATEST).offset >= 1
+            assert fetch(client, f"t{number}").error_code == OK
+
+    async with running(first, second, fs=fs) as node:
+        await play(node, everything_acknowledged_is_there)
+
+
+async def test_a_directory_without_room_goes_on_once_there_is_some(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Neither its own partitions nor the other directory's go offline."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    fs = FaultyFileSystem()
+
+    def scenario(client: WireClient) -> None:
+        names = [f"t{number}" for number in range(4)]
+        for name in names:
+            create_topic(client, name)
+            assert produced(client, name) == (OK, 0)
+        full = [name for name in names if (second / f"{name}-0").is_dir()]
+        assert full
+        fs.fail_next("write", errno.ENOSPC, times=3, path_part=f"{second}/{full[0]}-0")
+        for _ in range(3):
+            assert produced(client, full[0]) == REFUSED
+            assert_holds(client, full[0], range(1))
+            for name in set(names) - {full[0]}:
+                held = list_offsets(client, name, LATEST).offset
+                assert produced(client, name) == (OK, held)
+        assert produced(client, full[0]) == (OK, 1)
+        assert_holds(client, full[0], range(2))
 
     async with running(first, second, fs=fs) as node:
         await play(node, scenario)

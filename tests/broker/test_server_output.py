@@ -1,6 +1,7 @@
 """Answers over real sockets: file slices, cold pages, back pressure, leases."""
 
 import asyncio
+import errno
 import os
 import random
 import socket
@@ -71,6 +72,63 @@ async def test_slices_arrive_unchanged(file: SliceFile, sendfile: bool, cold: bo
             await client.send(request(number, FETCH))
             assert await client.answer() == expected
         assert file.leases == 0
+
+
+@pytest.mark.parametrize("size", [1000, 100_000])
+@pytest.mark.parametrize("where", ["sendfile", "pread", "warming"])
+@on_both_loops
+async def test_a_slice_that_the_disk_refuses_closes_its_connection_alone(
+    file: SliceFile,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+    size: int,
+) -> None:
+    """Whoever owns the file is told where, and nobody waits."""
+    bad = 200_000
+    residency = never_resident if where == "warming" else None
+
+    def refuse(position: int, length: int) -> None:
+        if position <= bad < position + length:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    class RefusingOs:
+        """The calls of `os` that read a file."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(os, name)
+
+        def sendfile(self, out: int, fd: int, position: int, count: int) -> int:
+            refuse(position, count)
+            return os.sendfile(out, fd, position, count)
+
+        def pread(self, fd: int, count: int, position: int) -> bytes:
+            refuse(position, count)
+            return os.pread(fd, count, position)
+
+        def preadv(self, fd: int, buffers: list[Any], position: int, flags: int = 0) -> int:
+            if where == "warming" and flags:
+                raise BlockingIOError
+            refuse(position, sum(map(len, buffers)))
+            return os.preadv(fd, buffers, position, flags)
+
+    for module in ("output", "residency"):
+        monkeypatch.setattr(f"tierbroker.server.{module}.os", RefusingOs())
+
+    def dispatch(peer: Any, frame: bytearray) -> list[Any]:
+        position = bad - 10 if number_of(frame) == 1 else 0
+        return [b"head", file.slice(position, size)]
+
+    async with serving(dispatch, sendfile=where != "pread", residency=residency) as server:
+        unlucky, lucky = await server.connect(), await server.connect()
+        await unlucky.send(request(1, FETCH))
+        with pytest.raises((EOFError, ConnectionError)):
+            await unlucky.answer()
+        await lucky.send(request(2, FETCH))
+        assert await lucky.answer() == b"head" + file.data[:size]
+        assert file.leases == 0
+    assert file.unreadable == [(bad - 10, errno.EIO)]
+    assert "Input/output error" in caplog.text
 
 
 @on_both_loops

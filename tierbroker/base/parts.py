@@ -15,6 +15,9 @@ class Lease(Protocol):
     def release(self) -> None:
         """Give the right back; the descriptor may be closed now."""
 
+    def cannot_read(self, position: int, error: OSError) -> None:
+        """The disk refused bytes at `position`, or behind: the owner of the file looks into it."""
+
 
 class FileSlice:
     """`length` bytes of the open file `fd`, from byte `position` on."""

@@ -9,6 +9,7 @@ entries by `write_indexes`; a start after a crash rebuilds those of this segment
 import errno
 from bisect import bisect_left
 
+from tierbroker.base.disk_faults import is_unreadable
 from tierbroker.base.fs import write_fully
 from tierbroker.hot.damage import Regions, end_before
 from tierbroker.hot.file_cache import FileCache, FileHandle
@@ -233,12 +234,20 @@ class ActiveSegment:
         fd = handle.acquire()
         try:
             size = self._fs.file_size(fd)
-            if size <= len(entries) and self._fs.pread(fd, size, 0) == entries[:size]:
+            if size <= len(entries) and self._holds(fd, entries[:size]):
                 return size
             self._fs.ftruncate(fd, 0)
             return 0
         finally:
             handle.release()
+
+    def _holds(self, fd: int, entries: bytearray) -> bool:
+        try:
+            return self._fs.pread(fd, len(entries), 0) == entries
+        except OSError as error:
+            if is_unreadable(error):
+                return False
+            raise
 
     def write_last_entries(self) -> None:
         """The entries due when appending ends: at a roll and at a clean close; raises OSError."""

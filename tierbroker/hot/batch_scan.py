@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tierbroker.base.fs import FileSystem
-from tierbroker.hot.damage import Regions, behind
+from tierbroker.hot.damage import Regions, behind, bytes_before
+from tierbroker.hot.unreadable import Readable
 from tierbroker.records.batch import (
     HEADER_BYTES,
     MAGIC_V2,
@@ -68,7 +69,10 @@ def scan_headers(
     while end - position >= HEADER_BYTES:
         at = position - start
         if at + HEADER_BYTES > len(window):
-            window = fs.pread(fd, min(window_bytes, end - position), position)
+            wanted = min(window_bytes, end - position)
+            if damage:  # nor read: the disk may not answer there
+                wanted = bytes_before(damage, position, wanted)
+            window = fs.pread(fd, wanted, position)
             start, at = position, 0
             if len(window) < HEADER_BYTES:
                 break
@@ -94,7 +98,7 @@ class BatchScan:
 
     def __init__(
         self,
-        fs: FileSystem,
+        fs: Readable,
         fd: int,
         size_bytes: int,
         base_offset: int,
@@ -115,7 +119,7 @@ class BatchScan:
         self.fault: Fault | None = None
 
     @classmethod
-    def of_file(cls, fs: FileSystem, path: str, base_offset: int) -> "BatchScan":
+    def of_file(cls, fs: Readable, path: str, base_offset: int) -> "BatchScan":
         """A scan of a file that is not open; to be closed. Raises OSError."""
         fd = fs.open(path, os.O_RDONLY | os.O_CLOEXEC)
         return cls(fs, fd, fs.file_size(fd), base_offset)
@@ -177,7 +181,7 @@ def implausible(header: BatchHeader, bytes_left: int, next_offset: int, offset_l
 
 
 def find_valid_batch(
-    fs: FileSystem, fd: int, position: int, end: int, first_offset: int, limit: int
+    fs: Readable, fd: int, position: int, end: int, first_offset: int, limit: int
 ) -> tuple[int, BatchHeader] | None:
     """Position in [position, end) and header of the first valid batch of offsets up to `limit`.
 
@@ -205,6 +209,6 @@ def find_valid_batch(
     return None
 
 
-def is_whole(fs: FileSystem, fd: int, position: int, header: BatchHeader) -> bool:
+def is_whole(fs: Readable, fd: int, position: int, header: BatchHeader) -> bool:
     """Whether the batch of that header is in the file and its CRC is right; raises OSError."""
     return crc_valid(fs.pread(fd, header.batch_length + SIZE_OVERHEAD, position), 0, header)

@@ -6,10 +6,13 @@ uses stay open until the cache needs their place. Loop thread only.
 """
 
 import errno
+import logging
 import os
 from collections import OrderedDict
 
 from tierbroker.base.fs import FileSystem
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_CAPACITY = 512
 
@@ -60,6 +63,10 @@ class FileHandle:
         if fd >= 0:
             self._cache.fs.close(fd)
 
+    def cannot_read(self, position: int, error: OSError) -> None:
+        """The disk refused bytes at `position`, or behind: they are to be looked at (`scrub`)."""
+        self._cache.doubt(self.path, position, error)
+
     @property
     def is_open(self) -> bool:
         """Whether the file is open at the moment."""
@@ -74,6 +81,8 @@ class FileCache:
         self.fs = fs
         self.capacity = capacity
         self.idle: OrderedDict[FileHandle, None] = OrderedDict()
+        self.doubted: dict[str, OSError] = {}
+        """Paths of files that somebody could not read, until the scrub looks at them."""
 
     def handle(self, path: str) -> FileHandle:
         """A handle of an existing file, not opened yet."""
@@ -105,13 +114,20 @@ class FileCache:
             oldest, _ = self.idle.popitem(last=False)
             oldest.close_now()
 
+    def doubt(self, path: str, position: int, error: OSError) -> None:
+        """A file could not be read: told once, however often it is tried until it is looked at."""
+        if path not in self.doubted:
+            self.doubted[path] = error
+            logger.error("%s cannot be read at byte %d or behind: %s", path, position, error)
+
     def join(self, other: "FileCache") -> None:
         """Go on as a part of `other`, which counts the idle files of both from now on.
 
         So that logs opened on another thread, with a cache of their own, can be taken over.
         """
         self.close_idle()
-        self.idle, self.capacity = other.idle, other.capacity
+        other.doubted.update(self.doubted)
+        self.idle, self.doubted, self.capacity = other.idle, other.doubted, other.capacity
 
     def close_idle(self) -> None:
         """Close every file that nobody uses: for shutdown and tests."""

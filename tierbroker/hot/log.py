@@ -253,6 +253,7 @@ class Log:
         try:
             return self.fs.pread(part.fd, part.length, part.position)
         except OSError as error:
+            part.lease.cannot_read(part.position, error)
             raise KafkaStorageError(f"{self.topic_partition} cannot be read: {error}") from error
         finally:
             part.lease.release()

@@ -492,4 +492,4 @@ def _mended(fs: FileSystem, fd: int, size_bytes: int, region: Damage) -> bool:
         position=region.position,
         last_offset=region.next_offset - 1,
     )
-    return any(True for _ in scan) and scan.valid_bytes == region.end_position
+    return sum(1 for _ in scan) > 0 and scan.valid_bytes == region.end_position

@@ -3,12 +3,10 @@
 The only place of the log where records are opened (D-1), and only those of one batch.
 """
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from tierbroker.base.errors import CorruptMessageError, KafkaStorageError
-from tierbroker.hot.batch_scan import MalformedHeader, scan_headers
-from tierbroker.hot.segment import ReadableSegment
+from tierbroker.base.errors import KafkaStorageError
+from tierbroker.hot.segment import ReadableSegment, read_batch, scan_segment
 from tierbroker.records.batch import NO_TIMESTAMP, BatchHeader
 from tierbroker.records.record import iterate
 
@@ -48,7 +46,7 @@ def _first_at_or_after(
     log: "Log", segment: ReadableSegment, timestamp_ms: int
 ) -> TimestampOffset | None:
     start = max(segment.time_lookup(timestamp_ms), log.log_start_offset)
-    for position, header in _headers(log, segment, segment.start_position(start)):
+    for position, header in scan_segment(log.fs, segment, segment.start_position(start)):
         if header.max_timestamp >= timestamp_ms and header.last_offset >= log.log_start_offset:
             found = _record_at_or_after(log, segment, position, header, timestamp_ms)
             if found is not None:
@@ -81,7 +79,7 @@ def offset_of_max_timestamp(log: "Log", max_offset: int) -> TimestampOffset | No
 def _first_record_with(
     log: "Log", timestamp_ms: int, segment: ReadableSegment, last_offset: int
 ) -> TimestampOffset | None:
-    for position, header in _headers(log, segment, segment.start_position(last_offset)):
+    for position, header in scan_segment(log.fs, segment, segment.start_position(last_offset)):
         if header.last_offset == last_offset:
             return _record_at_or_after(log, segment, position, header, timestamp_ms)
     return None
@@ -101,24 +99,13 @@ def _highest_below(
         if timestamp_ms > NO_TIMESTAMP and log.log_start_offset <= last_offset < max_offset:
             return timestamp_ms, last_offset
     highest: tuple[int, int] | None = None
-    for _, header in _headers(log, segment, 0):
+    for _, header in scan_segment(log.fs, segment, 0):
         if header.last_offset >= max_offset:
             break
         in_log = header.last_offset >= log.log_start_offset and header.record_count > 0
         if in_log and header.max_timestamp > (highest[0] if highest else NO_TIMESTAMP):
             highest = header.max_timestamp, header.last_offset
     return highest
-
-
-def _headers(log: "Log", segment: ReadableSegment, start: int) -> Iterator[tuple[int, BatchHeader]]:
-    fd = segment.handle.acquire()
-    try:
-        fs = log.segments.cache.fs
-        yield from scan_headers(fs, fd, start, segment.size_bytes, segment.damage)
-    except MalformedHeader as fault:
-        raise CorruptMessageError(f"{segment.handle.path}: {fault}") from fault
-    finally:
-        segment.handle.release()
 
 
 def _record_at_or_after(
@@ -130,11 +117,7 @@ def _record_at_or_after(
     if header.log_append_time and header.record_count == header.last_offset_delta + 1:
         offset = max(header.base_offset, log.log_start_offset)
         return TimestampOffset(offset, header.max_timestamp, epoch)
-    fd = segment.handle.acquire()
-    try:
-        batch = log.segments.cache.fs.pread(fd, header.size_bytes, position)
-    finally:
-        segment.handle.release()
+    batch = read_batch(log.fs, segment, position, header.size_bytes)
     for record in iterate(memoryview(batch)):
         if record.timestamp_ms >= timestamp_ms and record.offset >= log.log_start_offset:
             return TimestampOffset(record.offset, record.timestamp_ms, epoch)

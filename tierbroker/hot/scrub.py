@@ -2,7 +2,8 @@
 
 `sendfile` verifies nothing, so records may rot unseen. The scrub reads all logs, round after
 round, at a limited rate, checks every batch's CRC on a worker thread and has damage noted
-(`log_damage`). It goes on where it was after a restart, and between two rounds it does nothing.
+(`log_damage`). It goes on where it was after a restart, and between two rounds it does nothing but
+look at once, whatever the rate, at segments that a reader could not read.
 Loop thread only, but for what `_work` returns.
 """
 
@@ -17,11 +18,14 @@ from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import TopicPartition
 from tierbroker.hot.batch_scan import MAX_OFFSET, BatchScan
 from tierbroker.hot.damage import Damage, behind
+from tierbroker.hot.file_names import LOG_SUFFIX, parse_offset_file
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_damage import add_damage
+from tierbroker.hot.partition_dirs import parse_partition_dir
 from tierbroker.hot.scrub_state import ScrubPlace, ScrubState
 from tierbroker.hot.segment import ReadableSegment
 from tierbroker.hot.segment_recovery import Bounds, find_damage
+from tierbroker.hot.unreadable import ReadingAround
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +76,13 @@ class Scrub:
         executor: Executor,
         clock: Clock,
         *,
+        doubted: dict[str, OSError],
         bytes_per_second: int,
         interval_ms: int,
     ) -> None:
+        """`doubted` are the files that a reader could not read, by path (`FileCache.doubted`)."""
         self._logs = logs
+        self._doubted = doubted
         self._state = state
         self._executor = executor
         self._clock = clock
@@ -91,6 +98,8 @@ class Scrub:
 
     def tick(self) -> None:
         """Go on as far as the rate allows."""
+        if not self._busy:
+            self._look_at_doubted()
         if not self._rate or self._busy:
             return
         self._state.settle(self._executor)
@@ -100,6 +109,15 @@ class Scrub:
         self._refilled = now
         if self._begin_round():
             self._go_on()
+
+    def _look_at_doubted(self) -> None:
+        """Judge a segment that a reader could not read, so that the others are served again."""
+        while self._doubted and not self._busy:
+            path = next(iter(self._doubted))
+            del self._doubted[path]
+            piece = _whole_segment(self._logs, path)
+            if piece is not None:
+                self._check(piece, in_turn=False)
 
     def _begin_round(self) -> bool:
         """Whether a round is under way, begun now if it is time."""
@@ -146,36 +164,39 @@ class Scrub:
             logger.error("%s cannot be checked from offset %d on: %s", log.dir, offset, error)
             return None
 
-    def _check(self, piece: _Slice) -> None:
+    def _check(self, piece: _Slice, in_turn: bool = True) -> None:
+        """Have the piece read; `in_turn` is what the round has come to."""
         fs = piece.log.fs
         handle = piece.segment.handle
         try:
             fd = handle.acquire()
         except OSError as error:
-            self._skip(piece, error)
+            self._skip(piece, error, in_turn)
             return
         self._busy = True
 
         def done(outcome: Outcome[_Checked]) -> None:
             handle.release()
             self._busy = False
-            self._checked(piece, outcome)
+            self._checked(piece, outcome, in_turn)
 
         self._executor.run(_work(fs, fd, piece), done)
 
-    def _checked(self, piece: _Slice, outcome: Outcome[_Checked]) -> None:
+    def _checked(self, piece: _Slice, outcome: Outcome[_Checked], in_turn: bool) -> None:
         if outcome.error is not None:
             if not isinstance(outcome.error, OSError):
                 raise outcome.error
-            self._skip(piece, outcome.error)
+            self._skip(piece, outcome.error, in_turn)
             return
         checked = outcome.unwrap()
         read = max(checked.position - piece.position, 0)
         self.checked_bytes += read
         self._budget -= max(read, MIN_COST_BYTES)
-        self._offset = checked.next_offset
         if checked.damage is not None:
             self._note(piece, checked.damage)
+        if not in_turn:
+            return
+        self._offset = checked.next_offset
         self._state.moved(
             ScrubPlace(piece.log.topic_partition, self._offset),
             self._clock.now_ms(),
@@ -196,20 +217,20 @@ class Scrub:
             except KafkaStorageError as error:
                 logger.error("%s: the damage could not be noted: %s", log.topic_partition, error)
 
-    def _skip(self, piece: _Slice, error: OSError) -> None:
+    def _skip(self, piece: _Slice, error: OSError, in_turn: bool) -> None:
         path = piece.segment.handle.path
         logger.error("%s cannot be read at byte %d: %s", path, piece.position, error)
         self._budget -= MIN_COST_BYTES
-        self._offset = piece.bounds.recovery_point
+        if in_turn:
+            self._offset = piece.bounds.recovery_point
 
 
 def _slice_at(log: Log, offset: int) -> _Slice | None:
     """The bytes from the first batch at or after `offset` on, None if there are none."""
     for slot in range(log.segments.slot_of(offset), len(log.segments)):
         segment = log.segments[slot]
-        following = log.segments.end_of(slot)
-        # Nothing of an open log is a torn tail: above the recovery point bytes must be right too.
-        next_offset = log.log_end_offset if following is None else following
+        bounds = _bounds(log, slot)
+        next_offset = bounds.recovery_point
         position, expected = 0, segment.base_offset
         if segment.base_offset < offset < next_offset:
             try:
@@ -227,9 +248,29 @@ def _slice_at(log: Log, offset: int) -> _Slice | None:
             if region.position >= position:
                 end = min(end, region.position)
         if position < end and offset < next_offset:
-            bounds = Bounds(next_offset, MAX_OFFSET, following)
             return _Slice(log, segment, position, expected, end, bounds)
     return None
+
+
+def _bounds(log: Log, slot: int) -> Bounds:
+    """Nothing of an open log is a torn tail: above the recovery point bytes must be right too."""
+    following = log.segments.end_of(slot)
+    return Bounds(log.log_end_offset if following is None else following, MAX_OFFSET, following)
+
+
+def _whole_segment(logs: Logs, path: str) -> _Slice | None:
+    """All of the segment that the path belongs to, None for a file that is not here any more."""
+    directory, _, name = path.rpartition("/")
+    file = parse_offset_file(name)
+    place = parse_partition_dir(directory.rpartition("/")[2])
+    log = logs.get(place.topic_partition) if place is not None else None
+    if file is None or file.suffix != LOG_SUFFIX or log is None or log.dir != directory:
+        return None
+    slot = log.segments.slot_of(file.offset)
+    segment = log.segments[slot]
+    if log.offline or log.closed or segment.base_offset != file.offset:
+        return None
+    return _Slice(log, segment, 0, file.offset, segment.size_bytes, _bounds(log, slot))
 
 
 def _work(fs: FileSystem, fd: int, piece: _Slice) -> Callable[[], _Checked]:
@@ -240,7 +281,7 @@ def _work(fs: FileSystem, fd: int, piece: _Slice) -> Callable[[], _Checked]:
 
     def work() -> _Checked:
         scan = BatchScan(
-            fs,
+            ReadingAround(fs, fd),
             fd,
             piece.end,
             piece.offset,

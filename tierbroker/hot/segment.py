@@ -119,6 +119,9 @@ class SealedSegment:
                     high = middle
             size = (high - low) * offset_index.ENTRY_BYTES
             window = self._fs.pread(fd, size, low * offset_index.ENTRY_BYTES)
+        except OSError as error:
+            self._index.cannot_read(0, error)
+            raise
         finally:
             self._index.release()
         return offset_index.lookup(window, self.base_offset, offset)[1]
@@ -146,6 +149,9 @@ class SealedSegment:
             first = max(count - 1, 0) if last_only else 0
             size = (count - first) * time_index.ENTRY_BYTES
             return self._fs.pread(fd, size, first * time_index.ENTRY_BYTES)
+        except OSError as error:
+            self._time_index.cannot_read(0, error)
+            raise
         finally:
             self._time_index.release()
 
@@ -175,6 +181,9 @@ def find_ending_at(
                 return position, header.batch_length + 12
     except MalformedHeader as fault:
         raise CorruptMessageError(f"{handle.path}: {fault}") from fault
+    except OSError as error:
+        handle.cannot_read(start, error)
+        raise
     finally:
         handle.release()
     return None
@@ -189,6 +198,21 @@ def scan_segment(
         yield from scan_headers(fs, fd, start, segment.size_bytes, segment.damage)
     except MalformedHeader as fault:
         raise CorruptMessageError(f"{segment.handle.path}: {fault}") from fault
+    except OSError as error:
+        segment.handle.cannot_read(start, error)
+        raise
+    finally:
+        segment.handle.release()
+
+
+def read_batch(fs: FileSystem, segment: ReadableSegment, position: int, size_bytes: int) -> bytes:
+    """The batch at byte `position`; raises OSError."""
+    fd = segment.handle.acquire()
+    try:
+        return fs.pread(fd, size_bytes, position)
+    except OSError as error:
+        segment.handle.cannot_read(position, error)
+        raise
     finally:
         segment.handle.release()
 

@@ -1,9 +1,9 @@
 """Judging the segments that a crash may have torn, and rebuilding their indexes (INV-11).
 
 The rule: what a crash does to unflushed data is to leave bytes *absent*, as an early end of file
-or as zeroed pages. Wrong bytes before a valid batch are damage. An absent tail above the recovery
-point is cut; damage, and anything bad below the recovery point, stays where it is and becomes a
-region that walks get past (`damage`).
+or as zeroed pages. Wrong bytes before a valid batch are damage, and so are bytes that the disk does
+not give back. An absent tail above the recovery point is cut; damage, and anything bad below the
+recovery point, stays where it is and becomes a region that walks get past (`damage`).
 """
 
 import logging
@@ -21,6 +21,7 @@ from tierbroker.hot.batch_scan import (
 from tierbroker.hot.damage import Damage, Regions
 from tierbroker.hot.errors import CorruptLogError
 from tierbroker.hot.file_names import LOG_SUFFIX
+from tierbroker.hot.unreadable import Readable, ReadingAround
 from tierbroker.records import epoch_lineage
 from tierbroker.records.batch import (
     HEADER_BYTES,
@@ -192,7 +193,7 @@ class _Judging:
         notes: RecoveryNotes,
         refuse_damage: bool = False,
     ) -> None:
-        self._fs = fs
+        self._fs = ReadingAround(fs, fd)
         self._fd = fd
         self._segment = segment
         self._bounds = bounds
@@ -248,6 +249,7 @@ class _Judging:
             self._notes.note(header)
 
     def _take(self, region: Damage, reason: str) -> None:
+        reason = self._fs.reason(region.position, region.end_position) or reason
         if self._refuse_damage:
             raise CorruptLogError(
                 self._segment.path(LOG_SUFFIX),
@@ -284,15 +286,16 @@ class _Judging:
             assert held is not None
             return Damage(base_offset, held.position, position, held.expected, contradicted)
         resumed = self._next_batch(position)
+        # What cannot be read was written: no crash leaves that.
+        may_be_torn = self.next_offset >= self._bounds.cut_from and not self._fs.ranges(
+            position, self._size
+        )
         if resumed is not None:
             resume_at, header = resumed
-            never_written = self.next_offset >= self._bounds.cut_from and _holds_zeroed_page(
-                self._fs, self._fd, position, resume_at
-            )
-            if never_written:
+            if may_be_torn and _holds_zeroed_page(self._fs, self._fd, position, resume_at):
                 return None
             return Damage(base_offset, position, resume_at, self.next_offset, header.base_offset)
-        if self.next_offset >= self._bounds.cut_from and self._is_torn_end(fault):
+        if may_be_torn and self._is_torn_end(fault):
             return None
         following = self._bounds.following
         if following is None:
@@ -430,7 +433,7 @@ class _Judging:
         )
 
 
-def _starts_validly(fs: FileSystem, path: str, base_offset: int) -> bool:
+def _starts_validly(fs: Readable, path: str, base_offset: int) -> bool:
     scan = BatchScan.of_file(fs, path, base_offset)
     try:
         return any(True for _ in scan)
@@ -438,7 +441,7 @@ def _starts_validly(fs: FileSystem, path: str, base_offset: int) -> bool:
         scan.close()
 
 
-def _holds_zeroed_page(fs: FileSystem, fd: int, start: int, end: int) -> bool:
+def _holds_zeroed_page(fs: Readable, fd: int, start: int, end: int) -> bool:
     """Whether a page between the bytes was never written: zeros up to its end."""
     position = start
     while position < end:

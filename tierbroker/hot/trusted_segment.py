@@ -7,6 +7,7 @@ there is a problem, and never repairs anything.
 import logging
 import os
 
+from tierbroker.base.disk_faults import is_unreadable
 from tierbroker.base.fs import FileSystem
 from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.batch_scan import MalformedHeader, scan_headers
@@ -52,7 +53,9 @@ def load_trusted(fs: FileSystem, active: ActiveSegment) -> int | None:
             end_offset = header.next_offset
         if active.size_bytes != size:
             raise CorruptIndexError(f"{size - active.size_bytes} bytes at the end are no batch")
-    except (CorruptIndexError, MalformedHeader) as problem:
+    except (CorruptIndexError, MalformedHeader, OSError) as problem:
+        if isinstance(problem, OSError) and not is_unreadable(problem):
+            raise
         logger.warning("%s: %s; the segment is read in full", active.handle.path, problem)
         return None
     active.first_timestamp = first_timestamp
@@ -70,8 +73,13 @@ def index_problem(fs: FileSystem, segment: SealedSegment, end_offset: int) -> st
 
     `end_offset` is the base offset of the next segment. Raises OSError.
     """
-    index = _last_entries(fs, segment.path(INDEX_SUFFIX), offset_index.ENTRY_BYTES)
-    times = _last_entries(fs, segment.path(TIME_INDEX_SUFFIX), time_index.ENTRY_BYTES)
+    try:
+        index = _last_entries(fs, segment.path(INDEX_SUFFIX), offset_index.ENTRY_BYTES)
+        times = _last_entries(fs, segment.path(TIME_INDEX_SUFFIX), time_index.ENTRY_BYTES)
+    except OSError as error:
+        if is_unreadable(error):
+            return f"an index file cannot be read: {error}"
+        raise
     if index is None or times is None:
         return "an index file is missing"
     base_offset = segment.base_offset

@@ -86,6 +86,7 @@ def open_storage(
         ScrubState(fs, next(iter(dirs)).path, clock.now_ms()),
         executor,
         clock,
+        doubted=cache.doubted,
         bytes_per_second=values.integer("log.scrub.bytes.per.second"),
         interval_ms=values.integer("log.scrub.interval.ms"),
     )

@@ -13,6 +13,7 @@ from enum import Enum, auto
 from itertools import islice
 from struct import Struct
 
+from tierbroker.base.disk_faults import is_unreadable
 from tierbroker.base.executor import Executor, Outcome
 from tierbroker.base.parts import FileSlice, Part, parts_length, release_parts
 from tierbroker.server.errors import TruncatedSliceError
@@ -206,6 +207,7 @@ class Output:
             return Progress.SOCKET_FULL
         except OSError as error:
             if not self._sender.sendfile or error.errno not in _NO_SENDFILE:
+                _tell_owner(part, position, error)
                 raise
             self._sender.sendfile = False  # not with these files: read and send from now on
             return None
@@ -229,6 +231,7 @@ class Output:
                 return False
             except OSError as error:
                 if error.errno not in _NO_NOWAIT:
+                    _tell_owner(part, part.position, error)
                     raise
                 if not self._sender.residency(part.fd, part.position, part.length):
                     return False
@@ -272,6 +275,8 @@ class Output:
 
         def done(outcome: Outcome[None]) -> None:
             self._warming = None
+            if isinstance(outcome.error, OSError):
+                _tell_owner(part, position, outcome.error)
             if self.closed:
                 part.lease.release()
                 return
@@ -280,3 +285,9 @@ class Output:
             self._on_warm(outcome)
 
         self._sender.executor.run(work, done)
+
+
+def _tell_owner(part: FileSlice, position: int, error: OSError) -> None:
+    """If it was the disk that failed and not the client that went."""
+    if is_unreadable(error):
+        part.lease.cannot_read(position, error)

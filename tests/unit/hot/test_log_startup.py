@@ -152,7 +152,7 @@ def test_a_failed_disk_ends_its_logs_and_makes_none_anew(data: Path, tmp_path: P
     broker = Broker(data)
     broker.startup.prepare()
     broker.batch(1)
-    broker.fs.fail_next("open", errno.EIO, path_part="/t-1/")
+    broker.fs.fail_next("open", errno.EIO, times=2, path_part="/t-1/")
     broker.batch(2)
     assert not broker.manager.pending
     assert broker.startup.left == 0

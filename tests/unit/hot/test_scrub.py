@@ -62,6 +62,7 @@ class Disk:
             state,
             self.executor,
             self.clock,
+            doubted=self.setup.cache.doubted,
             bytes_per_second=bytes_per_second,
             interval_ms=INTERVAL_MS,
         )
@@ -198,10 +199,129 @@ def test_what_cannot_be_read_is_passed_over(disk: Disk) -> None:
     disk.add(0)
     log = disk.add(1)
     worker = due(disk)
-    disk.setup.fs.fail_next("pread", errno.EIO)
+    disk.setup.fs.fail_next("pread", errno.ENXIO)
     disk.turn(worker)
     assert 0 < worker.checked_bytes < disk.total_bytes
     assert log.damage == ()
+
+
+def test_an_error_that_does_not_last_is_no_damage(disk: Disk) -> None:
+    log = disk.add(0)
+    worker = due(disk)
+    disk.setup.fs.fail_next("pread", errno.EIO, times=2)
+    disk.turn(worker)
+    assert worker.checked_bytes == disk.total_bytes
+    assert log.damage == ()
+
+
+@pytest.mark.parametrize("at", [0, 8, 100])
+@pytest.mark.parametrize("slot", [0, 1, -1])
+def test_what_cannot_be_read_is_damage(
+    disk: Disk, slot: int, at: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Page by page: the batches that share the page with the bytes are lost too."""
+    log = added_with_large_segments(disk, 0)
+    segment = [*log.segments][slot]
+    batches = [*walk(Path(segment.handle.path).read_bytes())]
+    position = batches[len(batches) // 2][0] + at
+    disk.setup.fs.spoil(segment.handle.path, position, position + 1)
+    worker = due(disk)
+    disk.turn(worker)
+    (region,) = log.damage
+    page = position - position % 4096
+    lost = [h for p, h in batches if p < page + 4096 and p + h.size_bytes > page]
+    assert region.first_offset == lost[0].base_offset
+    assert region.next_offset == lost[-1].next_offset
+    assert "cannot be read: Input/output error" in caplog.text
+    assert_served_around(disk, log)
+
+
+def added_with_large_segments(disk: Disk, partition: int) -> Log:
+    disk.setup.values["internal.segment.bytes"] = 20_000
+    return disk.add(partition, batches=200)
+
+
+def assert_served_around(disk: Disk, log: Log) -> None:
+    """All but one region, by readers who never touch it, before and after a restart."""
+    (region,) = log.damage
+    with pytest.raises(KafkaStorageError):
+        log.read(region.first_offset, 1000, log.log_end_offset)
+    offset, found = 0, []
+    while offset < log.log_end_offset:
+        if offset == region.first_offset:
+            offset = region.next_offset
+            continue
+        for _, header in walk(log.read_bytes(offset, 5000, log.log_end_offset)):
+            found += range(header.base_offset, header.next_offset)
+            offset = header.next_offset
+    expected = [*range(region.first_offset), *range(region.next_offset, log.log_end_offset)]
+    assert found == expected
+    assert log.offset_for_timestamp(0, log.log_end_offset) is not None
+
+
+def test_a_reader_who_meets_it_has_it_looked_at_at_once(disk: Disk) -> None:
+    """Also with the scrub switched off. Nobody else is to meet it."""
+    log = added_with_large_segments(disk, 0)
+    segment = log.segments[1]
+    batches = [*walk(Path(segment.handle.path).read_bytes())]
+    position, header = batches[len(batches) // 2]
+    disk.setup.fs.spoil(segment.handle.path, position, position + 1)
+    worker = disk.scrub(0)
+    disk.turn(worker)
+    assert log.damage == ()
+    with pytest.raises(KafkaStorageError):
+        log.read_bytes(header.base_offset, 5000, log.log_end_offset)
+    disk.turn(worker)
+    assert_served_around(disk, log)
+    assert not disk.setup.cache.doubted
+
+
+def test_a_start_gets_past_what_cannot_be_read(disk: Disk) -> None:
+    for clean in (True, False):
+        log = added_with_large_segments(disk, int(clean))
+        segment = log.segments.active
+        expected = log.log_end_offset
+        disk.setup.fs.spoil(segment.handle.path, 0, 4096)
+        log.close(clean=clean)
+        again = open_log(
+            disk.setup.cache,
+            log.dir,
+            log.topic_partition,
+            disk.setup.config,
+            clock=disk.clock,
+            rng=random.Random(0),
+            clean=clean,
+            recovery_point=expected,
+        )
+        assert again.log_end_offset == expected
+        assert [region.segment for region in again.damage] == [segment.base_offset]
+        assert_served_around(disk, again)
+        (result,) = again.append([make_batch()], 0)
+        assert not isinstance(result, Exception)
+        again.close()
+
+
+def test_a_mended_disk_serves_all_again(disk: Disk) -> None:
+    log = added_with_large_segments(disk, 0)
+    segment = log.segments[1]
+    disk.setup.fs.spoil(segment.handle.path, 0, 1)
+    disk.turn(due(disk))
+    assert len(log.damage) == 1
+    log.close()
+    for mended in (False, True):
+        if mended:
+            disk.setup.fs.mend()
+        again = open_log(
+            disk.setup.cache,
+            log.dir,
+            log.topic_partition,
+            disk.setup.config,
+            clock=disk.clock,
+            rng=random.Random(0),
+            clean=True,
+        )
+        assert len(again.damage) == (0 if mended else 1)
+        again.close()
 
 
 def test_log_start_in_the_middle_of_a_batch(disk: Disk) -> None:
