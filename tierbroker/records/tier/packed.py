@@ -4,9 +4,12 @@ A change answers a new array; the old one stays. Entries are packed big-endian, 
 a time when somebody looks at them. What holds the entries of one kind names their layout.
 """
 
+import sys
 from abc import abstractmethod
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from operator import lt
 from struct import Struct
 from typing import ClassVar, Generic, Self, TypeVar
 
@@ -15,7 +18,6 @@ from tierbroker.records.tier.errors import CorruptTierEventError
 E = TypeVar("E")
 
 _BASE = Struct(">q")
-_RANGE = Struct(">qq")
 
 
 class PackedArray(Generic[E]):
@@ -145,11 +147,21 @@ class OffsetRuns(PackedArray[E]):
         # Column by column: each comparison runs over all entries at once.
         if any(data[size + byte :: size] != data[8 + byte : -size : size] for byte in range(8)):
             return "entries do not follow each other"
-        if data:
-            base, next_offset = _RANGE.unpack_from(data)
-            if base < 0 or next_offset <= base or self.end_offset < base:
-                return f"offsets {base} to {self.end_offset} are no range"
+        bases = self._bases()
+        bases.append(self.end_offset + 1)
+        if bases[0] < 0 or not all(map(lt, bases, bases[1:])):
+            return f"offsets {bases[0]} to {bases[-1] - 1} are no run of ranges"
         return None
+
+    def _bases(self) -> "array[int]":
+        data, size = self.data, self.ENTRY_BYTES
+        column = bytearray(len(self) * 8)
+        for byte in range(8):
+            column[byte::8] = data[byte::size]
+        bases = array("q", bytes(column))
+        if sys.byteorder == "little":
+            bases.byteswap()
+        return bases
 
     def _column_sum(self, position: int, width: int) -> int:
         """The sum of an unsigned field over all entries, without unpacking any."""
