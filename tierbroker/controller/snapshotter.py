@@ -24,6 +24,9 @@ from tierbroker.records.builder import build_batch
 from tierbroker.records.control import build_control_batch
 from tierbroker.records.record import Record
 
+BATCH_BYTES = 1024 * 1024
+"""Values in one batch of a snapshot; what is encoded in one turn of the loop is bounded by it."""
+
 
 def snapshot_batches(
     records: Iterable[MetadataRecord],
@@ -49,7 +52,7 @@ def snapshot_batches(
     yield control_batch(head)
     offset = len(head)
     source = iter(records)
-    while values := encode_records(islice(source, batch_records), metadata_version):
+    while values := _next_values(source, metadata_version, batch_records):
         yield build_batch(
             [Record(0, timestamp_ms, None, value) for value in values],
             base_offset=offset,
@@ -57,6 +60,20 @@ def snapshot_batches(
         )
         offset += len(values)
     yield control_batch([snapshot_footer()])
+
+
+def _next_values(
+    records: Iterator[MetadataRecord], metadata_version: int, limit: int
+) -> list[bytes]:
+    """The values of one batch: up to `limit` of them, fewer where they are large."""
+    values: list[bytes] = []
+    size_bytes = 0
+    for record in islice(records, limit):
+        values += encode_records((record,), metadata_version)
+        size_bytes += len(values[-1])
+        if size_bytes >= BATCH_BYTES:
+            break
+    return values
 
 
 def image_batches(
