@@ -11,7 +11,7 @@ a record.
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tierbroker.base.errors import (
     ApiError,
@@ -25,13 +25,14 @@ from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.hot.config import FlushMode
 from tierbroker.hot.flush import GroupFlusher
-from tierbroker.hot.log import AppendResult, Log, ReadResult
+from tierbroker.hot.log import EMPTY_READ, AppendResult, Log, ReadResult
 from tierbroker.hot.producer_state import AppendOrigin
 from tierbroker.records.batch import BatchHeader
 from tierbroker.records.txn_index import AbortedTxn
 
 if TYPE_CHECKING:
     from tierbroker.hot.log_dir import LogDir
+    from tierbroker.replication.tiering import ColdPart
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,14 @@ ACKS_ALL = -1
 
 AppendDone = Callable[[AppendResult | ApiError], None]
 QueuedAppend = tuple[bytearray | memoryview, BatchHeader, int, AppendDone, AppendOrigin]
+
+
+class ColdReadResult(NamedTuple):
+    """What a `ReadResult` is for records from the cold tier: the bytes themselves."""
+
+    slice: memoryview
+    size_bytes: int
+    last_offset_hint: int
 
 
 class Waiter(Protocol):
@@ -77,6 +86,7 @@ class Partition:
         "_queue",
         "_stable_offset",
         "_unacknowledged",
+        "cold",
         "high_watermark",
         "in_sync_replicas",
         "is_leader",
@@ -101,6 +111,8 @@ class Partition:
         self.topic_id = topic_id
         self.log = log
         self.log_dir: LogDir | None = None
+        self.cold: ColdPart | None = None
+        """What of it lies in the cold tier; None on a broker without one."""
         self.leader_epoch = -1
         self.is_leader = False
         self.in_sync_replicas = 1
@@ -129,8 +141,9 @@ class Partition:
 
     @property
     def log_start_offset(self) -> int:
-        """The first offset that may be read."""
-        return self.online_log().log_start_offset
+        """The first offset that may be read, here or in the cold tier."""
+        log = self.online_log()
+        return log.log_start_offset if self.cold is None else self.cold.joined_start(log)
 
     def check_room(self) -> None:
         """Raise KafkaStorageError (retriable) while only the reserve of the disk is left (D-6)."""
@@ -186,7 +199,7 @@ class Partition:
         self.leader_epoch = leader_epoch
         if self.log is not None and not self.log.offline:
             self.log.assign_epoch_start(leader_epoch, self.log.log_end_offset)
-        self._wake_waiters()
+        self.wake_waiters()
 
     def check_leader(self, current_leader_epoch: int = -1) -> None:
         """Raise the error of a client that should refresh its metadata (KIP-320)."""
@@ -257,28 +270,34 @@ class Partition:
             self._stable_offset = offset
         else:
             self._stable_offset = max(self._stable_offset, _stable_below(log, offset))
-        self._wake_waiters()
+        self.wake_waiters()
         unacknowledged = self._unacknowledged
         while unacknowledged and unacknowledged[0][0] < offset:
             _, done, result = unacknowledged.popleft()
             done(result)
 
-    def read(self, offset: int, max_bytes: int, min_one_batch: bool) -> ReadResult:
+    def read(self, offset: int, max_bytes: int, min_one_batch: bool) -> ReadResult | ColdReadResult:
         """Bytes below the high watermark from the batch that holds `offset` on.
 
+        Empty while they are on their way from the cold tier: waiters are woken when they are here.
         Raises OffsetOutOfRangeError, KafkaStorageError.
         """
-        return self.online_log().read(offset, max_bytes, self.high_watermark, min_one_batch)
+        log = self.online_log()
+        if self.cold is not None and self._is_cold(log, offset):
+            return self._read_cold(log, offset, max_bytes, min_one_batch)[0]
+        return log.read(offset, max_bytes, self.high_watermark, min_one_batch)
 
     def read_committed(
         self, offset: int, max_bytes: int, min_one_batch: bool
-    ) -> tuple[ReadResult, list[AbortedTxn]]:
+    ) -> tuple[ReadResult | ColdReadResult, list[AbortedTxn]]:
         """The same below the last stable offset, and the aborted transactions that it touches.
 
         Both from one view (INV-6): up to there every transaction is decided, whatever comes later.
         Raises as `read` does; the read is let go then.
         """
         log = self.online_log()
+        if self.cold is not None and self._is_cold(log, offset):
+            return self._read_cold(log, offset, max_bytes, min_one_batch)
         stable = self.last_stable_offset
         read = log.read(offset, max_bytes, stable, min_one_batch)
         if read.slice is None:
@@ -288,6 +307,28 @@ class Partition:
         except KafkaStorageError:
             read.slice.lease.release()
             raise
+
+    def wake_waiters(self) -> None:
+        """There may be more to read: from the cold tier, say."""
+        if self.waiters:
+            for waiter in tuple(self.waiters):
+                waiter.wake(self)
+
+    def _is_cold(self, log: Log, offset: int) -> bool:
+        return offset < log.log_start_offset and offset >= self.log_start_offset
+
+    def _read_cold(
+        self, log: Log, offset: int, max_bytes: int, min_one_batch: bool
+    ) -> tuple[ReadResult | ColdReadResult, list[AbortedTxn]]:
+        """All that is cold lies below the last stable offset: one view serves all readers."""
+        assert self.cold is not None
+        if max_bytes <= 0 and not min_one_batch:
+            return EMPTY_READ, []
+        read = self.cold.read(log, offset, max_bytes)
+        if read is None or (len(read.records) > max_bytes and not min_one_batch):
+            return EMPTY_READ, []
+        last_offset = read.next_offset - 1
+        return ColdReadResult(read.records, len(read.records), last_offset), list(read.aborted)
 
     def retire(self) -> None:
         """Serve no more: the topic is gone or another broker leads. Everyone who waits is told."""
@@ -302,7 +343,7 @@ class Partition:
         unacknowledged, self._unacknowledged = self._unacknowledged, deque()
         for _, done, _ in unacknowledged:
             done(error)
-        self._wake_waiters()
+        self.wake_waiters()
 
     def _on_flushed(self, error: OSError | None) -> None:
         log = self.log
@@ -310,11 +351,6 @@ class Partition:
             self.fail_waiting(KafkaStorageError(f"flushing {self.topic_partition} failed"))
             return
         self.advance_high_watermark(log.flushed_offset)
-
-    def _wake_waiters(self) -> None:
-        if self.waiters:
-            for waiter in tuple(self.waiters):
-                waiter.wake(self)
 
     def _can_write(self) -> bool:
         return self.is_leader and self.log is not None and not self.log.offline

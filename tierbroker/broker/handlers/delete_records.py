@@ -4,12 +4,15 @@ v2 flexible. Moves the log start of a partition; -1 means the high watermark. Th
 gone for readers at once, segments that lie wholly below are removed later (KIP-107).
 """
 
+from typing import TYPE_CHECKING
+
 from tierbroker.base.errors import (
     ApiError,
     InvalidTopicError,
     OffsetOutOfRangeError,
     PolicyViolationError,
 )
+from tierbroker.base.pending import Pending, when_all_done
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.topic_creation import is_internal
 from tierbroker.wire.error_codes import code_of
@@ -20,12 +23,22 @@ from tierbroker.wire.messages.delete_records import (
     DeleteRecordsTopicResult,
 )
 
+if TYPE_CHECKING:
+    from tierbroker.hot.log import Log
+    from tierbroker.replication.partition import Partition
+
 _HIGH_WATERMARK = -1
 
 
-def handle(request: DeleteRecordsRequest, context: RequestContext) -> DeleteRecordsResponse:
-    """Move each partition's log start and answer where it is now."""
+def handle(
+    request: DeleteRecordsRequest, context: RequestContext
+) -> DeleteRecordsResponse | Pending[DeleteRecordsResponse]:
+    """Move each partition's log start and answer where it is now.
+
+    Where records lie in the cold tier, the metadata log knows of it before anybody else does.
+    """
     response = DeleteRecordsResponse()
+    deciding: list[Pending[None]] = []
     for topic in request.topics:
         result = DeleteRecordsTopicResult(name=topic.name)
         response.topics.append(result)
@@ -35,15 +48,28 @@ def handle(request: DeleteRecordsRequest, context: RequestContext) -> DeleteReco
             )
             result.partitions.append(answer)
             try:
-                answer.low_watermark = _delete_below(
-                    context, topic.name, asked.partition_index, asked.offset
+                decided = _delete_below(
+                    context, topic.name, asked.partition_index, asked.offset, answer
                 )
             except ApiError as error:
                 answer.error_code = code_of(error)
-    return response
+            else:
+                if decided is not None:
+                    deciding.append(decided)
+    if not deciding:
+        return response
+    answered: Pending[DeleteRecordsResponse] = Pending()
+    when_all_done(deciding, lambda: answered.resolve(response))
+    return answered
 
 
-def _delete_below(context: RequestContext, topic: str, index: int, offset: int) -> int:
+def _delete_below(
+    context: RequestContext,
+    topic: str,
+    index: int,
+    offset: int,
+    answer: DeleteRecordsPartitionResult,
+) -> Pending[None] | None:
     partition = context.broker.partitions.get(topic, index)
     if is_internal(topic):
         raise InvalidTopicError(f"the broker alone deletes records of {topic}")
@@ -55,6 +81,31 @@ def _delete_below(context: RequestContext, topic: str, index: int, offset: int) 
         offset = partition.high_watermark
     if offset < 0 or offset > partition.high_watermark:
         raise OffsetOutOfRangeError(f"the high watermark is {partition.high_watermark}")
+    cold = partition.cold
+    if cold is not None and cold.tier is not None and offset > partition.log_start_offset:
+        retired = cold.retire(partition.leader_epoch, offset)
+        retired.on_done(lambda done: _finish(partition, offset, answer, done))
+        return retired
+    _delete_local(log, offset)
+    answer.low_watermark = partition.log_start_offset
+    return None
+
+
+def _delete_local(log: "Log", offset: int) -> None:
     if offset > log.log_start_offset:
         log.advance_log_start(offset)
-    return log.log_start_offset
+
+
+def _finish(
+    partition: "Partition",
+    offset: int,
+    answer: DeleteRecordsPartitionResult,
+    decided: Pending[None],
+) -> None:
+    """The metadata log has it, or refused."""
+    try:
+        decided.result()
+        _delete_local(partition.online_log(), offset)
+        answer.low_watermark = partition.log_start_offset
+    except ApiError as error:
+        answer.error_code = code_of(error)

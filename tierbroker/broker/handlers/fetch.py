@@ -198,7 +198,7 @@ class FetchReading:
                 result = partition.read(asked.fetch_offset, max(0, limit), self._size_bytes == 0)
             if result.slice is not None:
                 data.records = result.slice
-                self._size_bytes += result.slice.length
+                self._size_bytes += result.size_bytes
                 # What comes later lands behind it, in another read (Kafka: DelayedFetch, case F).
                 active_base = log.segments.active.base_offset
                 if asked.fetch_offset < active_base <= visible:

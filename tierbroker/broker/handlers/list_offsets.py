@@ -3,13 +3,15 @@
 v2 isolation level. v4 leader epochs. v6 flexible. v7 -3: the record with the largest timestamp.
 v8 -4: first local offset. v9 -5: last tiered offset. v10 timeout for remote reads. v11 -6: first
 offset not yet uploaded. Without a cold tier every offset is local: -4 answers the log start, -5
-and -6 answer "none" (-1).
+and -6 answer "none" (-1). A search by time in the cold tier is answered when it is done; how long
+it may take is up to the store's own deadlines.
 """
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import ApiError
+from tierbroker.base.pending import Pending, when_all_done
 from tierbroker.broker.api import RequestContext
 from tierbroker.replication.partition import Partition
 from tierbroker.wire.error_codes import ErrorCode, code_of
@@ -23,6 +25,10 @@ from tierbroker.wire.messages.list_offsets import (
 
 if TYPE_CHECKING:
     from tierbroker.broker.services import BrokerServices
+    from tierbroker.cold.reader import ColdOffset
+    from tierbroker.hot.log import TimestampOffset
+
+    Search = Pending[ColdOffset | None]
 
 LATEST = -1
 EARLIEST = -2
@@ -36,7 +42,9 @@ _EPOCH_SINCE = 4
 _SINCE = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING_UPLOAD: 11}
 
 
-def handle(request: ListOffsetsRequest, context: RequestContext) -> ListOffsetsResponse:
+def handle(
+    request: ListOffsetsRequest, context: RequestContext
+) -> ListOffsetsResponse | Pending[ListOffsetsResponse]:
     """Answer one offset for each partition asked."""
     times = Counter(
         (topic.name, asked.partition_index)
@@ -45,6 +53,7 @@ def handle(request: ListOffsetsRequest, context: RequestContext) -> ListOffsetsR
     )
     refused: set[tuple[str, int]] = set()
     response = ListOffsetsResponse()
+    searching: list[Search] = []
     for topic in request.topics:
         answers = ListOffsetsTopicResponse(name=topic.name)
         response.topics.append(answers)
@@ -60,13 +69,29 @@ def handle(request: ListOffsetsRequest, context: RequestContext) -> ListOffsetsR
                 answer.offset = answer.timestamp = answer.leader_epoch = -1
                 continue
             try:
-                _search(context, topic.name, asked, answer, request.isolation_level)
+                search = _search(context, topic.name, asked, answer, request.isolation_level)
+                if search is not None:
+                    searching.append(search)
             except ApiError as error:
-                answer.error_code = code_of(error)
-                answer.offset = answer.timestamp = answer.leader_epoch = -1
-            if context.api_version < _EPOCH_SINCE:
+                _refuse(answer, error)
+    if not searching:
+        return _finished(response, context)
+    answered: Pending[ListOffsetsResponse] = Pending()
+    when_all_done(searching, lambda: answered.resolve(_finished(response, context)))
+    return answered
+
+
+def _finished(response: ListOffsetsResponse, context: RequestContext) -> ListOffsetsResponse:
+    if context.api_version < _EPOCH_SINCE:
+        for topic in response.topics:
+            for answer in topic.partitions:
                 answer.leader_epoch = -1
     return response
+
+
+def _refuse(answer: ListOffsetsPartitionResponse, error: ApiError) -> None:
+    answer.error_code = code_of(error)
+    answer.offset = answer.timestamp = answer.leader_epoch = -1
 
 
 def _search(
@@ -75,14 +100,15 @@ def _search(
     asked: ListOffsetsPartition,
     answer: ListOffsetsPartitionResponse,
     isolation_level: int,
-) -> None:
+) -> "Search | None":
+    """Fill in the answer; or the search that will."""
     broker: BrokerServices = context.broker
     partition = broker.partitions.get(topic, asked.partition_index)
     partition.check_leader(asked.current_leader_epoch)
     log = partition.online_log()  # an offline one knows no end: offset 0 would be taken for it
     if context.api_version < _SINCE.get(asked.timestamp, 0):
         answer.error_code = ErrorCode.UNSUPPORTED_VERSION
-        return
+        return None
     limit = (
         partition.last_stable_offset
         if isolation_level == _READ_COMMITTED
@@ -92,25 +118,68 @@ def _search(
         answer.offset = limit
         answer.leader_epoch = partition.leader_epoch
     elif asked.timestamp in (EARLIEST, EARLIEST_LOCAL):
-        answer.offset = partition.log_start_offset
+        start = partition.log_start_offset
+        answer.offset = start if asked.timestamp == EARLIEST else max(start, log.log_start_offset)
         answer.leader_epoch = log.epochs.epoch_at(answer.offset)
     elif asked.timestamp in (LATEST_TIERED, EARLIEST_PENDING_UPLOAD):
-        answer.offset = -1
+        answer.offset = _tiered_end(partition, pending=asked.timestamp == EARLIEST_PENDING_UPLOAD)
+        if answer.offset >= 0:
+            answer.leader_epoch = log.epochs.epoch_at(answer.offset)
+    elif asked.timestamp < MAX_TIMESTAMP:
+        answer.error_code = ErrorCode.UNSUPPORTED_VERSION
     else:
-        _search_by_time(partition, asked.timestamp, answer, limit)
+        return _search_by_time(partition, asked.timestamp, answer, limit)
+    return None
+
+
+def _tiered_end(partition: Partition, *, pending: bool) -> int:
+    """The last offset in the cold tier, or the first one that is not there yet; -1 for none."""
+    tier = None if partition.cold is None else partition.cold.tier
+    if tier is not None:
+        return tier.end_offset + pending
+    if pending and partition.online_log().config.remote_storage_enable:
+        return partition.log_start_offset
+    return -1
 
 
 def _search_by_time(
     partition: Partition, timestamp_ms: int, answer: ListOffsetsPartitionResponse, limit: int
-) -> None:
+) -> "Search | None":
+    """The older part first, if records of it are not here."""
     log = partition.online_log()
+    local = None
     if timestamp_ms == MAX_TIMESTAMP:
-        found = log.offset_of_max_timestamp(limit)
-    elif timestamp_ms < 0:
-        answer.error_code = ErrorCode.UNSUPPORTED_VERSION
-        return
-    else:
-        found = log.offset_for_timestamp(timestamp_ms, limit)
+        local = log.offset_of_max_timestamp(limit)
+    cold, start = partition.cold, partition.log_start_offset
+    if cold is None or start >= log.log_start_offset:
+        if timestamp_ms != MAX_TIMESTAMP:
+            local = log.offset_for_timestamp(timestamp_ms, limit)
+        _fill(answer, local)
+        return None
+    wanted_ms = timestamp_ms
+    if timestamp_ms == MAX_TIMESTAMP:
+        wanted_ms = cold.newest_timestamp(start)
+        if local is not None and local.timestamp_ms > wanted_ms:
+            _fill(answer, local)
+            return None
+    search = cold.offset_for_timestamp(wanted_ms, start)
+
+    def found(done: "Search") -> None:
+        try:
+            record = done.result() or (
+                local or log.offset_for_timestamp(wanted_ms, limit)  # it is in the newer part
+            )
+            _fill(answer, record)
+        except ApiError as error:
+            _refuse(answer, error)
+
+    search.on_done(found)
+    return search
+
+
+def _fill(
+    answer: ListOffsetsPartitionResponse, found: "TimestampOffset | ColdOffset | None"
+) -> None:
     if found is not None:
         answer.offset = found.offset
         answer.timestamp = found.timestamp_ms

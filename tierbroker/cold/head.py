@@ -1,0 +1,150 @@
+"""The one small object of a cluster that changes: who it is, and its latest checkpoint.
+
+Restore and archive start here. It is replaced by compare and swap, so that of two processes that
+take themselves for the same cluster only one goes on; a store that ignores conditions is found out
+by reading back what was written. The truth about segments is never here, it is in the metadata
+log.
+"""
+
+import json
+from dataclasses import dataclass
+
+from tierbroker.base.ids import Uuid, parse_uuid, uuid_text
+from tierbroker.base.story import until
+from tierbroker.cold.errors import (
+    ObjectDamagedError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreMismatchError,
+)
+from tierbroker.cold.keys import HEAD_KEY
+from tierbroker.cold.ports import ObjectStore
+
+FORMAT = 1
+MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointName:
+    """A checkpoint in the bucket."""
+
+    key: str
+    size_bytes: int
+    checksum: int
+    """CRC-64/NVME of the object."""
+    metadata_offset: int
+    sequence: int
+    taken_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the head object says."""
+
+    cluster_id: str
+    store_id: Uuid
+    incarnation: Uuid
+    checkpoints: tuple[CheckpointName, ...] = ()
+    """The latest ones, newest first."""
+
+    @property
+    def latest(self) -> CheckpointName | None:
+        """Where a restore begins; None before the first checkpoint."""
+        return self.checkpoints[0] if self.checkpoints else None
+
+
+def encode_head(head: Head) -> bytes:
+    """JSON, for people too."""
+    content = {
+        "format": FORMAT,
+        "cluster_id": head.cluster_id,
+        "store_id": uuid_text(head.store_id),
+        "incarnation": uuid_text(head.incarnation),
+        "checkpoints": [
+            {
+                "key": name.key,
+                "size_bytes": name.size_bytes,
+                "crc64nvme": f"{name.checksum:016x}",
+                "metadata_offset": name.metadata_offset,
+                "sequence": name.sequence,
+                "taken_ms": name.taken_ms,
+            }
+            for name in head.checkpoints
+        ],
+    }
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def decode_head(data: bytes | memoryview) -> Head:
+    """Raises ObjectDamagedError for what is no head, or one of a later format."""
+    try:
+        content = json.loads(bytes(data))
+        if content["format"] != FORMAT:
+            raise ObjectDamagedError(
+                f"{HEAD_KEY} has format {content['format']}, this release reads {FORMAT}"
+            )
+        return Head(
+            cluster_id=str(content["cluster_id"]),
+            store_id=parse_uuid(content["store_id"]),
+            incarnation=parse_uuid(content["incarnation"]),
+            checkpoints=tuple(
+                CheckpointName(
+                    key=str(name["key"]),
+                    size_bytes=int(name["size_bytes"]),
+                    checksum=int(name["crc64nvme"], 16),
+                    metadata_offset=int(name["metadata_offset"]),
+                    sequence=int(name["sequence"]),
+                    taken_ms=int(name["taken_ms"]),
+                )
+                for name in content["checkpoints"]
+            ),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ObjectDamagedError(f"{HEAD_KEY} is no head of a cluster: {error!r}") from error
+
+
+async def read_head(store: ObjectStore) -> tuple[Head, str] | None:
+    """The head and its etag; None in a store without one. Raises StoreError."""
+    try:
+        facts = await until(store.head(HEAD_KEY))
+        if facts.size_bytes > MAX_BYTES:
+            raise ObjectDamagedError(f"{HEAD_KEY} in {store.url} has {facts.size_bytes} bytes")
+        data = await until(store.get_range(HEAD_KEY, 0, facts.size_bytes))
+    except ObjectNotFoundError:
+        return None
+    return decode_head(data), facts.etag
+
+
+async def write_head(store: ObjectStore, head: Head, etag: str | None) -> str:
+    """Replace the head that has this etag, or make the first one; answers the new etag.
+
+    Raises StoreMismatchError when it is somebody else's by now, StoreError.
+    """
+    data = encode_head(head)
+    try:
+        written = await until(store.put(HEAD_KEY, [data], if_absent=etag is None, if_match=etag))
+    except PreconditionFailedError as error:
+        found = await read_head(store)
+        if found is None or found[0] != head:
+            raise StoreMismatchError(_lost(store, head, found)) from error
+        # An attempt that was taken for lost had done it.
+        return found[1]
+    found = await read_head(store)
+    if found is None or found[0] != head:
+        raise StoreMismatchError(_lost(store, head, found))
+    return written.etag
+
+
+def _lost(store: ObjectStore, head: Head, found: tuple[Head, str] | None) -> str:
+    if found is None:
+        return f"{HEAD_KEY} in {store.url} is gone: somebody removed it"
+    other = found[0]
+    if other.cluster_id != head.cluster_id:
+        return f"{store.url} holds cluster {other.cluster_id}, this is cluster {head.cluster_id}"
+    if other.incarnation != head.incarnation:
+        return (
+            f"cluster {head.cluster_id} was restored from {store.url} as incarnation "
+            f"{uuid_text(other.incarnation)}; this one, {uuid_text(head.incarnation)}, is the old "
+            "host and must not go on writing there"
+        )
+    return f"another process writes {HEAD_KEY} in {store.url} for cluster {head.cluster_id}"

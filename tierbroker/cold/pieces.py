@@ -1,0 +1,176 @@
+"""Pieces of cold segments in memory: whole batches, checked on arrival, found by offset.
+
+A piece is what one request to the store brought. Its batches have been checked (position, length,
+CRC, order, leader epoch) before anybody sees one: the CRC of a batch does not cover its base
+offset (D-8). Memory is bounded; what is read once, by a scan of old records, goes before what is
+read again.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from tierbroker.base.errors import CorruptMessageError
+from tierbroker.cold.errors import ObjectDamagedError
+from tierbroker.records import epoch_lineage
+from tierbroker.records.batch import crc_valid, walk
+from tierbroker.records.epoch_lineage import EpochEntry
+
+ObjectId = tuple[int, int]
+"""(incarnation, intent offset): tells an object from every other one of the cluster."""
+
+
+class Piece:
+    """Consecutive batches of one segment."""
+
+    __slots__ = ("data", "end_position", "last_offsets", "position", "positions", "used")
+
+    def __init__(
+        self, data: memoryview, position: int, positions: list[int], last_offsets: list[int]
+    ) -> None:
+        self.data = data
+        self.position = position
+        """Of its first byte in the segment."""
+        self.end_position = position + len(data)
+        self.positions = positions
+        """Of each batch, in `data`."""
+        self.last_offsets = last_offsets
+        self.used = False
+        """A reader has been through to its end."""
+
+    def batches(self, offset: int, max_bytes: int) -> tuple[memoryview, int] | None:
+        """Batches from the one that holds `offset` on, and the offset after the last of them.
+
+        At most `max_bytes`, but always one. None when they all end before `offset`.
+        """
+        first = bisect_left(self.last_offsets, offset)
+        if first == len(self.positions):
+            return None
+        start, count = self.positions[first], len(self.positions)
+        limit = start + max_bytes
+        last = count - 1
+        if len(self.data) > limit:
+            last = max(bisect_right(self.positions, limit) - 2, first)
+        stop = self.positions[last + 1] if last + 1 < count else len(self.data)
+        if last == len(self.positions) - 1:
+            self.used = True
+        return self.data[start:stop], self.last_offsets[last] + 1
+
+
+def check_piece(
+    data: memoryview,
+    position: int,
+    *,
+    base_offset: int,
+    end_offset: int,
+    is_last: bool,
+    lineage: Sequence[EpochEntry],
+    what: str,
+) -> tuple[Piece, int]:
+    """The whole batches in bytes that begin at `position` of a segment's object; and how many
+    bytes the first batch that is not whole would need, 0 if there is none.
+
+    `is_last`: the segment ends with these bytes. Raises ObjectDamagedError, which names `what`.
+    """
+    positions: list[int] = []
+    last_offsets: list[int] = []
+    end = 0
+    previous = base_offset - 1
+    try:
+        for at, header in walk(data):
+            if header.base_offset <= previous or header.last_offset > end_offset:
+                raise ObjectDamagedError(
+                    f"{what}: a batch of offsets {header.base_offset} to {header.last_offset} at "
+                    f"byte {position + at} does not follow {previous} within {end_offset}"
+                )
+            if not crc_valid(data, at, header):
+                raise ObjectDamagedError(f"{what}: wrong CRC of the batch at byte {position + at}")
+            epoch = epoch_lineage.epoch_at(lineage, header.base_offset)
+            if epoch >= 0 and header.partition_leader_epoch != epoch:
+                raise ObjectDamagedError(
+                    f"{what}: the batch at byte {position + at} is of leader epoch "
+                    f"{header.partition_leader_epoch}, offset {header.base_offset} of {epoch}"
+                )
+            positions.append(at)
+            last_offsets.append(header.last_offset)
+            previous = header.last_offset
+            end = at + header.size_bytes
+    except CorruptMessageError as error:
+        raise ObjectDamagedError(f"{what} at byte {position}: {error}") from error
+    rest = len(data) - end
+    if is_last and rest:
+        raise ObjectDamagedError(f"{what}: {rest} bytes at its end are no whole batch")
+    wanted = 0
+    if rest >= 12 and not positions:
+        wanted = int.from_bytes(data[8:12], "big") + 12
+    return Piece(data[:end], position, positions, last_offsets), wanted
+
+
+class PieceCache:
+    """Pieces by segment and position, within `capacity_bytes`. Loop thread only."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.size_bytes = 0
+        self._by_object: dict[ObjectId, list[Piece]] = {}
+        self._once: OrderedDict[tuple[ObjectId, int], Piece] = OrderedDict()
+        self._again: OrderedDict[tuple[ObjectId, int], Piece] = OrderedDict()
+
+    def find(self, object_id: ObjectId, position: int) -> Piece | None:
+        """The piece that holds the byte at `position` of the segment."""
+        pieces = self._by_object.get(object_id)
+        if not pieces:
+            return None
+        slot = bisect_right(pieces, position, key=_position_of) - 1
+        if slot < 0 or position >= pieces[slot].end_position:
+            return None
+        piece = pieces[slot]
+        key = object_id, piece.position
+        if key in self._again:
+            self._again.move_to_end(key)
+        elif piece.used:
+            # Somebody was through with it, and here is somebody again.
+            del self._once[key]
+            piece.used = False
+            self._again[key] = piece
+        return piece
+
+    def add(self, object_id: ObjectId, piece: Piece) -> None:
+        """Keep a piece; others go if there is no room."""
+        pieces = self._by_object.setdefault(object_id, [])
+        slot = bisect_left(pieces, piece.position, key=_position_of)
+        if slot < len(pieces) and pieces[slot].position == piece.position:
+            self._drop(object_id, pieces[slot])
+            pieces = self._by_object.setdefault(object_id, [])
+        pieces.insert(slot, piece)
+        self._once[object_id, piece.position] = piece
+        self.size_bytes += len(piece.data)
+        while self.size_bytes > self.capacity_bytes and len(self._once) + len(self._again) > 1:
+            self._evict_one(piece)
+
+    def forget(self, object_id: ObjectId) -> None:
+        """The object does not count any more, or is damaged."""
+        for piece in list(self._by_object.get(object_id, ())):
+            self._drop(object_id, piece)
+
+    def _evict_one(self, spared: Piece) -> None:
+        # What scans have read goes first, unless nothing but the newest piece is of that kind.
+        for queue in (self._once, self._again):
+            for (object_id, _), piece in queue.items():
+                if piece is not spared:
+                    self._drop(object_id, piece)
+                    return
+
+    def _drop(self, object_id: ObjectId, piece: Piece) -> None:
+        key = object_id, piece.position
+        if self._once.pop(key, None) is None:
+            self._again.pop(key, None)
+        pieces = self._by_object[object_id]
+        pieces.remove(piece)
+        if not pieces:
+            del self._by_object[object_id]
+        self.size_bytes -= len(piece.data)
+
+
+def _position_of(piece: Piece) -> int:
+    return piece.position

@@ -1,0 +1,32 @@
+"""Bytes a second: a bucket of tokens that many stories draw from."""
+
+from tierbroker.base.clock import Clock
+from tierbroker.base.pending import Pending
+from tierbroker.base.scheduler import Scheduler
+from tierbroker.base.story import sleep
+
+
+class ByteRate:
+    """At most so many bytes a second over time; a single piece may be larger, what follows waits.
+
+    The grain is the piece that is drawn, as with Kafka's quotas for remote copies (KIP-956).
+    """
+
+    __slots__ = ("_clock", "_free_at", "_scheduler", "bytes_per_second")
+
+    def __init__(self, clock: Clock, scheduler: Scheduler, bytes_per_second: int) -> None:
+        self._clock = clock
+        self._scheduler = scheduler
+        self.bytes_per_second = bytes_per_second
+        self._free_at = 0.0
+
+    def draw(self, size_bytes: int) -> Pending[None]:
+        """Done when the piece may begin; pieces begin in the order of the calls."""
+        now = self._clock.monotonic()
+        begins_at = max(now, self._free_at)
+        self._free_at = begins_at + size_bytes / self.bytes_per_second
+        if begins_at <= now:
+            at_once: Pending[None] = Pending()
+            at_once.resolve(None)
+            return at_once
+        return sleep(self._scheduler, begins_at - now)

@@ -1,0 +1,287 @@
+"""Carries closed segments to the store: intent, upload, verification, commit (D-7).
+
+Level-triggered: `tick` looks at what is, and begins what should be done next. One segment of a
+partition at a time, so that its tiered part grows without holes; several partitions at once. A
+segment counts only once its commit is in the metadata log; whatever fails before that leaves at
+most an object that the remover takes away. Nothing local is ever deleted here.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tierbroker.base.clock import Clock
+from tierbroker.base.errors import ApiError, KafkaStorageError
+from tierbroker.base.ids import TopicPartition, Uuid
+from tierbroker.base.parts import release_parts
+from tierbroker.base.scheduler import Scheduler
+from tierbroker.base.story import Stories, sleep, until
+from tierbroker.cold.errors import ObjectDamagedError, StoreError, StoreUnavailableError
+from tierbroker.cold.keys import ObjectName, object_key
+from tierbroker.cold.planner import Candidate, in_order, next_upload
+from tierbroker.cold.ports import (
+    LocalLogs,
+    LocalPartition,
+    ObjectStore,
+    TierLedger,
+    UploadPlan,
+)
+from tierbroker.cold.rate import ByteRate
+from tierbroker.cold.segment_object import build_tail
+from tierbroker.records.tier.events import TierIntent
+from tierbroker.records.tier.local import LocalSegment
+from tierbroker.records.tier.segment import ObjectKind, TierSegment
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """How much goes to the store at once."""
+
+    concurrency: int = 4
+    deadline_s: float = 600.0
+    """An upload that does not succeed for so long is begun anew, under another key."""
+
+
+@dataclass(slots=True)
+class UploadCounts:
+    """What was done since the start; for metrics and for people."""
+
+    segments: int = 0
+    bytes: int = 0
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Trouble:
+    """Why a partition's next segment is not in the store, and when that is tried again."""
+
+    reason: str
+    pause_s: float = FIRST_PAUSE_S
+    retry_at: float = 0.0
+    begun_at: float = field(default=0.0)
+
+
+class Uploader:
+    """The uploads of one broker. Loop thread only."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        ledger: TierLedger,
+        logs: LocalLogs,
+        stories: Stories,
+        *,
+        cluster_id: str,
+        about: Mapping[str, object],
+        rate: ByteRate,
+        clock: Clock,
+        scheduler: Scheduler,
+        limits: UploadLimits,
+    ) -> None:
+        """`about` goes into every object, for people: cluster, maker."""
+        self._store = store
+        self._ledger = ledger
+        self._logs = logs
+        self._stories = stories
+        self._cluster_id = cluster_id
+        self._about = about
+        self._rate = rate
+        self._clock = clock
+        self._scheduler = scheduler
+        self._limits = limits
+        self._under_way: dict[tuple[Uuid, int], TierIntent | None] = {}
+        self.counts = UploadCounts()
+        self.troubles: dict[TopicPartition, Trouble] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._under_way
+
+    def tick(self) -> None:
+        """Begin the uploads that are due, those first whose records wait longest."""
+        now_ms, now = self._clock.now_ms(), self._clock.monotonic()
+        candidates: list[tuple[Candidate, LocalPartition]] = []
+        for partition in self._logs:
+            trouble = self.troubles.get(partition.topic_partition)
+            if self._is_busy(partition) or (trouble is not None and now < trouble.retry_at):
+                continue
+            self._abandon_left_over(partition)
+            candidate = self._candidate_of(partition, now_ms)
+            if candidate is not None:
+                candidates.append((candidate, partition))
+        partitions = {candidate.topic_partition: part for candidate, part in candidates}
+        free_places = self._limits.concurrency - len(self._under_way)
+        for candidate in in_order((candidate for candidate, _ in candidates), free_places):
+            partition = partitions[candidate.topic_partition]
+            self._under_way[partition.topic_id, partition.topic_partition.partition] = None
+            self._stories.begin(
+                self._carry(partition, candidate.segment),
+                f"upload of {candidate.topic_partition} at {candidate.segment.base_offset}",
+            )
+
+    def _is_busy(self, partition: LocalPartition) -> bool:
+        return (partition.topic_id, partition.topic_partition.partition) in self._under_way
+
+    def _abandon_left_over(self, partition: LocalPartition) -> None:
+        """Give up what an earlier run, or an earlier leader, began and did not finish."""
+        tier = self._ledger.state.partition(partition.topic_id, partition.topic_partition.partition)
+        if tier is not None and tier.intents:
+            key = partition.topic_id, partition.topic_partition.partition
+            self._under_way[key] = None
+            self._stories.begin(
+                self._abandon(key, tier.intents), f"end of uploads of {partition.topic_partition}"
+            )
+
+    async def _abandon(self, key: tuple[Uuid, int], intents: tuple[TierIntent, ...]) -> None:
+        try:
+            await until(self._ledger.abandon_uploads(intents))
+        except ApiError as error:
+            logger.warning("uploads that failed are not noted as such yet: %s", error)
+        finally:
+            self._under_way.pop(key, None)
+
+    def _candidate_of(self, partition: LocalPartition, now_ms: int) -> Candidate | None:
+        if self._is_busy(partition):
+            return None
+        index = partition.topic_partition.partition
+        tier = self._ledger.state.partition(partition.topic_id, index)
+        tiered_end = -1 if tier is None else tier.end_offset
+        start = tiered_end + 1 if tiered_end >= 0 else partition.log_start_offset
+        if start >= partition.active_base_offset:
+            self.troubles.pop(partition.topic_partition, None)
+            return None
+        try:
+            closed = partition.closed_segments(start)
+        except KafkaStorageError as error:
+            self._note_trouble(partition, str(error))
+            return None
+        segment = next_upload(
+            tier,
+            closed,
+            partition.upload_limit,
+            partition.active_bytes,
+            partition.config,
+            now_ms,
+        )
+        if segment is None:
+            return None
+        return Candidate(
+            partition.topic_partition,
+            partition.topic_id,
+            partition.leader_epoch,
+            segment,
+            segment.max_timestamp_ms,
+        )
+
+    async def _carry(self, partition: LocalPartition, segment: LocalSegment) -> None:
+        key = partition.topic_id, partition.topic_partition.partition
+        try:
+            await self._upload(partition, segment, key)
+        except (ApiError, StoreError, LookupError) as error:
+            self.counts.failures += 1
+            self._note_trouble(partition, str(error))
+            intent = self._under_way.get(key)
+            if intent is not None:
+                await self._abandon(key, (intent,))
+        else:
+            self.troubles.pop(partition.topic_partition, None)
+        finally:
+            self._under_way.pop(key, None)
+
+    async def _upload(
+        self, partition: LocalPartition, segment: LocalSegment, key: tuple[Uuid, int]
+    ) -> None:
+        topic_id, index = key
+        plan = UploadPlan(
+            topic_id,
+            index,
+            partition.leader_epoch,
+            segment.base_offset,
+            segment.end_offset,
+            ObjectKind.SEGMENT,
+        )
+        (intent,) = await until(self._ledger.begin_uploads([plan]))
+        if isinstance(intent, Exception):
+            raise intent
+        self._under_way[key] = intent
+        await until(self._rate.draw(segment.size_bytes))
+        stored = await self._put(partition, segment, intent)
+        await until(self._ledger.commit_upload(topic_id, index, stored))
+        self.counts.segments += 1
+        self.counts.bytes += stored.object_bytes
+
+    async def _put(
+        self, partition: LocalPartition, segment: LocalSegment, intent: TierIntent
+    ) -> TierSegment:
+        """Write the object until the store says that it has it whole.
+
+        Trying again means the same bytes under the same key: an attempt that arrives late changes
+        nothing.
+        """
+        incarnation = self._ledger.state.incarnations[-1]
+        name = ObjectName(
+            intent.topic_id,
+            intent.partition,
+            intent.base_offset,
+            intent.end_offset,
+            intent.leader_epoch,
+            intent.intent_offset,
+        )
+        key = object_key(self._cluster_id, incarnation, name)
+        begun = self._clock.monotonic()
+        pause_s = FIRST_PAUSE_S
+        while True:
+            content = partition.open_segment(segment.base_offset)
+            try:
+                tail = build_tail(
+                    name, content, {**self._about, "topic": partition.topic_partition.topic}
+                )
+                stored = await until(self._store.put(key, [*content.log, tail]))
+            except StoreUnavailableError as error:
+                if self._clock.monotonic() - begun > self._limits.deadline_s:
+                    raise
+                self._note_trouble(partition, str(error), pause_s)
+            else:
+                size_bytes = content.log_bytes + len(tail)
+                if stored.size_bytes != size_bytes or stored.checksum is None:
+                    raise ObjectDamagedError(
+                        f"{key} has {stored.size_bytes} bytes in the store, {size_bytes} were sent"
+                    )
+                return TierSegment(
+                    base_offset=intent.base_offset,
+                    end_offset=intent.end_offset,
+                    leader_epoch=intent.leader_epoch,
+                    intent_offset=intent.intent_offset,
+                    incarnation=len(self._ledger.state.incarnations) - 1,
+                    log_bytes=content.log_bytes,
+                    object_bytes=size_bytes,
+                    max_timestamp_ms=segment.max_timestamp_ms,
+                    checksum=stored.checksum,
+                    has_aborted=bool(content.aborted),
+                )
+            finally:
+                release_parts(content.log)
+            await until(sleep(self._scheduler, pause_s))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            if not partition.is_leader:
+                raise StoreUnavailableError(f"{partition.topic_partition} has another leader now")
+
+    def _note_trouble(
+        self, partition: LocalPartition, reason: str, pause_s: float | None = None
+    ) -> None:
+        now = self._clock.monotonic()
+        place = partition.topic_partition
+        trouble = self.troubles.get(place)
+        if trouble is None:
+            trouble = self.troubles[place] = Trouble(reason, begun_at=now)
+            logger.warning("%s is not in the cold tier yet: %s", place, reason)
+        elif pause_s is None:
+            trouble.pause_s = min(2 * trouble.pause_s, LONGEST_PAUSE_S)
+        trouble.reason = reason
+        trouble.retry_at = now + (trouble.pause_s if pause_s is None else pause_s)
