@@ -66,6 +66,8 @@ VARYING: tuple[Varying, ...] = (
 UNORDERED: tuple[str, ...] = (
     "AddPartitionsToTxn.results_by_topic_v3_and_below",
     "AddPartitionsToTxn.results_by_topic_v3_and_below.results_by_partition",
+    "AddPartitionsToTxn.results_by_transaction.topic_results",
+    "AddPartitionsToTxn.results_by_transaction.topic_results.results_by_partition",
     "CreateTopics.topics",
     "DeleteTopics.responses",
     "AlterReplicaLogDirs.results",

@@ -1,10 +1,11 @@
 """Transactions: started, filled, committed and aborted in both protocols, and who may do what."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from integration.differential.script import ALL, Connection, Run, between, since, until
-from integration.scenarios.group_member import coordinated
+from integration.scenarios.group_member import coordinated, stable
 from integration.scenarios.requests import fetched, offsets_at, produced, records
 from tierbroker.wire.api_keys import ApiKey as Api
 
@@ -14,6 +15,8 @@ LATEST = -1
 NEW_PROTOCOL = 5
 """EndTxn from here on is KIP-890's."""
 _CONCURRENT = 51
+_ATTEMPTS = 50
+"""How often a request is sent behind an EndTxn until it arrives before the markers are written."""
 
 
 class Producer:
@@ -233,8 +236,9 @@ def offsets(run: Run) -> None:
         }
         client.call(Api.TXN_OFFSET_COMMIT, version, **body)
         asked = [{"name": topic, "partition_indexes": [0]}]
-        for stable in (False, True):
-            client.call(Api.OFFSET_FETCH, 7, group_id=group, topics=asked, require_stable=stable)
+        for only_stable in (False, True):
+            fields = {"group_id": group, "topics": asked, "require_stable": only_stable}
+            client.call(Api.OFFSET_FETCH, 7, **fields)
         if version >= 3:
             run.note("a member that nobody knows")
             client.call(
@@ -303,3 +307,186 @@ def markers(run: Run) -> None:
         run.note("of a coordinator that is none any more")
         stale = {**marker, "coordinator_epoch": 1}
         producer.client.call(Api.WRITE_TXN_MARKERS, version, markers=[stale])
+
+
+def internal_topics(run: Run) -> None:
+    """Clients may not add the brokers' own topics themselves; brokers may, in batches."""
+    topic = run.topic("beside")
+    group = coordinated(run, "internal")
+    producer = Producer(run, "internal")
+    for name in ("__consumer_offsets", "__transaction_state"):
+        run.note("alone")
+        for version in run.versions(Api.ADD_PARTITIONS_TO_TXN, until(3)):
+            producer.add(name, 0, version=version)
+        run.note("a partition that it does not have")
+        producer.add(name, 9999)
+        run.note("beside one that may be added")
+        asked = [{"name": topic, "partitions": [0]}, {"name": name, "partitions": [0, 1]}]
+        own = {f"v3_and_below_{field}": value for field, value in producer.who.items()}
+        producer.client.call(Api.ADD_PARTITIONS_TO_TXN, until(3), **own, v3_and_below_topics=asked)
+        for verify in (True, False, True):
+            run.note(f"by a broker, {'only asked' if verify else 'added'}")
+            of_broker = {**producer.who, "verify_only": verify, "topics": asked}
+            producer.client.call(Api.ADD_PARTITIONS_TO_TXN, since(4), transactions=[of_broker])
+        producer.end(commit=False)
+    run.note("the way for clients to add the offsets of a group")
+    producer.client.call(Api.ADD_OFFSETS_TO_TXN, 3, **producer.who, group_id=group)
+    producer.end(commit=True)
+
+
+def _behind_an_end(
+    producer: Producer, topic: str, end: int, key: Api, version: int, body: Callable[[], Any]
+) -> None:
+    """A commit and at once a request, on one connection; anew where the markers were faster.
+
+    `body` is asked before the commit. Only the second request is put down.
+    """
+    note = producer.run.take_note()
+    own = producer.run.setup_connection()
+    for _ in range(_ATTEMPTS):
+        asked = [{"name": topic, "partitions": list(range(20))}]
+        batch = [{**producer.who, "verify_only": False, "topics": asked}]
+        own.call(Api.ADD_PARTITIONS_TO_TXN, 4, transactions=batch)
+        fields = body()
+        ending = producer.client.send(Api.END_TXN, end, **producer.who, committed=True)
+        sent = producer.client.send(key, version, **fields)
+        ended, _plain = ending.receive()
+        assert ended.error_code == 0, ended
+        _answer, plain = sent.receive()
+        producer.wait()
+        # A new epoch, and what the request may have begun is aborted.
+        producer.start()
+        if _CONCURRENT in _codes_in(plain):
+            break
+    producer.run.note(note)
+    sent.record(plain)
+
+
+def _codes_in(plain: Any) -> list[int]:
+    if isinstance(plain, dict):
+        own = [value for name, value in plain.items() if name.endswith("error_code")]
+        return own + [code for value in plain.values() for code in _codes_in(value)]
+    return [code for item in plain for code in _codes_in(item)] if isinstance(plain, list) else []
+
+
+def while_markers_are_written(run: Run) -> None:
+    """What a producer asks for before its transaction before is over."""
+    topic = run.topic("busy", partitions=20)
+    group = coordinated(run, "busy")
+    producer = Producer(run, "busy")
+    for end in run.versions(Api.END_TXN):
+        for commit in (True, False):
+            run.note(f"{'the same' if commit else 'the other'} end behind EndTxn v{end}")
+            _behind_an_end(
+                producer,
+                topic,
+                end,
+                Api.END_TXN,
+                end,
+                lambda commit=commit: {**producer.who, "committed": commit},
+            )
+    asked = [{"name": topic, "partitions": [0]}]
+    for version in run.versions(Api.ADD_PARTITIONS_TO_TXN, until(3)):
+        _behind_an_end(
+            producer,
+            topic,
+            3,
+            Api.ADD_PARTITIONS_TO_TXN,
+            version,
+            lambda: {
+                **{f"v3_and_below_{name}": value for name, value in producer.who.items()},
+                "v3_and_below_topics": asked,
+            },
+        )
+    for version in run.versions(Api.ADD_OFFSETS_TO_TXN):
+        _behind_an_end(
+            producer,
+            topic,
+            3,
+            Api.ADD_OFFSETS_TO_TXN,
+            version,
+            lambda: {**producer.who, "group_id": group},
+        )
+    for version in run.versions(Api.INIT_PRODUCER_ID):
+        _behind_an_end(
+            producer,
+            topic,
+            3,
+            Api.INIT_PRODUCER_ID,
+            version,
+            lambda: {"transactional_id": producer.id, "transaction_timeout_ms": 60_000},
+        )
+
+
+def offsets_of_a_member(run: Run) -> None:
+    """Of a classic group: with its generation, an older one, a later one, and without its id."""
+    topic = run.topic("orders")
+    committed = {"partition_index": 0, "committed_offset": 5, "committed_metadata": ""}
+    topics = [{"name": topic, "partitions": [committed]}]
+    for version in run.versions(Api.TXN_OFFSET_COMMIT, since(3)):
+        member = stable(run, f"of-a-member-{version}", instance="one" if version == 4 else None)
+        first = member.generation
+        member.join(protocols=[{"name": "range", "metadata": b"new"}])
+        member.sync({member.id: b"all"})
+        producer = Producer(run, f"of-a-member-{version}")
+        client = producer.client
+        if version < NEW_PROTOCOL:
+            client.call(Api.ADD_OFFSETS_TO_TXN, 3, **producer.who, group_id=member.group)
+        now = {"member_id": member.id, "generation_id": member.generation}
+        if member.instance:
+            now["group_instance_id"] = member.instance
+        for what, wrong in (
+            ("an old generation", {"generation_id": first}),
+            ("a generation to come", {"generation_id": member.generation + 1}),
+            ("no generation", {"generation_id": -1}),
+            ("no member", {"member_id": ""}),
+            ("neither", {"member_id": "", "generation_id": -1}),
+            ("another instance", {"group_instance_id": "two"}),
+            ("as it is", {}),
+        ):
+            run.note(what)
+            fields = {**producer.who, "group_id": member.group, "topics": topics, **now, **wrong}
+            client.call(Api.TXN_OFFSET_COMMIT, version, **fields)
+        joining = member.send_join(protocols=[{"name": "range", "metadata": b"newer"}])
+        member.joined(joining)
+        run.note("while the group waits for its leader")
+        fields = {**producer.who, "group_id": member.group, "topics": topics, **now}
+        client.call(Api.TXN_OFFSET_COMMIT, version, **fields)
+        now["generation_id"] = member.generation
+        client.call(Api.TXN_OFFSET_COMMIT, version, **{**fields, **now})
+        producer.end(commit=True, version=NEW_PROTOCOL if version >= NEW_PROTOCOL else 3)
+        asked = [{"name": topic, "partition_indexes": [0]}]
+        client.call(Api.OFFSET_FETCH, 7, group_id=member.group, topics=asked, require_stable=True)
+
+
+def described_by_the_partition(run: Run) -> None:
+    """DescribeProducers before, within and after transactions of both protocols."""
+    for version, produce in ((3, 9), (NEW_PROTOCOL, 12)):
+        topic = run.topic(f"producers-{version}", partitions=2)
+        producer = Producer(run, f"producers-{version}")
+        client = producer.client
+
+        def look(what: str, topic: str = topic, client: Connection = client) -> None:
+            run.note(what)
+            asked = [{"name": topic, "partition_indexes": [0, 1]}]
+            client.call(Api.DESCRIBE_PRODUCERS, ALL, topics=asked)
+
+        for commit in (True, False):
+            if version < NEW_PROTOCOL:
+                producer.add(topic, 0, 1)
+            look("nothing was sent")
+            sequence = 0 if commit or version >= NEW_PROTOCOL else 2
+            producer.send(topic, b"1", sequence, version=produce)
+            look("the first batch")
+            producer.send(topic, b"2", sequence + 1, version=produce)
+            look("the second batch")
+            producer.end(commit=commit, version=version)
+            look("after the end")
+        producer.start()
+        look("with a new epoch that nothing was sent with")
+        if version < NEW_PROTOCOL:
+            producer.add(topic, 0)
+        producer.send(topic, b"3", version=produce)
+        look("a batch of the new epoch")
+        producer.start()
+        look("fenced")

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable
+from typing import Any
 
 from integration.differential.messages import build_request, module_of
 from integration.differential.script import Connection, Run
@@ -39,7 +40,23 @@ def cut_short(run: Run) -> None:
         _send(client, f"{module_of(key).NAME} v{version}", frame[:-1])
 
 
-_UNANSWERED = (Api.PRODUCE, Api.ADD_PARTITIONS_TO_TXN, Api.WRITE_TXN_MARKERS)
+_MARKER = {
+    "producer_id": 1 << 40,
+    "producer_epoch": 0,
+    "transaction_result": False,
+    "topics": [{"name": "no-such", "partition_indexes": [0]}],
+    "coordinator_epoch": 0,
+}
+_ASKED = [{"name": "no-such", "partitions": [0]}]
+_ANSWERED: dict[Api, dict[str, Any]] = {
+    Api.PRODUCE: {"acks": -1, "timeout_ms": 10_000},
+    Api.ADD_PARTITIONS_TO_TXN: {
+        "transactions": [{"transactional_id": "nobody", "topics": _ASKED}],
+        "v3_and_below_transactional_id": "nobody",
+        "v3_and_below_topics": _ASKED,
+    },
+    Api.WRITE_TXN_MARKERS: {"markers": [_MARKER]},
+}
 """By default acks is 0; and Kafka never answers who names no transaction or no marker."""
 
 
@@ -47,9 +64,18 @@ def too_long(run: Run) -> None:
     """Bytes after the request are not looked at."""
     client = run.connect()
     for key, version in _apis(run):
-        if key not in _UNANSWERED:
-            frame = encode_request(build_request(key, {}), version, NUMBER)
-            _send(client, f"{module_of(key).NAME} v{version}", frame + b"\x00\x01\x02\x03")
+        fields = _of_version(key, version)
+        frame = encode_request(build_request(key, fields), version, NUMBER)
+        _send(client, f"{module_of(key).NAME} v{version}", frame + b"\x00\x01\x02\x03")
+
+
+def _of_version(key: Api, version: int) -> dict[str, Any]:
+    """Enough of a request for an answer, in the fields that the version has."""
+    fields = _ANSWERED.get(key, {})
+    if key is not Api.ADD_PARTITIONS_TO_TXN:
+        return fields
+    old = version < 4
+    return {name: value for name, value in fields.items() if name.startswith("v3_") is old}
 
 
 def lengths_that_cannot_be(run: Run) -> None:
