@@ -70,6 +70,8 @@ class LogManager:
         self._timestamps = TimestampWarnings()
         self.in_compaction: Log | None = None
         """Retention waits for the end of its round, which would be in vain otherwise."""
+        self.awaiting_retention: set[Log] = set()
+        """Those that it waited for: no other round of theirs may begin before it."""
 
     def __len__(self) -> int:
         return len(self._logs)
@@ -262,6 +264,7 @@ class LogManager:
         slot = log.topic_partition
         del self._logs[slot]
         del self._by_dir[log_dir.path][slot]
+        self.awaiting_retention.discard(log)
         log.close(clean=False)
         if log_dir.offline:
             return
@@ -364,8 +367,11 @@ class LogManager:
         offset is the limit. The caller iterates, and gives the loop a turn when it takes long.
         """
         for log in self:
+            if log is self.in_compaction:
+                self.awaiting_retention.add(log)
             if log.offline or log.closed or log is self.in_compaction:
                 continue
+            self.awaiting_retention.discard(log)
             limit = log.flushed_offset if limit_of is None else limit_of(log)
             try:
                 self._timestamps.look(log, now_ms)

@@ -177,6 +177,8 @@ class Cleaner:
     def _may_clean(self, log: Log) -> bool:
         if log.offline or log.closed or log in self._uncleanable or not log.segments.sealed:
             return False
+        if log.config.deletes_by_retention and log in self._logs.awaiting_retention:
+            return False
         return not self._logs.log_dir_of(log).below_reserve
 
     def _read_timestamps(self, log: Log, known: dict[SealedSegment, int]) -> Iterator[None]:

@@ -258,6 +258,22 @@ def test_retention_waits_for_the_end_of_a_round(world: World) -> None:
     assert log.log_start_offset == log.log_end_offset
 
 
+def test_retention_does_not_wait_for_one_round_after_the_other(world: World) -> None:
+    both = LogConfig.from_values(
+        {**COMPACT, "cleanup.policy": ("compact", "delete"), "retention.ms": 10_000}  # type: ignore[dict-item]
+    )
+    log = world.log("both", both)
+    world.tick()
+    list(world.manager.apply_retention(world.clock.now_ms()))
+    # It is written to faster than it is cleaned: the next round would begin at once.
+    world.children.work(lambda: (fill(log, rounds=30), log.flush()))
+    world.tick()
+    assert not world.children.jobs
+    list(world.manager.apply_retention(world.clock.now_ms()))
+    world.tick()
+    assert len(world.children.jobs) == 1
+
+
 def test_a_stop_kills_the_child(world: World) -> None:
     log = world.log()
     world.tick()
