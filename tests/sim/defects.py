@@ -83,7 +83,7 @@ def retention_by_wall_clock(patch: pytest.MonkeyPatch) -> None:
     def newest_ms(log: Log, segment: ReadableSegment) -> int:
         return log.fs.mtime_ms(segment.handle.path)
 
-    patch.setattr(log_cutting, "_newest_ms", newest_ms)
+    patch.setattr(log_cutting, "newest_ms", newest_ms)
 
 
 def compaction_drops_the_last_value(patch: pytest.MonkeyPatch) -> None:
