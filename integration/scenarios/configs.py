@@ -12,6 +12,7 @@ BROKER_KEYS = [
     *("log.retention.ms", "log.retention.bytes", "log.segment.bytes", "message.max.bytes"),
     *("log.roll.ms", "log.cleanup.policy", "compression.type", "min.insync.replicas"),
     *("log.message.timestamp.type", "unclean.leader.election.enable", "log.preallocate"),
+    "transaction.two.phase.commit.enable",
 ]
 
 

@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
-from tierbroker.base.config import ConfigKey, ConfigType, ConfigValues, between
+from tierbroker.base.config import ConfigKey, ConfigType, ConfigValue, ConfigValues, between
+
+
+def _only_off(value: ConfigValue) -> None:
+    """Two-phase commit is not there; a broker that was told to have it must not start without."""
+    if value:
+        raise ValueError(
+            "two-phase commit with other systems (KIP-939) is not implemented; leave it out, or "
+            "set it to false"
+        )
+
 
 TRANSACTION_KEYS: tuple[ConfigKey, ...] = (
     ConfigKey(
@@ -62,6 +72,15 @@ TRANSACTION_KEYS: tuple[ConfigKey, ...] = (
         "104857600",
         "Segment size of `__transaction_state`.",
         validate=between(1),
+    ),
+    ConfigKey(
+        "transaction.two.phase.commit.enable",
+        ConfigType.BOOLEAN,
+        "false",
+        "Whether transactions may take part in two-phase commits with other systems (KIP-939). "
+        "Only false, for now; like Kafka by default, the broker then does not know "
+        "InitProducerId 6, which would ask for it.",
+        validate=_only_off,
     ),
 )
 
