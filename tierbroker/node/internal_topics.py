@@ -1,10 +1,15 @@
-"""Tells a coordinator which partitions of its internal topic this broker leads."""
+"""Tells a coordinator which partitions of its internal topic this broker leads.
+
+A partition whose log could not be made (a full disk, no descriptor left) gets it later: whoever
+could not load from it then loads once more.
+"""
 
 from typing import Protocol
 
 from tierbroker.base.ids import TopicPartition
 from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.image import MetadataImage
+from tierbroker.replication.partition import Partition
 from tierbroker.replication.partitions import Partitions
 
 
@@ -47,9 +52,22 @@ class InternalTopicFollower:
             if change.topic.name == self._topic:
                 self._follow(change.partition)
 
+    def wake(self, partition: Partition) -> None:
+        """A partition that had no log when it was loaded has news: its log, or its end."""
+        if partition.log is None and partition.is_leader:
+            return
+        partition.waiters.discard(self)
+        place = partition.topic_partition
+        if partition.is_leader and self._partitions.find(place) is partition:
+            if self._loaded.pop(place.partition, None) is not None:
+                self._coordinator.unload(place.partition)
+            self._follow(place.partition)
+
     def _follow(self, index: int) -> None:
         partition = self._partitions.find(TopicPartition(self._topic, index))
         if partition is not None and partition.is_leader:
+            if partition.log is None:
+                partition.waiters.add(self)
             if self._loaded.get(index) != partition.leader_epoch:
                 self._loaded[index] = partition.leader_epoch
                 self._coordinator.load(index, partition.leader_epoch)

@@ -190,6 +190,7 @@ class Partition:
         self._stable_offset = _stable_below(log, self.high_watermark)
         if self.is_leader:
             log.assign_epoch_start(self.leader_epoch, log.log_end_offset)
+        self.wake_waiters()
 
     def become_leader(self, leader_epoch: int) -> None:
         """Lead from now on; an epoch that is not newer than the present one changes nothing."""
