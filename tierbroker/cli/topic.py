@@ -1,12 +1,11 @@
 """`tierbroker topic`: list, make, show and remove topics. The work is `cli.topic_run`."""
 
-import os
 import sys
 
 import click
 
 from tierbroker.cli.bootstrap import Bootstrap
-from tierbroker.cli.broker_flags import DEFAULT_DATA
+from tierbroker.cli.data_dirs import data_flags, data_option, settings_options
 from tierbroker.cli.lazy_group import LazyCommand, LazyGroup
 from tierbroker.cli.options import bootstrap_option, json_option, parse_key_value, parse_with
 
@@ -113,16 +112,8 @@ def rm(name: str, yes: bool, as_json: bool, bootstrap: Bootstrap) -> None:
 @click.command("why")
 @click.argument("name")
 @click.argument("partition", type=click.IntRange(min=0), required=False)
-@click.option("--data", metavar="DIR", help="The broker's data directory; ./data if not given.")
-@click.option("-c", "--config", metavar="TOML", help="The broker's configuration file.")
-@click.option(
-    "--set",
-    "sets",
-    callback=parse_with(parse_key_value),
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="A setting that the broker was started with; repeatable.",
-)
+@data_option
+@settings_options
 @json_option
 def why(
     name: str,
@@ -145,16 +136,7 @@ def why(
     """
     from tierbroker.cli.topic_why import explain_topic
 
-    flags = dict(sets)
-    if data is not None:
-        flags["log.dirs"] = data
-    elif (
-        config is None
-        and not {"log.dirs", "log.dir"} & flags.keys()
-        and not {"TIERBROKER_LOG_DIRS", "TIERBROKER_LOG_DIR"} & os.environ.keys()
-    ):
-        flags["log.dirs"] = DEFAULT_DATA
-    explain_topic(name, partition, flags, config, as_json=as_json)
+    explain_topic(name, partition, data_flags(data, config, sets), config, as_json=as_json)
 
 
 _MODULE = "tierbroker.cli.topic"

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 from tierbroker.base.errors import DataDirError, InvalidConfigError
@@ -15,6 +14,7 @@ from tierbroker.base.fs import OsFileSystem
 from tierbroker.base.ids import TopicPartition
 from tierbroker.cli.exits import CommandFailedError
 from tierbroker.cli.output import Cell, Column, print_rows
+from tierbroker.cli.times import utc_text
 from tierbroker.controller.errors import MetadataCorruptError
 from tierbroker.controller.state.image import MetadataImage
 from tierbroker.hot.config import LogConfig
@@ -179,9 +179,9 @@ def _row(
         segment.end_offset,
         segment.size_bytes,
         segment.active,
-        _time(segment.newest_ms),
+        utc_text(segment.newest_ms),
         reason.rule.value,
-        None if reason.until_ms is None else _time(reason.until_ms),
+        None if reason.until_ms is None else utc_text(reason.until_ms),
         reason.until_more_bytes,
         setting,
         source,
@@ -194,15 +194,6 @@ def _rolls(segment: SegmentOnDisk, config: LogConfig) -> str:
     left = max(config.segment_bytes - segment.size_bytes, 0)
     text = f"still written: a new one begins {left} bytes from now (segment.bytes)"
     if segment.first_ms >= 0:
-        text += f" or with a record later than {_time(segment.first_ms + config.max_segment_ms)}"
+        text += f" or with a record later than {utc_text(segment.first_ms + config.max_segment_ms)}"
         text += " (segment.ms)"
     return text
-
-
-def _time(time_ms: int) -> str:
-    """UTC, ISO 8601; years that no calendar has as they are."""
-    try:
-        found = datetime.fromtimestamp(time_ms / 1000, UTC)
-    except (OverflowError, ValueError, OSError):
-        return f"{time_ms} ms"
-    return found.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -6,8 +6,9 @@ the segments tells the next start, which does not read what is below the recover
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.fs import FileSystem, write_atomically
@@ -31,6 +32,16 @@ class Damage(NamedTuple):
     next_offset: int
     """The first offset behind the region."""
 
+
+class Notice(NamedTuple):
+    """What is known of a region beside its bounds."""
+
+    noticed_ms: int
+    """When it was found, milliseconds since 1970."""
+    reason: str
+
+
+_FIELDS = len(Damage._fields) + len(Notice._fields)
 
 Regions = tuple[Damage, ...]
 """By rising position."""
@@ -72,12 +83,19 @@ def end_before(regions: Regions, max_offset: int, position: int) -> int:
     return min([position, *(r.position for r in regions if r.next_offset > max_offset)])
 
 
+def next_step(path: str, region: Damage) -> str:
+    """What a person can do about it."""
+    return (
+        f"Stop the broker and restore {path} from a replica or a backup, or let consumers go on "
+        f"at offset {region.next_offset}"
+    )
+
+
 def report(topic_partition: object, path: str, region: Damage, reason: str) -> None:
     """Tell a person: what, where, and what to do."""
     logger.error(
         "%s: bytes %d to %d of %s are damaged (%s). They are kept as they are; offsets %d to %d "
-        "answer KAFKA_STORAGE_ERROR, all others are served. Stop the broker and restore the file "
-        "from a replica or a backup, or let consumers go on at offset %d",
+        "answer KAFKA_STORAGE_ERROR, all others are served. %s",
         topic_partition,
         region.position,
         region.end_position,
@@ -85,30 +103,45 @@ def report(topic_partition: object, path: str, region: Damage, reason: str) -> N
         reason,
         region.first_offset,
         region.next_offset - 1,
-        region.next_offset,
+        next_step("the file", region),
     )
 
 
 def read_note(fs: FileSystem, directory: str) -> Regions:
-    """The regions that the directory's note names; raises OSError.
+    """The regions that the directory's note names; raises OSError."""
+    return tuple(read_notices(fs, directory))
+
+
+def read_notices(fs: FileSystem, directory: str) -> dict[Damage, Notice]:
+    """The same with what is known of each, by segment and position; raises OSError.
 
     A note that cannot be read counts as none: the scrub finds the damage again.
     """
     path = f"{directory}/{DAMAGED_REGIONS_FILE}"
     try:
-        lines = decode_lines(fs.read_file(path), len(Damage._fields))
-        return tuple(sorted(Damage(*map(parse_number, line)) for line in lines))
+        lines = decode_lines(fs.read_file(path), _FIELDS)
+        return dict(sorted(map(_decoded, lines)))
     except CorruptCheckpointError as error:
         logger.warning("%s: %s; damage that it named must be found anew", path, error)
-        return ()
+        return {}
 
 
-def write_note(fs: FileSystem, directory: str, regions: Sequence[Damage]) -> None:
+def write_note(fs: FileSystem, directory: str, damage: Mapping[Damage, Notice]) -> None:
     """Make the note say so, durably; without regions there is none. Raises OSError."""
     path = f"{directory}/{DAMAGED_REGIONS_FILE}"
-    if regions:
-        lines = [" ".join(map(str, region)) for region in sorted(regions)]
+    if damage:
+        lines = [_encoded(region, notice) for region, notice in sorted(damage.items())]
         write_atomically(fs, path, encode_lines(lines))
     elif fs.exists(path):
         fs.unlink(path)
         fs.fsync_dir(directory)
+
+
+def _encoded(region: Damage, notice: Notice) -> str:
+    return " ".join([*map(str, region), str(notice.noticed_ms), quote(notice.reason, safe=",")])
+
+
+def _decoded(line: list[str]) -> tuple[Damage, Notice]:
+    *numbers, noticed_ms, reason = line
+    region = Damage(*map(parse_number, numbers))
+    return region, Notice(parse_number(noticed_ms), unquote(reason))

@@ -7,7 +7,7 @@ but in `flush` and `close`, and never opens a record but in a search by time (D-
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError, KafkaStorageError, OffsetOutOfRangeError
@@ -15,6 +15,7 @@ from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.hot import log_append, log_cutting, log_search
 from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.config import LogConfig
+from tierbroker.hot.damage import Damage, Notice
 from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.file_names import INDEX_SUFFIXES, TXN_INDEX_SUFFIX, parse_offset_file
 from tierbroker.hot.flush import FlushTarget
@@ -48,6 +49,7 @@ class Log:
         "aborted",
         "closed",
         "damage",
+        "damage_notices",
         "dir",
         "epochs",
         "fs",
@@ -79,6 +81,7 @@ class Log:
         snapshots: ProducerSnapshots,
         log_start_offset: int,
         log_end_offset: int,
+        damage: Mapping[Damage, Notice],
         on_offline: Callable[["Log", OSError], None] | None = None,
     ) -> None:
         self.topic_partition = topic_partition
@@ -92,6 +95,7 @@ class Log:
         self.segments = segments
         self.damage = segments.damage
         """Regions that cannot be read; those of all segments, of which each knows its own."""
+        self.damage_notices = dict(damage)
         self.epochs = epochs
         self.producer_state = producer_state
         self.size_bytes = segments.size_bytes

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tierbroker.hot.damage import Damage, report, write_note
+from tierbroker.hot.damage import Damage, Notice, report, write_note
 
 if TYPE_CHECKING:
     from tierbroker.hot.log import Log
@@ -17,6 +17,7 @@ def add_damage(log: "Log", region: Damage, reason: str) -> None:
     segment = log.segments[log.segments.slot_of(region.segment)]
     assert segment.base_offset == region.segment, "the region's segment is gone"
     segment.damage = tuple(sorted((*segment.damage, region)))
+    log.damage_notices[region] = Notice(log.now_ms(), reason)
     report(log.topic_partition, segment.handle.path, region, reason)
     settle_damage(log)
     if segment is log.segments.active:
@@ -32,7 +33,8 @@ def settle_damage(log: "Log") -> None:
     if damage == log.damage:
         return
     log.damage = damage
+    log.damage_notices = {region: log.damage_notices[region] for region in damage}
     try:
-        write_note(log.fs, log.dir, damage)
+        write_note(log.fs, log.dir, log.damage_notices)
     except OSError as error:
         raise log.refusal(error) from error

@@ -13,12 +13,19 @@ from collections.abc import Callable
 from tierbroker.base.clock import Clock
 from tierbroker.base.disk_faults import is_unreadable
 from tierbroker.base.errors import CorruptMessageError
-from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid
 from tierbroker.hot.active_segment import ActiveSegment
-from tierbroker.hot.batch_scan import MAX_OFFSET, BatchScan, MalformedHeader, scan_headers
+from tierbroker.hot.batch_scan import MAX_OFFSET, MalformedHeader, scan_headers
 from tierbroker.hot.config import FlushMode, LogConfig
-from tierbroker.hot.damage import Damage, Regions, of_segment, read_note, report, write_note
+from tierbroker.hot.damage import (
+    Damage,
+    Notice,
+    Regions,
+    of_segment,
+    read_notices,
+    report,
+    write_note,
+)
 from tierbroker.hot.errors import CorruptLogError
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.file_names import (
@@ -39,10 +46,14 @@ from tierbroker.hot.producer_snapshots import ProducerSnapshots
 from tierbroker.hot.producer_state import DEFAULT_EXPIRATION_MS, ProducerState
 from tierbroker.hot.segment import SealedSegment
 from tierbroker.hot.segment_list import SegmentList
-from tierbroker.hot.segment_recovery import Bounds, RecoveryNotes, recover_segment
+from tierbroker.hot.segment_recovery import (
+    Bounds,
+    RecoveryNotes,
+    is_mended,
+    recover_segment,
+)
 from tierbroker.hot.trusted_segment import has_indexes, index_problem, load_trusted
 from tierbroker.hot.txn_index_file import append_aborted, sync_aborted
-from tierbroker.hot.unreadable import ReadingAround
 from tierbroker.records import epoch_lineage
 from tierbroker.records.epoch_lineage import EpochEntry
 
@@ -109,6 +120,7 @@ def open_log(
         snapshots=loader.snapshots,
         log_start_offset=loader.log_start_offset,
         log_end_offset=loader.end_offset,
+        damage=loader.damage,
         on_offline=on_offline,
     )
     for path in loader.unflushed_files:
@@ -136,6 +148,7 @@ class _Loader:
         self._refuse_damage = refuse_damage
         self._doubt_all = doubt_all
         self._known: Regions = ()
+        self.damage: dict[Damage, Notice] = {}
         self._cache = cache
         self._fs = cache.fs
         self._directory = directory
@@ -164,7 +177,8 @@ class _Loader:
         parsed = [parse_offset_file(name) for name in names]
         self._bases = sorted(f.offset for f in parsed if f and f.suffix == LOG_SUFFIX)
         if DAMAGED_REGIONS_FILE in names:
-            self._known = read_note(self._fs, self._directory)
+            self.damage = read_notices(self._fs, self._directory)
+            self._known = tuple(self.damage)
         return created or not self._bases
 
     def load(self, clean: bool, recovery_point: int, log_start_offset: int) -> None:
@@ -290,7 +304,7 @@ class _Loader:
             return ()
         fd = self._fs.open(self._log_path(base_offset), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return tuple([r for r in known if not _mended(self._fs, fd, size_bytes, r)])
+            return tuple([r for r in known if not is_mended(self._fs, fd, size_bytes, r)])
         finally:
             self._fs.close(fd)
 
@@ -367,11 +381,12 @@ class _Loader:
 
     def _settle_damage(self) -> None:
         """Report and note what is damaged; a damaged segment is never appended to."""
-        found = dict(self._notes.damage)
-        regions = self.segments.damage
+        regions, now_ms = self.segments.damage, self._clock.now_ms()
+        noticed = {region: Notice(now_ms, reason) for region, reason in self._notes.damage}
+        noticed |= self.damage
+        self.damage = {region: noticed[region] for region in regions}
         for region in regions[:REPORTED_REGIONS]:
-            path = self._log_path(region.segment)
-            report(self._name, path, region, found.get(region, "as before"))
+            report(self._name, self._log_path(region.segment), region, noticed[region].reason)
         if len(regions) > REPORTED_REGIONS:
             logger.error(
                 "%s: %d more regions are damaged; %s/%s names them all",
@@ -381,7 +396,7 @@ class _Loader:
                 DAMAGED_REGIONS_FILE,
             )
         if regions != self._known:
-            write_note(self._fs, self._directory, regions)
+            write_note(self._fs, self._directory, self.damage)
         active = self.segments.active
         if active.damage and self.end_offset > active.base_offset:
             self.segments.roll(self.end_offset, self._config.index_interval_bytes)
@@ -478,18 +493,3 @@ class _Loader:
             return ZERO_UUID
         self.unflushed_files.append(write_topic_id(self._fs, self._directory, topic_id))
         return topic_id
-
-
-def _mended(fs: FileSystem, fd: int, size_bytes: int, region: Damage) -> bool:
-    """Whether the region's bytes are the batches they once were: the file was restored."""
-    if region.position == region.end_position:
-        return size_bytes > region.position
-    scan = BatchScan(
-        ReadingAround(fs, fd),
-        fd,
-        min(region.end_position, size_bytes),
-        region.first_offset,
-        position=region.position,
-        last_offset=region.next_offset - 1,
-    )
-    return sum(1 for _ in scan) > 0 and scan.valid_bytes == region.end_position

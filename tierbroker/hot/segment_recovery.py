@@ -181,6 +181,21 @@ def find_damage(
     return notes.damage
 
 
+def is_mended(fs: FileSystem, fd: int, size_bytes: int, region: Damage) -> bool:
+    """Whether the region's bytes are the batches they once were: the file was restored."""
+    if region.position == region.end_position:
+        return size_bytes > region.position
+    scan = BatchScan(
+        ReadingAround(fs, fd),
+        fd,
+        min(region.end_position, size_bytes),
+        region.first_offset,
+        position=region.position,
+        last_offset=region.next_offset - 1,
+    )
+    return sum(1 for _ in scan) > 0 and scan.valid_bytes == region.end_position
+
+
 class _Judging:
     """One pass over a segment, from fault to fault."""
 

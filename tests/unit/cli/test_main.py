@@ -12,12 +12,14 @@ from tierbroker.cli.main import COMMANDS, cli, run
 
 HEAVY = ("confluent_kafka", "rich", "asyncio", "uvloop", "tierbroker.node", "tierbroker.broker")
 HELP_BUDGET_S = 0.15
-TOPIC_COMMANDS = ("ls", "new", "show", "rm")
+TOPIC_COMMANDS = ("ls", "new", "show", "why", "rm")
+LOG_COMMANDS = ("damage",)
 GROUP_COMMANDS = ("ls", "show", "rm")
 ALL_COMMANDS = [
     *([name] for name in COMMANDS),
     *(["topic", name] for name in TOPIC_COMMANDS),
     *(["group", name] for name in GROUP_COMMANDS),
+    *(["log", name] for name in LOG_COMMANDS),
 ]
 
 

@@ -165,7 +165,8 @@ def test_damage_is_remembered_where_a_clean_start_does_not_look(
     assert log.damage == (Damage(0, position, position + size, base_offset, base_offset + 2),)
     log.close()
     note = Path(setup.directory, DAMAGED_REGIONS_FILE)
-    assert note.read_text() == f"0\n1\n0 {position} {position + size} 2 4\n"
+    noticed = f"{NOW_MS} the%20CRC%20does%20not%20match"
+    assert note.read_text() == f"0\n1\n0 {position} {position + size} 2 4 {noticed}\n"
     caplog.clear()
     again = setup.open(clean=True, recovery_point=RECORDS)
     assert served(again) == without(expected, 2, 3)
