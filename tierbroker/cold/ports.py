@@ -6,6 +6,7 @@ Everything that waits is a `Pending`. Nothing here knows a request of a client.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from tierbroker.base.errors import ApiError
 from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.parts import Part
 from tierbroker.base.pending import Pending
@@ -107,7 +108,7 @@ class TierLedger(Protocol):
     def metadata_offset(self) -> int:
         """Offset of the last metadata record that `state` contains."""
 
-    def begin_uploads(self, plans: Sequence[UploadPlan]) -> Pending[list[TierIntent | Exception]]:
+    def begin_uploads(self, plans: Sequence[UploadPlan]) -> Pending[list[TierIntent | ApiError]]:
         """Write intents; one answer a plan."""
 
     def commit_upload(self, topic_id: Uuid, partition: int, segment: TierSegment) -> Pending[None]:

@@ -162,6 +162,15 @@ class TierReader:
             f"search of {place} for time {timestamp_ms}",
         )
 
+    def last_tail(self, tier: PartitionTier) -> Pending[Tail]:
+        """What lies behind the records of the newest segment; fails with StoreError.
+
+        Spilled segments are never the newest.
+        """
+        segment = tier.segments.last
+        assert segment is not None, "a tier without segments has no tail"
+        return self._fetch_tail(tier, segment)
+
     # -- what is here ----------------------------------------------------------------------------
 
     def _find(

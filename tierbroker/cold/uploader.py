@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
+IN_A_ROW = 16
+"""Segments of one partition before others have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class Uploader:
         self._scheduler = scheduler
         self._limits = limits
         self._under_way: dict[tuple[Uuid, int], TierIntent | None] = {}
+        self._turn_asked = False
+        self._stopped = False
         self.counts = UploadCounts()
         self.troubles: dict[TopicPartition, Trouble] = {}
 
@@ -103,8 +107,15 @@ class Uploader:
         """Whether nothing is under way."""
         return not self._under_way
 
+    def stop(self) -> None:
+        """Begin nothing any more."""
+        self._stopped = True
+
     def tick(self) -> None:
         """Begin the uploads that are due, those first whose records wait longest."""
+        self._turn_asked = False
+        if self._stopped:
+            return
         now_ms, now = self._clock.now_ms(), self._clock.monotonic()
         candidates: list[tuple[Candidate, LocalPartition]] = []
         for partition in self._logs:
@@ -112,6 +123,8 @@ class Uploader:
             if self._is_busy(partition) or (trouble is not None and now < trouble.retry_at):
                 continue
             self._abandon_left_over(partition)
+            if self._is_busy(partition):
+                continue
             candidate = self._candidate_of(partition, now_ms)
             if candidate is not None:
                 candidates.append((candidate, partition))
@@ -147,8 +160,6 @@ class Uploader:
             self._under_way.pop(key, None)
 
     def _candidate_of(self, partition: LocalPartition, now_ms: int) -> Candidate | None:
-        if self._is_busy(partition):
-            return None
         index = partition.topic_partition.partition
         tier = self._ledger.state.partition(partition.topic_id, index)
         tiered_end = -1 if tier is None else tier.end_offset
@@ -180,19 +191,31 @@ class Uploader:
         )
 
     async def _carry(self, partition: LocalPartition, segment: LocalSegment) -> None:
+        """Upload the segment, and those of the partition that are due after it."""
         key = partition.topic_id, partition.topic_partition.partition
         try:
-            await self._upload(partition, segment, key)
+            for _ in range(IN_A_ROW):
+                await self._upload(partition, segment, key)
+                self.troubles.pop(partition.topic_partition, None)
+                following = self._candidate_of(partition, self._clock.now_ms())
+                if following is None or not partition.is_leader:
+                    break
+                segment = following.segment
         except (ApiError, StoreError, LookupError) as error:
             self.counts.failures += 1
             self._note_trouble(partition, str(error))
             intent = self._under_way.get(key)
             if intent is not None:
                 await self._abandon(key, (intent,))
-        else:
-            self.troubles.pop(partition.topic_partition, None)
         finally:
             self._under_way.pop(key, None)
+            self._ask_for_turn()
+
+    def _ask_for_turn(self) -> None:
+        """A place is free: look who is next, once this turn is over."""
+        if not self._turn_asked and not self._stopped:
+            self._turn_asked = True
+            self._scheduler.call_soon(self.tick)
 
     async def _upload(
         self, partition: LocalPartition, segment: LocalSegment, key: tuple[Uuid, int]
@@ -207,12 +230,13 @@ class Uploader:
             ObjectKind.SEGMENT,
         )
         (intent,) = await until(self._ledger.begin_uploads([plan]))
-        if isinstance(intent, Exception):
+        if isinstance(intent, ApiError):
             raise intent
         self._under_way[key] = intent
         await until(self._rate.draw(segment.size_bytes))
         stored = await self._put(partition, segment, intent)
         await until(self._ledger.commit_upload(topic_id, index, stored))
+        self._under_way[key] = None
         self.counts.segments += 1
         self.counts.bytes += stored.object_bytes
 

@@ -109,6 +109,10 @@ class GroupCoordinator:
         for shard in self._shards.values():
             shard.forget_topics(topics)
 
+    def active_shards(self) -> list[Shard]:
+        """Those that are loaded."""
+        return [shard for shard in self._shards.values() if shard.state is ShardState.ACTIVE]
+
     def stop(self) -> None:
         """Answer whoever waits, take all timers back; requests get COORDINATOR_NOT_AVAILABLE."""
         self._stopped = True

@@ -21,6 +21,7 @@ from tierbroker.hot.disk_errors import is_disk_failure, is_full
 from tierbroker.hot.errors import CorruptLogError
 from tierbroker.hot.file_cache import FileCache
 from tierbroker.hot.log import Log
+from tierbroker.hot.log_cutting import evict_segments
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.hot.log_dirs import LogDirs
 from tierbroker.hot.partition_dirs import DirState, marked_dir_name
@@ -33,6 +34,10 @@ logger = logging.getLogger(__name__)
 
 _RESERVED_DIRECTORY_IDS = 100
 """Ids below stand for unassigned, lost and migrating (Kafka: DirectoryId)."""
+
+
+def _never_tiered(_: Log) -> int | None:
+    return None
 
 
 class LogManager:
@@ -359,12 +364,17 @@ class LogManager:
             self._writers[log_dir.path].write_high_watermarks(marks)
 
     def apply_retention(
-        self, now_ms: int, limit_of: Callable[[Log], int] | None = None
+        self,
+        now_ms: int,
+        limit_of: Callable[[Log], int] | None = None,
+        evict_limit_of: Callable[[Log], int | None] = _never_tiered,
     ) -> Iterator[int]:
         """Delete what retention lets go, one log a step; yields the segments that went.
 
         `limit_of` gives the high watermark, beyond which nothing goes; without it the flushed
-        offset is the limit. The caller iterates, and gives the loop a turn when it takes long.
+        offset is the limit. `evict_limit_of` gives, for tiered logs, up to where the cold tier has
+        everything: local retention is what they obey. The caller iterates, and gives the loop a
+        turn when it takes long.
         """
         for log in self:
             if log is self.in_compaction:
@@ -375,7 +385,11 @@ class LogManager:
             limit = log.flushed_offset if limit_of is None else limit_of(log)
             try:
                 self._timestamps.look(log, now_ms)
-                dropped = log.delete_old_segments(now_ms, limit)
+                evict_limit = evict_limit_of(log)
+                if evict_limit is None:
+                    dropped = log.delete_old_segments(now_ms, limit)
+                else:
+                    dropped = evict_segments(log, now_ms, evict_limit)
             except (KafkaStorageError, OSError) as error:
                 logger.warning("Retention of %s failed: %s", log.topic_partition, error)
                 if isinstance(error, OSError) and is_disk_failure(error):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.base.clock import Clock, SystemClock
 from tierbroker.base.deadlines import Deadlines
-from tierbroker.base.errors import KafkaStorageError
+from tierbroker.base.errors import DataDirError, KafkaStorageError
 from tierbroker.base.executor import ThreadExecutor
 from tierbroker.base.fs import FileSystem, OsFileSystem
 from tierbroker.base.pending import Pending
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from tierbroker.controller.driver import MetadataDriver
     from tierbroker.groups.coordinator import GroupCoordinator
     from tierbroker.hot.log_startup import LogStartup
+    from tierbroker.node.tiering import Tiering
     from tierbroker.server.limits import ListenerConfig
     from tierbroker.transactions.coordinator import TransactionCoordinator
 
@@ -101,6 +102,7 @@ class Node:
         self._markers: PartitionMarkers
         self._transactions: TransactionCoordinator
         self._internal_topics: tuple[InternalTopicFollower, ...]
+        self._tiering: Tiering | None = None
         self._server: Server
         self._broker_epoch = -1
         self._ports: dict[str, int] = {}
@@ -240,6 +242,8 @@ class Node:
             lambda error: self._supervisor.fail(error, "the server"),
         )
         self._ports = self._server.bind()
+        self._tiering = await self._open_tier(loop)
+        self._partitions.cold_tier = self._tiering
         previous_epoch = self._startup.report.previous_broker_epoch
         registration = broker_registration(
             settings, storage.dirs, self._listeners, self._ports, previous_epoch, self._rng
@@ -263,15 +267,52 @@ class Node:
         self._supervisor.start(self._upkeep().run(), name="upkeep")
         self._server.start()
 
+    async def _open_tier(self, loop: asyncio.AbstractEventLoop) -> "Tiering | None":
+        """The cold tier, if there is to be one. Raises DataDirError where it is another's."""
+        values, tier = self.settings.values, self._controller.image.tier
+        url = values.text("cold.url")
+        if not url:
+            if tier.store_id is not None and len(tier.partitions):
+                raise DataDirError(
+                    f"{len(tier.partitions)} partitions of this cluster have records in an object "
+                    "store, which no setting names. Start with cold.url set to where they are."
+                )
+            return None
+        from tierbroker.node.tiering import Tiering
+
+        tiering = Tiering(
+            url,
+            values,
+            cluster_id=self._storage.dirs.cluster_id,
+            driver=self._controller,
+            groups=self._groups,
+            partitions=self._partitions,
+            fs=self._fs,
+            clock=self._clock,
+            rng=self._rng,
+            scheduler=loop,
+            post=loop.call_soon_threadsafe,
+            on_failure=self._supervisor.fail,
+        )
+        await tiering.start()
+        if tiering.refusal is not None:
+            refusal = tiering.refusal
+            tiering.close()
+            raise DataDirError(refusal)
+        return tiering
+
     def _upkeep(self) -> Upkeep:
         values, storage = self.settings.values, self._storage
+        tiering = self._tiering
         return Upkeep(
             storage.logs,
             self._partitions,
             storage.flusher,
             self._clock,
             retention_every_s=values.integer("log.retention.check.interval.ms") / 1000,
+            tiering=tiering,
             chores=(
+                *(() if tiering is None else (Chore(TURN_S, tiering.tick),)),
                 Chore(TURN_S, storage.scrub.tick),
                 Chore(self._cleaning.every_s, self._cleaning.tick),
                 Chore(
@@ -314,7 +355,9 @@ class Node:
             environment=Environment(
                 schema=SCHEMA,
                 rng=self._rng,
-                check_topic=partial(check_topic_settings, topic_configs),
+                check_topic=partial(
+                    check_topic_settings, topic_configs, tiered=bool(values.text("cold.url"))
+                ),
                 default_partitions=values.integer("num.partitions"),
                 default_replication_factor=values.integer("default.replication.factor"),
             ),
@@ -364,6 +407,8 @@ class Node:
     async def _close(self, *, clean: bool) -> None:
         """Make everything durable, then give up files and locks."""
         await self._supervisor.stop()
+        if self._tiering is not None:
+            self._tiering.stop()
         if hasattr(self, "_cleaning"):
             self._cleaning.stop()
         storage = self._storage
@@ -376,6 +421,8 @@ class Node:
                 # Its directory is offline by that and gets no clean-shutdown note.
                 logger.error("The metadata log was not closed in order: %s", error)
         await self._executor_round()
+        if self._tiering is not None:
+            self._tiering.close()
         self._executor.close()
         storage.logs.shutdown(clean=clean, broker_epoch=self._broker_epoch)
         storage.close()

@@ -12,6 +12,7 @@ from tierbroker.base.config import ConfigSchema, ConfigValues, Scope
 from tierbroker.base.errors import InvalidConfigError
 from tierbroker.broker.config import BROKER_KEYS as REQUEST_KEYS
 from tierbroker.cold.config import COLD_KEYS
+from tierbroker.cold.tier_config import TIER_KEYS
 from tierbroker.groups.config import GROUP_KEYS
 from tierbroker.hot.config_broker_keys import BROKER_KEYS as LOG_KEYS
 from tierbroker.hot.config_origin import BrokerLayer, ConfigSource
@@ -32,6 +33,7 @@ SCHEMA = ConfigSchema(
         *GROUP_KEYS,
         *TRANSACTION_KEYS,
         *LOG_KEYS,
+        *TIER_KEYS,
         *COLD_KEYS,
         *TOPIC_KEYS,
     )

@@ -6,6 +6,7 @@ One task, one turn a second. Long rounds give the loop a turn between logs.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tierbroker.base.clock import Clock
 from tierbroker.hot.config import FlushMode
@@ -13,6 +14,9 @@ from tierbroker.hot.flush import GroupFlusher
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_manager import LogManager
 from tierbroker.replication.partitions import Partitions
+
+if TYPE_CHECKING:
+    from tierbroker.node.tiering import Tiering
 
 TURN_S = 1.0
 PRODUCERS_EVERY = 600
@@ -42,11 +46,13 @@ class Upkeep:
         *,
         retention_every_s: float,
         chores: Sequence[Chore] = (),
+        tiering: "Tiering | None" = None,
     ) -> None:
         self._logs = logs
         self._partitions = partitions
         self._flusher = flusher
         self._clock = clock
+        self._tiering = tiering
         self._retention_every_s = retention_every_s
         self._next_retention = clock.monotonic() + retention_every_s
         self._chores = [(chore, clock.monotonic() + chore.every_s) for chore in chores]
@@ -88,7 +94,13 @@ class Upkeep:
         """Delete the segments whose time has come; returns how many went."""
         self._next_retention = self._clock.monotonic() + self._retention_every_s
         deleted = 0
-        for count in self._logs.apply_retention(self._clock.now_ms(), self._high_watermark):
+        now_ms, tiering = self._clock.now_ms(), self._tiering
+        if tiering is None:
+            rounds = self._logs.apply_retention(now_ms, self._high_watermark)
+        else:
+            tiering.apply_total_retention()
+            rounds = self._logs.apply_retention(now_ms, self._high_watermark, tiering.evict_limit)
+        for count in rounds:
             deleted += count
             await asyncio.sleep(0)
         return deleted

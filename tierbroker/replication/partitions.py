@@ -6,6 +6,7 @@ nothing is decided here.
 
 import logging
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import UnknownTopicOrPartitionError
 from tierbroker.base.ids import TopicPartition, Uuid
@@ -21,6 +22,9 @@ from tierbroker.hot.flush import GroupFlusher
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_manager import LogManager
 from tierbroker.replication.partition import Appender, Partition
+
+if TYPE_CHECKING:
+    from tierbroker.replication.tiering import ColdTier
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +48,8 @@ class Partitions:
         self._topic_configs = topic_configs
         self._appender = appender
         self._flusher = flusher
+        self.cold_tier: ColdTier | None = None
+        """Set before `load` on a broker that has one."""
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._image = MetadataImage()
         self._unreported: list[Placement] = []
@@ -121,7 +127,7 @@ class Partitions:
             if log is None:
                 continue
             self._without_log.remove(partition)
-            partition.take_log(log)
+            self._hand_over(partition, log)
             self._note_directory(partition, topic.partitions[place.partition])
 
     def _take_up(self, topic: TopicImage, index: int, *, is_new: bool = True) -> None:
@@ -133,7 +139,7 @@ class Partitions:
         if partition is None:
             held_in = registered.directories[registered.replicas.index(self._broker_id)]
             log = self._open(place, topic.topic_id, None if is_new else held_in)
-            partition = Partition(place, topic.topic_id, log, self._appender, self._flusher)
+            partition = self._make(place, topic.topic_id, log)
             self._partitions[place] = partition
             if log is None and place not in self._logs.failed:
                 self._without_log.add(partition)
@@ -143,6 +149,24 @@ class Partitions:
             # Not for anybody's acknowledgement, but a file that waits for its first flush keeps
             # its descriptor open, and thousands of empty partitions would use them all up.
             self._flusher.request(partition.log)
+
+    def _make(self, place: TopicPartition, topic_id: Uuid, log: Log | None) -> Partition:
+        if self.cold_tier is None:
+            return Partition(place, topic_id, log, self._appender, self._flusher)
+        partition = Partition(place, topic_id, None, self._appender, self._flusher)
+        partition.cold = self.cold_tier.part_of(place, topic_id)
+        if log is not None:
+            self._hand_over(partition, log)
+        return partition
+
+    def _hand_over(self, partition: Partition, log: Log) -> None:
+        """The log, unless the cold tier has what should be in it: then when it has caught up."""
+        cold = self.cold_tier
+        index = partition.topic_partition.partition
+        if cold is not None and cold.is_ahead(partition.topic_id, index, log):
+            cold.catch_up(partition, log)
+        else:
+            partition.take_log(log)
 
     def _note_directory(self, partition: Partition, registered: PartitionImage) -> None:
         if partition.log is None:

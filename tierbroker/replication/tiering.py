@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 class ColdTier(Protocol):
     """What partitions may ask the broker's cold tier for."""
 
+    def part_of(self, place: TopicPartition, topic_id: Uuid) -> "ColdPart":
+        """The older part of a partition."""
+
     def tier_of(self, topic_id: Uuid, partition: int) -> PartitionTier | None:
         """What the tier holds of a partition, by the committed metadata."""
 
@@ -44,6 +47,12 @@ class ColdTier(Protocol):
         self, topic_id: Uuid, partition: int, leader_epoch: int, log_start_offset: int
     ) -> Pending[None]:
         """The log starts there from now on: durable when done. Fails with an ApiError."""
+
+    def is_ahead(self, topic_id: Uuid, partition: int, log: "Log") -> bool:
+        """Whether the tier holds offsets that the local log does not reach (D-8)."""
+
+    def catch_up(self, partition: "Partition", log: "Log") -> None:
+        """Let the log go on behind the tier's end, then give it to the partition."""
 
 
 @dataclass(slots=True)

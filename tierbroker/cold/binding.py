@@ -1,0 +1,74 @@
+"""Which store a cluster's objects are in: found out before anything is written there.
+
+A store (a bucket and prefix) holds one cluster. The metadata log names the store's id and the own
+incarnation, the head object in the store names the cluster: both must agree, or nothing is done.
+"""
+
+import random
+from dataclasses import dataclass
+
+from tierbroker.base.ids import Uuid, random_uuid, uuid_text
+from tierbroker.cold.errors import StoreMismatchError
+from tierbroker.cold.head import Head, read_head, write_head
+from tierbroker.cold.ports import ObjectStore
+from tierbroker.records.tier.state import TierState
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The store is this cluster's."""
+
+    head: Head
+    etag: str
+
+
+async def bind(
+    store: ObjectStore, state: TierState, cluster_id: str, rng: random.Random
+) -> Binding:
+    """Make sure that the store is this cluster's; an empty one becomes that.
+
+    The caller writes `head.store_id` and `head.incarnation` to the metadata log where they are
+    new. Raises StoreMismatchError, and StoreError while the store does not answer.
+    """
+    found = await read_head(store)
+    if found is None:
+        if state.store_id is not None:
+            raise StoreMismatchError(
+                f"{store.url} is empty, but the cold data of cluster {cluster_id} is in store "
+                f"{uuid_text(state.store_id)}. Set cold.url to where the data is."
+            )
+        head = Head(cluster_id, random_uuid(rng), random_uuid(rng))
+        return Binding(head, await write_head(store, head, None))
+    head, etag = found
+    if head.cluster_id != cluster_id:
+        raise StoreMismatchError(_other_cluster(store, head, cluster_id))
+    if state.store_id is None:
+        # Made by this cluster, which crashed before it noted so; nothing else was written then.
+        if head.checkpoints:
+            raise StoreMismatchError(_other_cluster(store, head, cluster_id))
+        return Binding(head, etag)
+    if head.store_id != state.store_id:
+        raise StoreMismatchError(
+            f"{store.url} is store {uuid_text(head.store_id)}, but the cold data of cluster "
+            f"{cluster_id} is in store {uuid_text(state.store_id)}. Set cold.url to where the data "
+            "is."
+        )
+    own: Uuid = state.incarnations[-1]
+    if head.incarnation != own:
+        raise StoreMismatchError(
+            f"Cluster {cluster_id} was restored from {store.url} under incarnation "
+            f"{uuid_text(head.incarnation)}; this data directory is of {uuid_text(own)}, the one "
+            "before. It must not write there: use the restored cluster, or set another cold.url."
+        )
+    return Binding(head, etag)
+
+
+def _other_cluster(store: ObjectStore, head: Head, cluster_id: str) -> str:
+    latest = head.latest
+    state = "no checkpoint yet" if latest is None else f"checkpoint {latest.sequence}"
+    return (
+        f"{store.url} holds cluster {head.cluster_id} ({state}), and this data directory is of "
+        f"cluster {cluster_id}. To bring that cluster back on an empty disk: "
+        f"tierbroker restore --from {store.url} --data DIR. To start another one: choose another "
+        "prefix."
+    )

@@ -1,0 +1,381 @@
+"""The broker's cold tier: its store, who works with it, and when.
+
+Composition and clockwork; every decision is in `cold` and `controller.state`. A store that does
+not answer never stops the broker: what should go there waits, and is kept here meanwhile. A store
+that is another cluster's does stop the start, or all work with it.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from tierbroker import __version__
+from tierbroker.base.clock import Clock
+from tierbroker.base.config import ConfigValues
+from tierbroker.base.errors import ApiError, KafkaStorageError
+from tierbroker.base.executor import ThreadExecutor
+from tierbroker.base.fs import FileSystem
+from tierbroker.base.ids import TopicPartition, Uuid
+from tierbroker.base.pending import Pending
+from tierbroker.base.scheduler import Scheduler
+from tierbroker.base.story import Stories, sleep, until
+from tierbroker.cold.binding import bind
+from tierbroker.cold.checkpointer import Checkpointer
+from tierbroker.cold.errors import StoreError, StoreMismatchError
+from tierbroker.cold.planner import retention_start
+from tierbroker.cold.ports import LocalPartition
+from tierbroker.cold.rate import ByteRate
+from tierbroker.cold.reader import ColdOffset, ColdRead, ReadLimits, TierReader
+from tierbroker.cold.remover import Remover
+from tierbroker.cold.stores import StorePorts, open_store
+from tierbroker.cold.uploader import Uploader, UploadLimits
+from tierbroker.hot import log_tiering
+from tierbroker.hot.log import Log
+from tierbroker.node.cluster_state import ClusterSnapshots
+from tierbroker.node.tier_ledger import TierDecisions
+from tierbroker.records.tier.state import PartitionTier
+from tierbroker.replication.partition import Partition
+from tierbroker.replication.partitions import Partitions
+from tierbroker.replication.tiering import ColdPart, TieredPartition, tiered_partitions
+
+if TYPE_CHECKING:
+    from tierbroker.controller.driver import MetadataDriver
+    from tierbroker.groups.coordinator import GroupCoordinator
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 5.0
+"""Between two attempts to reach a store that did not answer at the start."""
+
+
+class Tiering:
+    """One broker's work with one store. Loop thread only; `start`, then `tick` once a second."""
+
+    def __init__(
+        self,
+        url: str,
+        values: ConfigValues,
+        *,
+        cluster_id: str,
+        driver: "MetadataDriver",
+        groups: "GroupCoordinator",
+        partitions: Partitions,
+        fs: FileSystem,
+        clock: Clock,
+        rng: random.Random,
+        scheduler: Scheduler,
+        post: Callable[[Callable[[], None]], object],
+        on_failure: Callable[[BaseException, str], None],
+    ) -> None:
+        """Raises InvalidConfigError. `post` brings calls of other threads to the loop."""
+        self.refusal: str | None = None
+        """Why nothing is done any more: the store is not, or not any more, this cluster's."""
+        self._values = values
+        self._cluster_id = cluster_id
+        self._partitions = partitions
+        self._clock = clock
+        self._rng = rng
+        self._scheduler = scheduler
+        self._executor = ThreadExecutor(values.integer("cold.threads"), post)
+        self.store = open_store(url, values, StorePorts(self._executor, fs, clock, scheduler))
+        self.ledger = TierDecisions(driver, clock)
+        self._cluster = ClusterSnapshots(driver, groups, partitions, clock, scheduler)
+        self._stories = Stories(on_failure)
+        self.uploader = self._make_uploader()
+        self.reader = self._make_reader()
+        self.remover = Remover(
+            self.store,
+            self.ledger,
+            cluster_id=cluster_id,
+            grace_ms=values.integer("tier.delete.grace.ms"),
+            clock=clock,
+        )
+        self.checkpointer: Checkpointer | None = None
+        """None until the store has answered and is known to be the right one."""
+        self._checkpoint_every_s = values.integer("tier.checkpoint.interval.ms") / 1000
+        self._next_checkpoint = 0.0
+        self._checkpointing = False
+        self._checkpointed_offset = -1
+
+    def _make_uploader(self) -> Uploader:
+        return Uploader(
+            self.store,
+            self.ledger,
+            _Led(self._partitions),
+            self._stories,
+            cluster_id=self._cluster_id,
+            about={"cluster_id": self._cluster_id, "made_by": f"tierbroker {__version__}"},
+            rate=ByteRate(
+                self._clock,
+                self._scheduler,
+                self._values.integer("remote.log.manager.copy.max.bytes.per.second"),
+            ),
+            clock=self._clock,
+            scheduler=self._scheduler,
+            limits=UploadLimits(
+                concurrency=self._values.integer("tier.upload.concurrency"),
+                deadline_s=self._values.integer("tier.upload.timeout.ms") / 1000,
+            ),
+        )
+
+    def _make_reader(self) -> TierReader:
+        return TierReader(
+            self.store,
+            self.ledger,
+            self._stories,
+            cluster_id=self._cluster_id,
+            limits=ReadLimits(
+                cache_bytes=self._values.integer("tier.read.cache.bytes"),
+                index_cache_bytes=self._values.integer("tier.index.cache.bytes"),
+                depth=self._values.integer("tier.read.ahead"),
+            ),
+            on_arrival=self._on_arrival,
+        )
+
+    # -- start and end ---------------------------------------------------------------------------
+
+    def start(self) -> Pending[None]:
+        """Find out whose store it is.
+
+        Done once that is known, or the store did not answer the first time; then it goes on
+        trying. Fails with StoreMismatchError when the store is another cluster's.
+        """
+        return self._stories.begin(self._bind_first(), "binding of the store")
+
+    async def _bind_first(self) -> None:
+        try:
+            await self._bind()
+        except StoreMismatchError as error:
+            self.refusal = str(error)
+        except StoreError as error:
+            logger.warning("the cold tier waits for its store: %s", error)
+            self._stories.begin(self._go_on_binding(), "binding of the store")
+
+    async def _go_on_binding(self) -> None:
+        while self.checkpointer is None:
+            await until(sleep(self._scheduler, RETRY_S))
+            try:
+                await self._bind()
+            except StoreMismatchError as error:
+                self._refuse(error)
+                return
+            except (StoreError, ApiError) as error:
+                logger.warning("the cold tier waits for its store: %s", error)
+
+    async def _bind(self) -> None:
+        binding = await bind(self.store, self.ledger.state, self._cluster_id, self._rng)
+        head = binding.head
+        if self.ledger.state.incarnations[-1:] != (head.incarnation,):
+            await until(self.ledger.bind_store(head.store_id, head.incarnation))
+        self.checkpointer = Checkpointer(
+            self.store, self.ledger, self._cluster, head, binding.etag, self._clock
+        )
+
+    def _refuse(self, error: StoreMismatchError) -> None:
+        """Nothing is uploaded or deleted any more; what is cold stays readable."""
+        self.refusal = str(error)
+        self.checkpointer = None
+        self.uploader.stop()
+        logger.error("the cold tier is given up: %s", error)
+
+    def stop(self) -> None:
+        """Leave what is under way where it is: the next start goes on from the metadata."""
+        self.uploader.stop()
+        self._stories.stop()
+
+    def close(self) -> None:
+        """Give up threads and connections, after `stop`."""
+        self.store.close()
+        self._executor.close()
+
+    # -- by the clock ----------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Look what is to be done; due about once a second."""
+        if self.checkpointer is None or self.refusal is not None:
+            return
+        now_ms = self._clock.now_ms()
+        for _, log in self._led_logs():
+            try:
+                log_tiering.roll_if_quiet(log, now_ms)
+            except KafkaStorageError as error:
+                logger.warning("%s was not rolled: %s", log.topic_partition, error)
+        self.uploader.tick()
+        if not self._checkpointing and self._clock.monotonic() >= self._next_checkpoint:
+            self._checkpointing = True
+            self._stories.begin(self._checkpoint(self.checkpointer), "checkpoint")
+
+    def hurry_checkpoint(self) -> None:
+        """Take the next one at once."""
+        self._next_checkpoint = 0.0
+
+    async def _checkpoint(self, checkpointer: Checkpointer) -> None:
+        """A checkpoint where there is news, then the garbage that no checkpoint names."""
+        try:
+            if self._has_news(checkpointer):
+                offset_before = self.ledger.metadata_offset
+                await checkpointer.take()
+                self._checkpointed_offset = max(offset_before, checkpointer.durable_offset)
+            if checkpointer.durable_offset >= 0:
+                await self.remover.remove(checkpointer.durable_offset)
+        except StoreMismatchError as error:
+            self._refuse(error)
+        finally:
+            self._checkpointing = False
+            self._next_checkpoint = self._clock.monotonic() + self._checkpoint_every_s
+
+    def _has_news(self, checkpointer: Checkpointer) -> bool:
+        """Group offsets change without the metadata: where data is cold, one is always due."""
+        state = self.ledger.state
+        if checkpointer.durable_offset < 0 or checkpointer.failure is not None:
+            return True
+        return bool(len(state.partitions)) or self.ledger.metadata_offset > (
+            self._checkpointed_offset + 1
+        )
+
+    # -- retention -------------------------------------------------------------------------------
+
+    def evict_limit(self, log: Log) -> int | None:
+        """Up to where a tiered log's segments may leave this disk; None for one that is not tiered.
+
+        Only what the newest durable checkpoint names (INV-4).
+        """
+        if not log.config.remote_storage_enable:
+            return None
+        place = log.topic_partition
+        tier = self.ledger.state.partition(log.topic_id, place.partition)
+        if tier is None or tier.empty:
+            return log.log_start_offset
+        covered = log.segments.first.base_offset <= tier.start_offset
+        if covered and log.log_start_offset > tier.log_start_offset:
+            # Records were deleted before the tier began: it must know, or they would be back.
+            partition = self._partitions.find(place)
+            if partition is not None and partition.is_leader:
+                self._note_start(partition, log.log_start_offset)
+            return log.log_start_offset
+        return self.ledger.state.named_end_offset(log.topic_id, place.partition) + 1
+
+    def apply_total_retention(self) -> None:
+        """Let retention.ms and retention.bytes move the start of tiered logs."""
+        now_ms = self._clock.now_ms()
+        for partition, log in self._led_logs():
+            place = partition.topic_partition
+            tier = self.ledger.state.partition(partition.topic_id, place.partition)
+            if tier is None or tier.empty:
+                continue
+            if log.log_start_offset < tier.log_start_offset:
+                self._cut_local(log, tier.log_start_offset)
+            tiered = TieredPartition(partition, log)
+            try:
+                behind = tiered.closed_segments(tier.end_offset + 1)
+            except KafkaStorageError as error:
+                logger.warning("no retention of %s: %s", place, error)
+                continue
+            local_bytes = tiered.active_bytes + sum(segment.size_bytes for segment in behind)
+            start = retention_start(tier, local_bytes, tiered.config, now_ms)
+            if start is not None:
+                self._note_start(partition, start)
+
+    def _note_start(self, partition: Partition, start: int) -> None:
+        index = partition.topic_partition.partition
+
+        def noted(done: Pending[None]) -> None:
+            if done.error is not None:
+                logger.warning("%s keeps its start: %s", partition.topic_partition, done.error)
+            elif partition.log is not None and partition.log.log_start_offset < start:
+                self._cut_local(partition.log, start)
+
+        self.ledger.retire(partition.topic_id, index, partition.leader_epoch, start).on_done(noted)
+
+    def _cut_local(self, log: Log, start: int) -> None:
+        try:
+            log.advance_log_start(min(start, log.log_end_offset))
+        except ApiError as error:
+            logger.warning("%s keeps its local start: %s", log.topic_partition, error)
+
+    # -- what partitions ask (replication.tiering.ColdTier) --------------------------------------
+
+    def part_of(self, place: TopicPartition, topic_id: Uuid) -> ColdPart:
+        """The older part of a partition."""
+        return ColdPart(self, place, topic_id)
+
+    def tier_of(self, topic_id: Uuid, partition: int) -> PartitionTier | None:
+        """What the tier holds of a partition, by the committed metadata."""
+        return self.ledger.state.partition(topic_id, partition)
+
+    def read(
+        self, tier: PartitionTier, place: TopicPartition, offset: int, max_bytes: int
+    ) -> ColdRead | None:
+        """See `TierReader.read`."""
+        return self.reader.read(tier, place, offset, max_bytes)
+
+    def offset_for_timestamp(
+        self, tier: PartitionTier, place: TopicPartition, timestamp_ms: int, start_offset: int
+    ) -> Pending[ColdOffset | None]:
+        """See `TierReader.offset_for_timestamp`."""
+        return self.reader.offset_for_timestamp(tier, place, timestamp_ms, start_offset)
+
+    def retire(
+        self, topic_id: Uuid, partition: int, leader_epoch: int, log_start_offset: int
+    ) -> Pending[None]:
+        """The log starts there from now on."""
+        return self.ledger.retire(topic_id, partition, leader_epoch, log_start_offset)
+
+    def is_ahead(self, topic_id: Uuid, partition: int, log: Log) -> bool:
+        """Whether the tier holds offsets that the local log does not reach (D-8)."""
+        tier = self.ledger.state.partition(topic_id, partition)
+        return tier is not None and log.log_end_offset <= tier.end_offset
+
+    def catch_up(self, partition: Partition, log: Log) -> None:
+        """Let the log go on behind the tier's end, then give it to the partition."""
+        self._stories.begin(
+            self._catch_up(partition, log), f"catching up of {partition.topic_partition}"
+        )
+
+    async def _catch_up(self, partition: Partition, log: Log) -> None:
+        place = partition.topic_partition
+        while True:
+            tier = self.ledger.state.partition(partition.topic_id, place.partition)
+            assert tier is not None, "what was ahead is not forgotten while its topic exists"
+            try:
+                tail = await until(self.reader.last_tail(tier))
+                producers = tail.producer_entries()
+            except StoreError as error:
+                logger.warning("%s waits for the store: %s", place, error)
+                await until(sleep(self._scheduler, RETRY_S))
+                continue
+            if log.closed:
+                return
+            logger.warning(
+                "%s ends at %d here and at %d in the cold tier: it goes on there",
+                place,
+                log.log_end_offset,
+                tier.end_offset + 1,
+            )
+            log_tiering.start_at(log, tier.end_offset + 1, tail.lineage, producers)
+            partition.take_log(log)
+            return
+
+    def _on_arrival(self, place: TopicPartition) -> None:
+        partition = self._partitions.find(place)
+        if partition is not None:
+            partition.wake_waiters()
+
+    def _led_logs(self) -> Iterator[tuple[Partition, Log]]:
+        for partition in self._partitions:
+            log = partition.log
+            if log is None or log.offline or not partition.is_leader:
+                continue
+            if log.config.remote_storage_enable:
+                yield partition, log
+
+
+class _Led:
+    """`cold.ports.LocalLogs` over the partitions of the broker."""
+
+    def __init__(self, partitions: Partitions) -> None:
+        self._partitions = partitions
+
+    def __iter__(self) -> Iterator[LocalPartition]:
+        return iter(tiered_partitions(iter(self._partitions)))
