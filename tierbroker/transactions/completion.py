@@ -19,6 +19,8 @@ from tierbroker.transactions.values import TransactionValues, completed
 from tierbroker.wire.error_codes import ErrorCode
 
 RETRY_S = 0.1
+RETRY_MAX_S = 1.0
+"""What fails again and again, as on a disk that is gone, is tried ever more seldom."""
 MARKERS_AT_ONCE = 16
 """Markers that are written within one turn; transactions with more take the background."""
 
@@ -95,12 +97,7 @@ class Completions:
             completion.transaction.unmarked = None
             self._running.discard(completion)
         else:
-            logger.warning(
-                "the end of the transaction of %r could not be written (%s); it is tried again",
-                completion.transaction.transactional_id,
-                error.name,
-            )
-            completion.retry_end()
+            completion.retry_end(error)
 
 
 class _Completion:
@@ -109,6 +106,8 @@ class _Completion:
     __slots__ = (
         "_all_done",
         "_background",
+        "_delay_s",
+        "_has_warned",
         "_marker",
         "_markers",
         "_retries",
@@ -138,6 +137,8 @@ class _Completion:
         self._background = background
         self._all_done = all_done
         self._retries: list[TopicPartition] = []
+        self._delay_s = RETRY_S
+        self._has_warned = False
         self._tick: int | None = None
 
     def start(self) -> None:
@@ -169,8 +170,15 @@ class _Completion:
         else:
             self._background.begin(self._write(retries))
 
-    def retry_end(self) -> None:
+    def retry_end(self, error: ErrorCode) -> None:
         """Report in a while that all is done, once more."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "the end of the transaction of %r could not be written (%s); it is tried again",
+                self.transaction.transactional_id,
+                error.name,
+            )
         self._arm()
 
     @property
@@ -192,6 +200,7 @@ class _Completion:
             return
         if error in _IN_PLACE:
             self._unmarked.discard(partition)
+            self._delay_s = RETRY_S
             if not self._unmarked:
                 self._all_done(self)
         elif error is ErrorCode.TRANSACTION_COORDINATOR_FENCED:
@@ -207,4 +216,5 @@ class _Completion:
 
     def _arm(self) -> None:
         if self._tick is None:
-            self._tick = self._timers.add(self, RETRY_S)
+            self._tick = self._timers.add(self, self._delay_s)
+            self._delay_s = min(2 * self._delay_s, RETRY_MAX_S)

@@ -2,8 +2,11 @@
 
 import time
 
+import pytest
+
 from tests.transaction_world import ID, A, B, TransactionWorld
 from tierbroker.base.clock import SystemClock
+from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.ids import TopicPartition
 from tierbroker.transactions.completion import MARKERS_AT_ONCE
 from tierbroker.wire.error_codes import ErrorCode
@@ -70,6 +73,39 @@ def test_retries_wait_together() -> None:
     assert len(world.timers) == 1
     world.advance(100)
     assert len(world.timers) == 0
+    assert world.state() == "CompleteCommit"
+
+
+def test_a_partition_on_a_lost_disk_is_asked_ever_more_seldom() -> None:
+    world = TransactionWorld()
+    producer = world.producer()
+    world.add(producer, A)
+    world.markers.answers[A] = [ErrorCode.KAFKA_STORAGE_ERROR] * 1000
+    world.end(producer)
+    for _ in range(600):
+        world.advance(100)
+    assert 55 < world.markers.asked < 75
+    world.markers.answers[A].clear()
+    for _ in range(11):
+        world.advance(100)
+    assert world.state() == "CompleteCommit"
+
+
+def test_an_end_that_cannot_be_written_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    world = TransactionWorld(flush_at_once=False)
+    pending = world.init()
+    world.log.flush()
+    producer = (pending.result().producer_id, 0)
+    world.add(producer, A)
+    world.log.flush()
+    world.end(producer)
+    world.log.flush()
+    for _ in range(50):
+        world.log.fail(KafkaStorageError("no disk"))
+        world.advance(100)
+    assert len([r for r in caplog.records if "could not be written" in r.message]) == 1
+    world.advance(1000)
+    world.log.flush()
     assert world.state() == "CompleteCommit"
 
 
