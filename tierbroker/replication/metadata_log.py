@@ -83,6 +83,30 @@ def format_metadata_log(
     return True
 
 
+def write_restored_metadata(
+    fs: FileSystem,
+    log_dir: str,
+    snapshot: OffsetAndEpoch,
+    voters: VoterSet,
+    records: Iterable[MetadataRecord],
+    bootstrap: Sequence[MetadataRecord],
+    now_ms: int,
+) -> None:
+    """Make a metadata log that begins with a snapshot of these records, in an empty directory.
+
+    Its quorum has been in the snapshot's epoch, so that the next one follows. Durable on return.
+    Raises OSError.
+    """
+    directory = metadata_directory(log_dir)
+    fs.mkdir(directory)
+    _write_checkpoint(fs, f"{log_dir}/{_BOOTSTRAP}", bootstrap, None, 0, now_ms)
+    state = QuorumState(snapshot.epoch)
+    write_atomically(fs, f"{directory}/{_QUORUM_STATE}", encode_quorum_state(state))
+    path = f"{directory}/{snapshot_name(snapshot)}"
+    _write_checkpoint(fs, path, records, voters, now_ms, now_ms, snapshot.epoch)
+    fs.fsync_dir(log_dir)
+
+
 def _holds_metadata(names: Iterable[str]) -> bool:
     return any(name.endswith(".log") or _SNAPSHOT_NAME.fullmatch(name) for name in names)
 
@@ -94,12 +118,13 @@ def _write_checkpoint(
     voters: VoterSet | None,
     last_contained_ms: int,
     now_ms: int,
+    epoch: int = 0,
 ) -> None:
     writer = CheckpointWriter(fs, path)
     batches = snapshot_batches(
         records,
         metadata_version=METADATA_VERSION_LEVEL,
-        epoch=0,
+        epoch=epoch,
         voter_set=voters,
         last_contained_ms=last_contained_ms,
         timestamp_ms=now_ms,

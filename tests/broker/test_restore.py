@@ -1,0 +1,131 @@
+"""A cluster whose disk is lost comes back from its bucket."""
+
+import asyncio
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tierbroker import Broker
+from tierbroker.base.clock import SystemClock
+from tierbroker.base.errors import DataDirError
+from tierbroker.base.executor import InlineExecutor
+from tierbroker.base.fs import OsFileSystem
+from tierbroker.base.story import tell
+from tierbroker.cold.stores.directory import DirectoryStore
+from tierbroker.node.restoring import Restored, restore
+
+PLACE = TopicPartition("t", 0)
+RECORDS = [b"%06d" % number + b"x" * 94 for number in range(4000)]
+
+
+def settings(cold: Path) -> dict[str, str]:
+    return {
+        "cold.url": f"file://{cold}",
+        "tier.checkpoint.interval.ms": "100",
+        "log.retention.check.interval.ms": "200",
+    }
+
+
+def create(broker: Broker) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    config = {
+        "remote.storage.enable": "true",
+        "local.retention.ms": "1",
+        "internal.segment.bytes": "65536",
+        "file.delete.delay.ms": "0",
+        "tier.max.lag.ms": "1",
+    }
+    made = admin.create_topics([NewTopic("t", 1, 1, config=config), NewTopic("hot", 1, 1)])
+    for done in made.values():
+        done.result(10)
+
+
+async def fill(broker: Broker) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all") as producer:
+        sent = [await producer.send("t", value, partition=0) for value in RECORDS]
+        await asyncio.gather(*sent)
+        await producer.send_and_wait("hot", b"lost", partition=0)
+
+
+async def consume(broker: Broker, count: int) -> list[tuple[int, bytes]]:
+    """With a group that commits."""
+    found: list[tuple[int, bytes]] = []
+    async with AIOKafkaConsumer(
+        "t",
+        bootstrap_servers=broker.bootstrap,
+        group_id="g",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    ) as consumer:
+        async with asyncio.timeout(40):
+            while len(found) < count:
+                batches = await consumer.getmany(timeout_ms=1000, max_records=count - len(found))
+                for batch in batches.values():
+                    found += [(record.offset, record.value) for record in batch]
+        await consumer.commit()
+    return found
+
+
+def restore_from(cold: Path, data: Path) -> Restored:
+    store = DirectoryStore(str(cold), InlineExecutor(), OsFileSystem(), SystemClock())
+    flags = {"log.dirs": str(data)}
+    told = tell(restore(store, flags, fs=OsFileSystem(), clock=SystemClock(), rng=random.Random(1)))
+    return told.result()
+
+
+async def wait_checkpointed(cold: Path) -> None:
+    """Whatever happened before is in a checkpoint then."""
+    head = cold / "head"
+    for _ in range(2):
+        before = head.read_bytes()
+        async with asyncio.timeout(20):
+            while head.read_bytes() == before:
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.timeout(120)
+async def test_topics_records_and_groups_come_back(tmp_path: Path) -> None:
+    data, cold = tmp_path / "data", tmp_path / "cold"
+    async with Broker(data=data, ephemeral=False, config=settings(cold)) as broker:
+        await asyncio.to_thread(create, broker)
+        await fill(broker)
+        async with asyncio.timeout(20):
+            while sum(file.stat().st_size for file in (data / "t-0").glob("*.log")):
+                await asyncio.sleep(0.05)
+        first = await consume(broker, 1000)
+        await wait_checkpointed(cold)
+    old = tmp_path / "old"
+    data.rename(old)
+
+    report = await asyncio.to_thread(restore_from, cold, data)
+    by_place = {partition.place: partition for partition in report.partitions}
+    tiered, lost = by_place[PLACE], by_place[TopicPartition("hot", 0)]
+    assert (tiered.start_offset, tiered.end_offset, tiered.missing) == (0, len(RECORDS), 0)
+    assert (lost.start_offset, lost.end_offset, lost.missing) == (1, 1, 1)
+    assert report.group_offsets == 1
+
+    async with Broker(data=data, ephemeral=False, config=settings(cold)) as broker:
+        rest = await consume(broker, len(RECORDS) - 1000)
+        assert first + rest == list(enumerate(RECORDS))
+        async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all") as producer:
+            sent = await producer.send_and_wait("t", b"more", partition=0)
+            assert sent.offset == len(RECORDS)
+        # The old host must not go on where the restored cluster is.
+        with pytest.raises(DataDirError, match="restored"):
+            await Broker(data=old, ephemeral=False, config=settings(cold)).__aenter__()
+    shutil.rmtree(old)
+
+
+async def test_a_store_of_another_cluster_is_refused(tmp_path: Path) -> None:
+    cold = tmp_path / "cold"
+    async with Broker(data=tmp_path / "a", ephemeral=False, config=settings(cold)):
+        pass
+    with pytest.raises(DataDirError, match="tierbroker restore --from"):
+        await Broker(data=tmp_path / "b", ephemeral=False, config=settings(cold)).__aenter__()
+    with pytest.raises(DataDirError, match="not empty"):
+        await asyncio.to_thread(restore_from, cold, tmp_path / "a")

@@ -1,0 +1,303 @@
+"""Bringing a cluster back from its bucket onto an empty disk (D-7, D-8).
+
+The head object gets a new incarnation, by compare and swap: from then on the old host can write
+no checkpoint and deletes nothing. Then the data directory is made from the latest checkpoint:
+metadata, group offsets, and logs that go on where the bucket ends. Records stay where they are and
+are read from there. What only the lost disk had is lost, and is told.
+"""
+
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tierbroker.base.clock import Clock
+from tierbroker.base.errors import DataDirError
+from tierbroker.base.executor import InlineExecutor
+from tierbroker.base.fs import FileSystem
+from tierbroker.base.ids import TopicPartition, Uuid, random_uuid
+from tierbroker.base.java_hash import partition_of
+from tierbroker.base.scheduler import ManualScheduler
+from tierbroker.base.story import until
+from tierbroker.cold.checkpoint_object import CheckpointSections, parse_checkpoint
+from tierbroker.cold.checksum import crc64nvme
+from tierbroker.cold.errors import ObjectDamagedError, StoreMismatchError
+from tierbroker.cold.head import CheckpointName, Head, read_head, write_head
+from tierbroker.cold.ports import ObjectStore
+from tierbroker.controller.raft.batches import open_batches
+from tierbroker.controller.raft.types import OffsetAndEpoch, ReplicaKey, Voter, VoterSet
+from tierbroker.controller.records.producer_ids_record import ProducerIdsRecord
+from tierbroker.controller.state.codec import decode_record
+from tierbroker.controller.state.features import bootstrap_records
+from tierbroker.controller.state.image import MetadataImage
+from tierbroker.controller.state.result import MetadataRecord
+from tierbroker.controller.state.snapshot import image_of_records, image_records
+from tierbroker.controller.state.tier_record import tier_record
+from tierbroker.controller.state.topics import OFFSETS_TOPIC
+from tierbroker.groups.record_codec import CommittedOffset, offset_key, offset_value
+from tierbroker.hot.config_origin import TopicConfigs
+from tierbroker.node.settings import Settings
+from tierbroker.node.storage import Storage, open_storage
+from tierbroker.records.batch import read_header, walk
+from tierbroker.records.builder import build_batch
+from tierbroker.records.record import Record
+from tierbroker.records.tier.events import TierStoreBound
+from tierbroker.records.tier.state import PartitionTier
+from tierbroker.replication.metadata_log import write_restored_metadata
+
+LEADER_EPOCHS_SKIPPED = 1000
+"""The lost host may have led in epochs that no checkpoint knows: those of the restored cluster
+are behind all of them."""
+PRODUCER_IDS_SKIPPED = 1 << 32
+"""The same for producer ids that were handed out after the checkpoint."""
+OFFSETS_A_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredPartition:
+    """What came back of a partition."""
+
+    place: TopicPartition
+    start_offset: int
+    end_offset: int
+    """The offset that the next record gets."""
+    newest_ms: int
+    """Time of the newest record that came back; -1 without one."""
+    missing: int
+    """Offsets that the lost disk alone had, as of the checkpoint."""
+    tiered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did."""
+
+    head: Head
+    checkpoint: CheckpointName
+    partitions: tuple[RestoredPartition, ...]
+    group_offsets: int
+    clamped_offsets: int
+    """Group offsets that were ahead of what came back."""
+
+
+async def restore(
+    store: ObjectStore,
+    flags: Mapping[str, str],
+    *,
+    fs: FileSystem,
+    clock: Clock,
+    rng: random.Random,
+) -> Restored:
+    """Make the empty data directory of the settings hold the store's cluster. A story.
+
+    Raises StoreError (StoreMismatchError where there is nothing to restore), DataDirError for a
+    directory that is not empty, InvalidConfigError.
+    """
+    settings = Settings.load(flags)
+    check_empty(fs, settings)
+    found = await read_head(store)
+    if found is None:
+        raise StoreMismatchError(f"{store.url} holds no cluster: there is no head object.")
+    head, etag = found
+    checkpoint = head.latest
+    if checkpoint is None:
+        raise StoreMismatchError(
+            f"{store.url} holds cluster {head.cluster_id}, but no checkpoint of it: nothing was "
+            "ever uploaded whole."
+        )
+    sections = await _read_checkpoint(store, checkpoint)
+    head = replace(head, incarnation=random_uuid(rng))
+    await write_head(store, head, etag)
+    settings = Settings.load({**flags, "cluster.id": head.cluster_id})
+    return _Restoring(settings, head, checkpoint, sections, fs, clock, rng).run()
+
+
+def check_empty(fs: FileSystem, settings: Settings) -> None:
+    """Raise DataDirError unless the log directories are empty or not there."""
+    values = settings.values
+    for path in values.texts("log.dirs") or values.texts("log.dir"):
+        if fs.exists(path) and (names := fs.listdir(path)):
+            raise DataDirError(
+                f"{path} is not empty ({names[0]!r}, ...): a restore needs a new directory. "
+                "Nothing was changed."
+            )
+
+
+async def _read_checkpoint(store: ObjectStore, name: CheckpointName) -> CheckpointSections:
+    data = await until(store.get_range(name.key, 0, name.size_bytes))
+    if crc64nvme(data) != name.checksum:
+        raise ObjectDamagedError(f"{name.key} in {store.url} is not what was written there")
+    return parse_checkpoint(data)
+
+
+class _Restoring:
+    """The local part: from a checkpoint to a data directory. Synchronous."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        head: Head,
+        checkpoint: CheckpointName,
+        sections: CheckpointSections,
+        fs: FileSystem,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._head = head
+        self._checkpoint = checkpoint
+        self._sections = sections
+        self._fs = fs
+        self._clock = clock
+        self._rng = rng
+        self._node_id = settings.values.integer("node.id")
+
+    def run(self) -> Restored:
+        """Everything is durable on return."""
+        old, epoch = self._old_image()
+        storage = open_storage(
+            self._settings.values,
+            self._fs,
+            InlineExecutor(),
+            self._clock,
+            self._rng,
+            ManualScheduler(),
+            _raise_disk_error,
+        )
+        log_dir = next(iter(storage.dirs))
+        voters = VoterSet((Voter(ReplicaKey(self._node_id, log_dir.directory_id)),))
+        records = tuple(self._new_records(old, log_dir.directory_id))
+        image = image_of_records(records, old.offset, epoch)
+        write_restored_metadata(
+            self._fs,
+            log_dir.path,
+            OffsetAndEpoch(old.offset + 1, epoch),
+            voters,
+            records,
+            bootstrap_records(),
+            self._clock.now_ms(),
+        )
+        partitions = tuple(self._restore_logs(storage, image))
+        ends = {partition.place: partition for partition in partitions}
+        count, clamped = self._restore_offsets(storage, image, ends)
+        storage.logs.shutdown(clean=True)
+        storage.close()
+        return Restored(self._head, self._checkpoint, partitions, count, clamped)
+
+    def _old_image(self) -> tuple[MetadataImage, int]:
+        data = bytes(self._sections.metadata)
+        records = [
+            decode_record(value)
+            for batch in open_batches(data, self._checkpoint.key)
+            for value in batch.values
+        ]
+        epoch = max(header.partition_leader_epoch for _, header in walk(data))
+        return image_of_records(records, self._checkpoint.metadata_offset, epoch), epoch
+
+    def _new_records(self, old: MetadataImage, directory_id: Uuid) -> Iterator[MetadataRecord]:
+        """The old cluster with one broker, behind everything that the old host may have done."""
+        known_ids = old.producer_ids.next_producer_id
+        for record in image_records(old):
+            kind = type(record).__name__
+            if kind == "ProducerIdsRecord":
+                continue
+            if kind == "RegisterBrokerRecord" and record.broker_id != self._node_id:
+                continue
+            if kind == "PartitionRecord":
+                record.replicas = record.isr = [self._node_id]
+                record.adding_replicas = record.removing_replicas = []
+                record.leader = self._node_id
+                record.leader_epoch += LEADER_EPOCHS_SKIPPED
+                record.partition_epoch += 1
+                record.directories = [directory_id]
+            yield record
+        yield ProducerIdsRecord(-1, -1, known_ids + PRODUCER_IDS_SKIPPED)
+        yield tier_record(TierStoreBound(self._head.store_id, self._head.incarnation))
+
+    def _restore_logs(self, storage: Storage, image: MetadataImage) -> Iterator[RestoredPartition]:
+        """Logs of partitions that the bucket has are made at the first start, behind its end."""
+        ends = {
+            TopicPartition(line["topic"], line["partition"]): int(line["end"])
+            for line in _json_lines(self._sections.log_ends)
+        }
+        configs = TopicConfigs(self._settings.layers)
+        for topic in sorted(image.topics, key=lambda topic: topic.name):
+            config = configs.log_config(image.configs.topic(topic.name))
+            for number in range(len(topic.partitions)):
+                place = TopicPartition(topic.name, number)
+                end = ends.get(place, 0)
+                tier = image.tier.partition(topic.topic_id, number)
+                if tier is not None and not tier.empty:
+                    yield _restored(place, tier, end)
+                    continue
+                log = storage.logs.create_log(place, topic.topic_id, config)
+                # An offset that was given once is not given again (INV-2).
+                keeps_nothing = topic.name == OFFSETS_TOPIC
+                if end and not keeps_nothing:
+                    log.truncate_fully_and_start_at(end)
+                yield RestoredPartition(
+                    place,
+                    log.log_start_offset,
+                    log.log_end_offset,
+                    -1,
+                    0 if keeps_nothing else end,
+                    tiered=False,
+                )
+
+    def _restore_offsets(
+        self,
+        storage: Storage,
+        image: MetadataImage,
+        ends: Mapping[TopicPartition, RestoredPartition],
+    ) -> tuple[int, int]:
+        topic = image.topic(OFFSETS_TOPIC)
+        lines = list(_json_lines(self._sections.group_offsets))
+        if topic is None or not lines:
+            return 0, 0
+        clamped = 0
+        records: dict[int, list[Record]] = {}
+        for line in lines:
+            partition = ends.get(TopicPartition(line["topic"], line["partition"]))
+            if partition is None:
+                continue
+            offset = min(max(line["offset"], partition.start_offset), partition.end_offset)
+            clamped += offset != line["offset"]
+            committed = CommittedOffset(
+                offset,
+                line["leader_epoch"] if offset == line["offset"] else -1,
+                line["metadata"],
+                line["commit_timestamp_ms"],
+            )
+            key = offset_key(line["group"], line["topic"], line["partition"])
+            shard = partition_of(line["group"], len(topic.partitions))
+            records.setdefault(shard, []).append(
+                Record(0, line["commit_timestamp_ms"], key, offset_value(committed), ())
+            )
+        for shard, written in records.items():
+            log = storage.logs.get(TopicPartition(OFFSETS_TOPIC, shard))
+            assert log is not None, "its log was made before"
+            epoch = topic.partitions[shard].leader_epoch
+            log.assign_epoch_start(epoch, log.log_end_offset)
+            for start in range(0, len(written), OFFSETS_A_BATCH):
+                batch = bytearray(build_batch(written[start : start + OFFSETS_A_BATCH]))
+                (result,) = log.append([(batch, read_header(batch))], epoch)
+                if isinstance(result, Exception):
+                    raise result
+        return sum(map(len, records.values())), clamped
+
+
+def _restored(place: TopicPartition, tier: PartitionTier, known_end: int) -> RestoredPartition:
+    end = tier.end_offset + 1
+    last = tier.segments.last or tier.slices.last
+    newest_ms = -1 if last is None else last.max_timestamp_ms
+    start = max(tier.log_start_offset, tier.start_offset)
+    return RestoredPartition(place, start, end, newest_ms, max(known_end - end, 0), tiered=True)
+
+
+def _json_lines(data: memoryview) -> Iterable[Any]:
+    return (json.loads(line) for line in bytes(data).splitlines())
+
+
+def _raise_disk_error(log_dir: object, error: OSError) -> None:
+    raise error
