@@ -1,6 +1,6 @@
 """Small tiers for tests: segments, slices, and states that hold them."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from tierbroker.base.ids import Uuid
 from tierbroker.records.tier.events import (
@@ -18,6 +18,17 @@ from tierbroker.records.tier.state import PartitionTier, TierDelta, TierState
 TOPIC = Uuid(b"topic".ljust(16, b"."))
 STORE = Uuid(b"store".ljust(16, b"."))
 INCARNATION = Uuid(b"incarnation".ljust(16, b"."))
+
+
+class UploadPlan(NamedTuple):
+    """An object that a leader wants to write."""
+
+    topic_id: Uuid
+    partition: int
+    leader_epoch: int
+    base_offset: int
+    end_offset: int
+    kind: ObjectKind = ObjectKind.SEGMENT
 
 
 def segment(base: int, end: int, intent: int = 1, **changes: Any) -> TierSegment:

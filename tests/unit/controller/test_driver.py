@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.raft_memory import MemoryRaftStorage, RecordingTransport
+from tests.tier_state import UploadPlan, segment
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.errors import (
     InvalidTopicError,
@@ -22,11 +23,14 @@ from tierbroker.controller.errors import MetadataCorruptError
 from tierbroker.controller.raft.types import OffsetAndEpoch, ReplicaKey, Voter, VoterSet
 from tierbroker.controller.records.begin_transaction_record import BeginTransactionRecord
 from tierbroker.controller.records.feature_level_record import FeatureLevelRecord
+from tierbroker.controller.records.partition_record import PartitionRecord
 from tierbroker.controller.records.topic_record import TopicRecord
 from tierbroker.controller.state.changes import Changes
 from tierbroker.controller.state.codec import encode_records
 from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.result import Result
+from tierbroker.controller.state.tier import begin_uploads, bind_store, commit_upload
+from tierbroker.records.tier.segment import ObjectKind
 
 LOCAL = ReplicaKey(1, Uuid(b"d" * 16))
 BOOTSTRAP = (FeatureLevelRecord("metadata.version", 30),)
@@ -299,6 +303,29 @@ def test_snapshots_are_written_and_replace_old_log() -> None:
     for number in range(40, 80):
         again.submit(create(f"topic{number}")).result()
     assert len(again.image.topics) == 80
+
+
+def test_the_tier_survives_restarts_and_snapshots() -> None:
+    """Large records do not share a batch; offsets of intents are those of their records."""
+    storage = MemoryRaftStorage()
+    config = ControllerConfig(snapshot_interval_records=3000)
+    driver = started(storage, config=config)
+    made = PartitionRecord(0, topic_id("a"), replicas=[1], isr=[1], leader=1, leader_epoch=0)
+    driver.submit(lambda _: Result((TopicRecord("a", topic_id("a")), made), None)).result()
+    driver.submit(lambda image: bind_store(image, topic_id("store"), topic_id("life"))).result()
+    for number in range(2000):
+        plan = UploadPlan(topic_id("a"), 0, 0, number, number, ObjectKind.SEGMENT)
+        (intent,) = driver.submit(lambda image, plan=plan: begin_uploads(image, [plan])).result()
+        assert intent.intent_offset == driver.image.offset
+        done = segment(number, number, intent.intent_offset, leader_epoch=0)
+        driver.submit(lambda i, done=done: commit_upload(i, topic_id("a"), 0, done)).result()
+    driver.stop()
+    assert len(storage.finished) == 1
+    again = started(storage.restart())
+    assert again.image.tier == driver.image.tier
+    tier = again.image.tier.partition(topic_id("a"), 0)
+    assert tier is not None
+    assert (len(tier.segments), tier.end_offset) == (2000, 1999)
 
 
 def test_a_snapshot_does_not_hold_up_decisions() -> None:
