@@ -37,6 +37,12 @@ _ready_file_option = click.option(
     is_flag=True,
     help="Keep nothing: a temporary directory, removed at exit, and no waiting for the disk.",
 )
+@click.option(
+    "--cold",
+    metavar="URL",
+    help="Object store of tiered topics: s3://bucket/prefix, file:///dir, memory://.  "
+    "[default: cold in the data directory]",
+)
 @_set_option
 @_ready_file_option
 def dev(
@@ -45,6 +51,7 @@ def dev(
     port: int | None,
     data: str | None,
     ephemeral: bool,
+    cold: str | None,
     sets: tuple[tuple[str, str], ...],
     ready_file: str | None,
 ) -> int:
@@ -58,6 +65,7 @@ def dev(
       tierbroker dev
       tierbroker dev --port 0 --ephemeral --ready-file ready.json
       tierbroker dev --data /var/tmp/kafka --set log.retention.ms=3600000
+      tierbroker dev --cold s3://bucket/prefix
     """
     if ephemeral and data is not None:
         raise click.UsageError("--ephemeral and --data exclude each other.")
@@ -70,6 +78,7 @@ def dev(
             port=port,
             data=data,
             ephemeral_dir=ephemeral_dir,
+            cold=cold,
             sets=sets,
             env=os.environ,
         )

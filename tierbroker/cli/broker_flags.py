@@ -1,11 +1,14 @@
 """What the options of `dev` mean as settings of a broker. Pure; nothing is read or made here."""
 
+import os
 from collections.abc import Iterable, Mapping
 
 from tierbroker.cli.bootstrap import DEFAULT_PORT, Address
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_DATA = "./data"
+COLD_DIRECTORY = "cold"
+"""The cold tier of `./data` is in `./data/cold`, unless told otherwise."""
 
 
 def dev_flags(
@@ -14,6 +17,7 @@ def dev_flags(
     port: int | None,
     data: str | None,
     ephemeral_dir: str | None,
+    cold: str | None,
     sets: Iterable[tuple[str, str]],
     env: Mapping[str, str],
 ) -> dict[str, str]:
@@ -29,8 +33,21 @@ def dev_flags(
         flags["log.dirs"] = data
     elif not {"TIERBROKER_LOG_DIRS", "TIERBROKER_LOG_DIR"} & env.keys():
         flags["log.dirs"] = DEFAULT_DATA
+    if cold is not None:
+        flags["cold.url"] = cold
+    elif "TIERBROKER_COLD_URL" not in env:
+        flags["cold.url"] = _default_cold(flags, env)
     if "TIERBROKER_GROUP_INITIAL_REBALANCE_DELAY_MS" not in env:
         # Whoever develops starts few consumers and waits for the first one.
         flags["group.initial.rebalance.delay.ms"] = "0"
     flags.update(sets)
     return flags
+
+
+def _default_cold(flags: Mapping[str, str], env: Mapping[str, str]) -> str:
+    """A directory beside the logs: tiered topics can be tried without a bucket."""
+    if flags.get("flush.mode") == "none":
+        return "memory://"
+    in_env = env.get("TIERBROKER_LOG_DIRS", env.get("TIERBROKER_LOG_DIR", DEFAULT_DATA))
+    data = flags.get("log.dirs", in_env).split(",")[0].strip()
+    return f"file://{os.path.abspath(data)}/{COLD_DIRECTORY}"

@@ -13,12 +13,22 @@ def flags(
     port: int | None = None,
     data: str | None = None,
     ephemeral_dir: str | None = None,
+    cold: str | None = "file:///c",
     sets: tuple[tuple[str, str], ...] = (),
     env: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    return dev_flags(
-        host=host, port=port, data=data, ephemeral_dir=ephemeral_dir, sets=sets, env=env or {}
+    chosen = dev_flags(
+        host=host,
+        port=port,
+        data=data,
+        ephemeral_dir=ephemeral_dir,
+        cold=cold,
+        sets=sets,
+        env=env or {},
     )
+    if cold == "file:///c":
+        assert chosen.pop("cold.url") == cold
+    return chosen
 
 
 def test_defaults() -> None:
@@ -64,3 +74,12 @@ def test_options_win_over_the_environment() -> None:
         "log.dirs": "/d",
         **NO_DELAY,
     }
+
+
+def test_cold_data_is_beside_the_logs_unless_told_otherwise() -> None:
+    assert flags(cold=None, data="/d")["cold.url"] == "file:///d/cold"
+    assert flags(cold=None, ephemeral_dir="/tmp/x")["cold.url"] == "memory://"
+    env = {"TIERBROKER_LOG_DIRS": "/e,/f"}
+    assert flags(cold=None, env=env)["cold.url"] == "file:///e/cold"
+    assert "cold.url" not in flags(cold=None, env={"TIERBROKER_COLD_URL": "s3://b/p"})
+    assert flags(cold="s3://b/p", env=env)["cold.url"] == "s3://b/p"
