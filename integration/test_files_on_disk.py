@@ -21,6 +21,17 @@ from integration.log_dump import (
     group_records,
     metadata_text,
 )
+from tierbroker.base.ids import Uuid
+from tierbroker.controller.records.topic_record import TopicRecord
+from tierbroker.controller.snapshotter import snapshot_batches
+from tierbroker.controller.state.codec import METADATA_VERSION_LEVEL, encode_records
+from tierbroker.controller.state.features import bootstrap_records
+from tierbroker.controller.state.tier_record import tier_record
+from tierbroker.records.builder import build_batch
+from tierbroker.records.record import Record
+from tierbroker.records.tier.events import TierEvent, TierStoreBound
+from tierbroker.records.tier.segment import SegmentArray, TierSegment
+from tierbroker.records.tier.state import PartitionTier
 
 WRITERS = ("confluent-kafka", "kafka-python", "aiokafka")
 SEGMENT_BYTES = 1 << 20
@@ -123,6 +134,44 @@ def test_the_metadata_shell_reads_a_snapshot(
     listed = run_tool("TopicCommand", "--bootstrap-server", broker.bootstrap, "--list").text.split()
     assert {f"snapshot-{number}" for number in range(20)} <= set(listed)
     broker.stop()
+
+
+def test_events_of_the_tier_do_not_trouble_kafkas_tools(tmp_path: Path) -> None:
+    """To them they are records that do nothing, in a log and in a snapshot, small and large."""
+    topic_id = Uuid(b"tiered-topic-id!")
+    segments = SegmentArray.of(
+        [TierSegment(n, n, 0, n, 0, 1000, 1100, n, 7, has_aborted=False) for n in range(2000)]
+    )
+    events: list[TierEvent] = [TierStoreBound(Uuid(b"s" * 16), Uuid(b"i" * 16))]
+    events += PartitionTier(topic_id, 0, 5, segments).pieces()
+    records = [
+        *bootstrap_records(),
+        TopicRecord("before", topic_id),
+        *map(tier_record, events),
+        TopicRecord("behind", Uuid(b"another-topic-id")),
+    ]
+    log = tmp_path / f"{0:020}.log"
+    values = encode_records(records, METADATA_VERSION_LEVEL)
+    log.write_bytes(build_batch([Record(0, 0, None, value) for value in values], leader_epoch=1))
+    snapshot = tmp_path / f"{len(records):020}-0000000001.checkpoint"
+    batches = snapshot_batches(
+        records,
+        metadata_version=METADATA_VERSION_LEVEL,
+        epoch=1,
+        voter_set=None,
+        last_contained_ms=0,
+        timestamp_ms=0,
+        batch_records=100,
+    )
+    snapshot.write_bytes(b"".join(batches))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    for file in (log, snapshot):
+        text = metadata_text(file)
+        assert text.count('"type":"NO_OP_RECORD"') == len(events) > 3
+        assert '"name":"before"' in text
+        shell_shows("before", file, scratch, "ls", "/image/topics/byName")
+        shell_shows("behind", file, scratch, "ls", "/image/topics/byName")
 
 
 def test_the_offsets_topic_is_kafkas(start_broker: StartBroker) -> None:
