@@ -53,7 +53,6 @@ async def test_each_segment_has_its_reason(tmp_path: Path) -> None:
     try:
         await asyncio.to_thread(fill, node.bootstrap)
         where = ("--data", str(tmp_path / "data"))
-        before = sorted(str(path) for path in tmp_path.rglob("*"))
         rows = await asyncio.to_thread(why, "trap", *where)
         assert [row["rule"] for row in rows] == ["age", "older-first"]
         assert [row["active"] for row in rows] == [False, True]
@@ -70,9 +69,65 @@ async def test_each_segment_has_its_reason(tmp_path: Path) -> None:
         given = ("--set", "log.retention.ms=-1")
         (row,) = await asyncio.to_thread(why, "plain", "1", *where, *given)
         assert (row["rule"], row["source"]) == ("forever", "broker (log.retention.ms)")
-        assert sorted(str(path) for path in tmp_path.rglob("*")) == before
     finally:
         await node.stop()
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    assert len(await asyncio.to_thread(why, "trap", *where)) == 2
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def fill_compacted(bootstrap: str) -> None:
+    """Three closed segments, in the last of them a transaction that stays open."""
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    own = {"cleanup.policy": "compact", "segment.bytes": str(1 << 20)}
+    admin.create_topics([NewTopic("table", 1, 1, topic_configs=own)])
+    admin.close()
+    producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=0)
+    hanging = KafkaProducer(bootstrap_servers=bootstrap, transactional_id="billing-1")
+    for number in range(7):
+        if number == 4:
+            hanging.init_transactions()
+            hanging.begin_transaction()
+            hanging.send("table", b"1", key=b"k").get(10)
+        producer.send("table", bytes(500_000), key=b"k%d" % number).get(10)
+    producer.close()
+    hanging.close()
+
+
+async def test_a_broker_is_asked_for_its_settings(tmp_path: Path) -> None:
+    settings = {
+        "log.dirs": str(tmp_path / "data"),
+        "listeners": "PLAINTEXT://127.0.0.1:0",
+        "log.disk.reserve.bytes": "0",
+        "log.cleaner.enable": "false",
+        "log.cleaner.min.cleanable.ratio": "0.75",
+    }
+    node = Node(Settings.load(settings))
+    await node.start()
+    try:
+        await asyncio.to_thread(fill_compacted, node.bootstrap)
+        broker = ("-b", node.bootstrap)
+        rows = await asyncio.to_thread(why, "table", *broker)
+        assert [row["rule"] for row in rows] == [*["cleaner-off"] * 3, "active"]
+        assert rows[0]["setting"] == "log.cleaner.enable=false"
+        assert rows[0]["source"] == "broker"
+        assert {row["broker_settings"] for row in rows} == {node.bootstrap}
+
+        rows = await asyncio.to_thread(why, "table", *broker, "--set", "log.cleaner.enable=true")
+        assert [row["rule"] for row in rows][2:] == ["open-transaction", "active"]
+        assert rows[2]["transactional_id"] == "billing-1"
+        assert "tierbroker transaction show billing-1" in rows[2]["why"]
+
+        elsewhere = ("--data", str(tmp_path), *broker)
+        done = await asyncio.to_thread(cli_with(os.environ), "topic", "why", "table", *elsewhere)
+        assert done.returncode == 1
+        assert b"no broker of the cluster" in done.stderr.lower()
+    finally:
+        await node.stop()
+    given = ("--data", str(tmp_path / "data"), "--set", "log.cleaner.min.cleanable.ratio=0.75")
+    done = await asyncio.to_thread(cli_with(os.environ), "topic", "why", "table", *given, "--json")
+    assert b"Broker settings count as defaults unless given here" in done.stderr
+    assert json.loads(ok(done).splitlines()[2])["transaction_producer"] >= 0
 
 
 def test_what_is_not_there_is_said_with_the_next_step(tmp_path: Path) -> None:

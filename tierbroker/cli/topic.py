@@ -5,7 +5,8 @@ import sys
 import click
 
 from tierbroker.cli.bootstrap import Bootstrap
-from tierbroker.cli.data_dirs import data_flags, data_option, settings_options
+from tierbroker.cli.broker_flags import DEFAULT_DATA
+from tierbroker.cli.data_dirs import settings_options
 from tierbroker.cli.lazy_group import LazyCommand, LazyGroup
 from tierbroker.cli.options import bootstrap_option, json_option, parse_key_value, parse_with
 
@@ -112,31 +113,48 @@ def rm(name: str, yes: bool, as_json: bool, bootstrap: Bootstrap) -> None:
 @click.command("why")
 @click.argument("name")
 @click.argument("partition", type=click.IntRange(min=0), required=False)
-@data_option
+@click.option(
+    "--data",
+    metavar="DIR",
+    help="The broker's data directory; if not given, that of the broker that runs, or ./data.",
+)
 @settings_options
 @json_option
+@bootstrap_option
+@click.pass_context
 def why(
+    context: click.Context,
     name: str,
     partition: int | None,
     data: str | None,
     config: str | None,
     sets: tuple[tuple[str, str], ...],
     as_json: bool,
+    bootstrap: Bootstrap,
 ) -> None:
     """Say of each segment of topic NAME why it is still there, until when, and by which setting.
 
-    Reads the data directory on this machine, beside a running broker too, and changes nothing.
-    Settings of the topic are read there; those of the broker are the ones given here.
+    Retention and compaction are explained. Reads the data directory on this machine, beside a
+    running broker too, and changes nothing. The broker that runs there is asked how it was
+    started; without one, what --set, --config and the environment say counts, else defaults.
+
+    On a terminal a paragraph for each segment; piped and with --json, a line with all figures.
 
     \b
     Examples:
       tierbroker topic why hello
       tierbroker topic why hello 0 --data /var/tmp/kafka --json
       tierbroker topic why hello --config /etc/tierbroker.toml
+      tierbroker topic why hello --set log.retention.hours=1      (what if)
     """
-    from tierbroker.cli.topic_why import explain_topic
+    from tierbroker.cli.topic_why import Where, explain_topic
 
-    explain_topic(name, partition, data_flags(data, config, sets), config, as_json=as_json)
+    flags = dict(sets)
+    if data is not None:
+        flags["log.dirs"] = data
+    named = context.get_parameter_source("bootstrap") is click.core.ParameterSource.COMMANDLINE
+    where = Where(flags, config, bootstrap, is_named=named, default_dir=DEFAULT_DATA)
+    explain_topic(name, partition, where, as_json=as_json)
 
 
 _MODULE = "tierbroker.cli.topic"

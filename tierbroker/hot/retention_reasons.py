@@ -20,6 +20,8 @@ class Rule(StrEnum):
 
     DUE = "due"
     """The next check removes it."""
+    LOG_START = "log-start"
+    """All of it lies below the log start: the next check removes it, whatever the policy."""
     HIGH_WATERMARK = "high-watermark"
     """It is old enough, but its end is not durable on every replica yet."""
     OLDER_FIRST = "older-first"
@@ -71,20 +73,25 @@ def explain(
                 by_age = until_ms = max(by_age, until_ms or 0)
             if config.retention_bytes >= 0:
                 by_size = max(config.retention_bytes - left_bytes, 0)
+        setting: str | None = None
         if slot < gone:
-            rule = Rule.DUE
+            rule, setting = _let_go_by(by_age, by_size, now_ms)
         elif (by_size == 0 or (by_age or now_ms + 1) <= now_ms) and not deletable(
             segment, max_offset
         ):
             rule = Rule.HIGH_WATERMARK
         else:
             rule = _kept_by(config, older_stays=older_stays)
-        reasons.append(
-            Reason(
-                rule, _SETTINGS[rule], by_age, by_size, from_the_future=newest_ms > now_ms + FAR_MS
-            )
-        )
+        setting = setting or _SETTINGS[rule]
+        ahead = newest_ms > now_ms + FAR_MS
+        reasons.append(Reason(rule, setting, by_age, by_size, from_the_future=ahead))
     return reasons
+
+
+def _let_go_by(by_age: int | None, by_size: int | None, now_ms: int) -> tuple[Rule, str | None]:
+    if by_age is not None and by_age <= now_ms:
+        return Rule.DUE, "retention.ms"
+    return (Rule.DUE, "retention.bytes") if by_size == 0 else (Rule.LOG_START, None)
 
 
 def _kept_by(config: LogConfig, *, older_stays: bool) -> Rule:
@@ -99,6 +106,7 @@ def _kept_by(config: LogConfig, *, older_stays: bool) -> Rule:
 
 _SETTINGS: dict[Rule, str | None] = {
     Rule.DUE: None,
+    Rule.LOG_START: None,
     Rule.HIGH_WATERMARK: None,
     Rule.OLDER_FIRST: "retention.ms",
     Rule.AGE: "retention.ms",

@@ -4,6 +4,7 @@ Read-only, so it locks, repairs and removes nothing. What a broker writes meanwh
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tierbroker.base.fs import FileSystem
@@ -11,13 +12,16 @@ from tierbroker.hot.batch_scan import MalformedHeader, scan_headers
 from tierbroker.hot.damage import Regions, of_segment, read_note
 from tierbroker.hot.file_names import (
     DAMAGED_REGIONS_FILE,
+    DELETED_SUFFIX,
     LOG_SUFFIX,
     TIME_INDEX_SUFFIX,
     offset_file_name,
     parse_offset_file,
 )
-from tierbroker.records import time_index
-from tierbroker.records.batch import NO_TIMESTAMP
+from tierbroker.hot.producer_snapshots import ProducerSnapshots
+from tierbroker.records import producer_snapshot, time_index
+from tierbroker.records.batch import NO_TIMESTAMP, BatchHeader
+from tierbroker.records.producer_snapshot import ProducerEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,28 @@ class SegmentOnDisk:
     """Where the next segment begins; of the last one, the offset after its last whole batch."""
     size_bytes: int
     first_ms: int
-    """Highest timestamp of the last segment's first batch; -1 without one, and of others."""
+    """Highest timestamp of its first batch; -1 without one, or where it is damaged."""
     newest_ms: int
     """Highest timestamp; the time of the file where no record has one."""
     active: bool
+    damaged: bool = False
+    """Whether a part of it was found to be damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """One that has no end yet in the log of a partition."""
+
+    producer_id: int
+    first_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedSegment:
+    """A segment that was let go, and whose file is still there."""
+
+    base_offset: int
+    size_bytes: int
 
 
 def look_at_segments(fs: FileSystem, directory: str) -> list[SegmentOnDisk]:
@@ -47,23 +69,78 @@ def look_at_segments(fs: FileSystem, directory: str) -> list[SegmentOnDisk]:
         regions = of_segment(damage, base_offset)
         active = slot == len(bases) - 1
         newest_ms = NO_TIMESTAMP if active else _indexed_newest(fs, directory, base_offset)
-        size_bytes, first_ms = fs.stat_size(path), NO_TIMESTAMP
+        size_bytes, first_ms = fs.stat_size(path), _first_ms(fs, path, regions)
         end_offset = base_offset if active else bases[slot + 1]
         if newest_ms < 0:
             scanned = _scan(fs, path, base_offset, regions)
             newest_ms = scanned.newest_ms
             if active:
-                size_bytes, first_ms, end_offset = (
-                    scanned.size_bytes,
-                    scanned.first_ms,
-                    scanned.end_offset,
-                )
+                size_bytes, end_offset = scanned.size_bytes, scanned.end_offset
         if newest_ms < 0:
             newest_ms = fs.mtime_ms(path)
         found.append(
-            SegmentOnDisk(base_offset, end_offset, size_bytes, first_ms, newest_ms, active)
+            SegmentOnDisk(
+                base_offset, end_offset, size_bytes, first_ms, newest_ms, active, bool(regions)
+            )
         )
     return found
+
+
+def look_at_removed(fs: FileSystem, directory: str) -> list[RemovedSegment]:
+    """The segments that wait for the removal of their files, oldest first. Raises OSError."""
+    suffix = LOG_SUFFIX + DELETED_SUFFIX
+    parsed = [(parse_offset_file(name), name) for name in fs.listdir(directory)]
+    found = [
+        RemovedSegment(file.offset, fs.stat_size(f"{directory}/{name}"))
+        for file, name in parsed
+        if file is not None and file.suffix == suffix
+    ]
+    return sorted(found, key=lambda segment: segment.base_offset)
+
+
+def look_at_transactions(fs: FileSystem, directory: str) -> list[OpenTransaction]:
+    """The transactions without an end, by their first offset. Raises OSError.
+
+    From the last snapshot of the producers and the headers behind it, as a start would.
+    """
+    names = fs.listdir(directory)
+    since, entries = _producers(ProducerSnapshots(fs, directory, names))
+    opened = {
+        entry.producer_id: entry.current_txn_first_offset
+        for entry in entries
+        if entry.current_txn_first_offset >= 0
+    }
+    damage = read_note(fs, directory) if DAMAGED_REGIONS_FILE in names else ()
+    parsed = [parse_offset_file(name) for name in names]
+    bases = sorted(file.offset for file in parsed if file and file.suffix == LOG_SUFFIX)
+    for base_offset, next_offset in zip(bases, [*bases[1:], None], strict=True):
+        if next_offset is not None and next_offset <= since:
+            continue
+        path = f"{directory}/{offset_file_name(base_offset, LOG_SUFFIX)}"
+        for _position, header in _headers(fs, path, of_segment(damage, base_offset)):
+            if header.base_offset < since or not header.transactional:
+                continue
+            if header.control:
+                opened.pop(header.producer_id, None)
+            else:
+                opened.setdefault(header.producer_id, header.base_offset)
+    found = [OpenTransaction(producer, first) for producer, first in opened.items()]
+    return sorted(found, key=lambda transaction: transaction.first_offset)
+
+
+def _producers(snapshots: ProducerSnapshots) -> tuple[int, list[ProducerEntry]]:
+    """The newest valid snapshot. Not `newest_valid`, which removes the others."""
+    for offset in reversed(snapshots.offsets):
+        data = snapshots.content_of(offset)
+        if data:
+            return offset, producer_snapshot.decode(data)
+    return 0, []
+
+
+def _first_ms(fs: FileSystem, path: str, damage: Regions) -> int:
+    for _position, header in _headers(fs, path, damage):
+        return header.max_timestamp
+    return NO_TIMESTAMP
 
 
 def _indexed_newest(fs: FileSystem, directory: str, base_offset: int) -> int:
@@ -80,18 +157,19 @@ def _indexed_newest(fs: FileSystem, directory: str, base_offset: int) -> int:
 
 def _scan(fs: FileSystem, path: str, base_offset: int, damage: Regions) -> SegmentOnDisk:
     """All its headers, up to a tail that is being written or was torn."""
-    first_ms = newest_ms = NO_TIMESTAMP
-    end_offset, size_bytes, first = base_offset, 0, True
+    newest_ms, end_offset, size_bytes = NO_TIMESTAMP, base_offset, 0
+    for position, header in _headers(fs, path, damage):
+        newest_ms = max(newest_ms, header.max_timestamp)
+        end_offset, size_bytes = header.next_offset, position + header.size_bytes
+    return SegmentOnDisk(base_offset, end_offset, size_bytes, NO_TIMESTAMP, newest_ms, active=True)
+
+
+def _headers(fs: FileSystem, path: str, damage: Regions) -> Iterator[tuple[int, BatchHeader]]:
     fd = fs.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for position, header in scan_headers(fs, fd, 0, fs.file_size(fd), damage):
-            if first:
-                first_ms, first = header.max_timestamp, False
-            newest_ms = max(newest_ms, header.max_timestamp)
-            end_offset, size_bytes = header.next_offset, position + header.size_bytes
+        yield from scan_headers(fs, fd, 0, fs.file_size(fd), damage)
     except MalformedHeader:
         # The tail: reserved in advance, being written, or torn. A start of the broker judges it.
-        return SegmentOnDisk(base_offset, end_offset, size_bytes, first_ms, newest_ms, active=True)
+        return
     finally:
         fs.close(fd)
-    return SegmentOnDisk(base_offset, end_offset, size_bytes, first_ms, newest_ms, active=True)

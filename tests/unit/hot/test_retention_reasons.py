@@ -22,7 +22,7 @@ def reasons(
     values = {name.replace("_", "."): value for name, value in named.items()}
     config = LogConfig.from_values(values)  # type: ignore[arg-type]
     answer = explain(facts, config, NOW_MS, start, watermark)
-    due = sum(reason.rule is Rule.DUE for reason in answer)
+    due = sum(reason.rule in (Rule.DUE, Rule.LOG_START) for reason in answer)
     assert due == count_deletable(facts, config, NOW_MS, start, watermark)
     return answer
 
@@ -30,7 +30,7 @@ def reasons(
 def test_age_says_until_when() -> None:
     old, young = reasons(segments(NOW_MS - 2 * HOUR_MS, NOW_MS), retention_ms=HOUR_MS)
     assert (old.rule, young.rule) == (Rule.DUE, Rule.AGE)
-    assert young.setting == "retention.ms"
+    assert old.setting == young.setting == "retention.ms"
     assert young.until_ms == NOW_MS + HOUR_MS + 1
 
 
@@ -46,6 +46,7 @@ def test_size_says_how_much_more() -> None:
     found = reasons(segments(*[NOW_MS] * 4), retention_ms=-1, retention_bytes=250)
     assert [reason.rule for reason in found] == [Rule.DUE, Rule.SIZE, Rule.SIZE, Rule.SIZE]
     assert [reason.until_more_bytes for reason in found] == [0, 50, 150, 250]
+    assert found[0].setting == "retention.bytes"
 
 
 def test_nothing_goes_above_the_high_watermark() -> None:
@@ -56,7 +57,10 @@ def test_nothing_goes_above_the_high_watermark() -> None:
 
 def test_what_lies_below_the_log_start_goes() -> None:
     found = reasons(segments(NOW_MS, NOW_MS, NOW_MS), retention_ms=-1, start=20)
-    assert [reason.rule for reason in found] == [Rule.DUE, Rule.DUE, Rule.FOREVER]
+    assert [reason.rule for reason in found] == [Rule.LOG_START, Rule.LOG_START, Rule.FOREVER]
+    assert found[0].setting is None
+    found = reasons(segments(NOW_MS, NOW_MS), cleanup_policy=("compact",), start=10)
+    assert [reason.rule for reason in found] == [Rule.LOG_START, Rule.COMPACTION]
 
 
 @pytest.mark.parametrize(("policy", "rule"), [("compact", Rule.COMPACTION), ("delete", Rule.AGE)])

@@ -1,0 +1,101 @@
+"""The sentences of `tierbroker topic why`: rules and figures in, words for a person out."""
+
+from collections.abc import Mapping, Sequence
+
+from tierbroker.cli.times import utc_text
+from tierbroker.hot.compaction_reasons import CompactionReason, CompactionRule, CompactionView
+from tierbroker.hot.config import LogConfig
+from tierbroker.hot.retention_reasons import Reason, Rule
+from tierbroker.hot.segments_on_disk import OpenTransaction, SegmentOnDisk
+
+_RETENTION = {
+    Rule.DUE: "nothing keeps it: the next check of retention removes it",
+    Rule.LOG_START: "all of it lies below the log start (records deleted by DeleteRecords, or by "
+    "retention): the next check of retention removes it",
+    Rule.HIGH_WATERMARK: "due, but its end is above the high watermark",
+    Rule.OLDER_FIRST: "an older segment holds newer records, and segments go oldest first",
+    Rule.AGE: "its newest record is not older than retention.ms",
+    Rule.SIZE: "the segments behind it do not hold retention.bytes yet",
+    Rule.FOREVER: "neither retention.ms nor retention.bytes limits this topic",
+    Rule.COMPACTION: "cleanup.policy is not delete: compaction rewrites, retention removes nothing",
+}
+
+_COMPACTION = {
+    CompactionRule.ACTIVE: "it is still written, and only closed segments are compacted",
+    CompactionRule.DUE_BY_LAG: "the next round of compaction reads it: max.compaction.lag.ms is "
+    "over for a record",
+    CompactionRule.MIN_LAG: "a record in it or before it is younger than min.compaction.lag.ms",
+    CompactionRule.NOT_STABLE: "its end is not flushed on every replica yet, and compaction stays "
+    "below that",
+    CompactionRule.DAMAGED: "a part of the log is damaged, and it is not compacted until that is "
+    "repaired: tierbroker log damage",
+    CompactionRule.CLEANER_OFF: "log.cleaner.enable is false: this broker compacts nothing",
+}
+_LAST_VALUES = "it holds the last values of keys, and tombstones until delete.retention.ms is over"
+_NOTHING_LEFT = (
+    "newer values of all its keys follow, and a later round merges the empty segment with its "
+    "neighbours"
+)
+
+REMOVED = (
+    "let go by retention, DeleteRecords or compaction: its file is removed file.delete.delay.ms "
+    "after that, at a check of retention, or when the broker starts"
+)
+
+
+def by_retention(reason: Reason) -> str:
+    """What retention says of a segment."""
+    text = _RETENTION[reason.rule]
+    if reason.from_the_future:
+        text += "; its newest record is far ahead of the clock"
+    return text
+
+
+def by_compaction(
+    reason: CompactionReason,
+    view: CompactionView,
+    size_bytes: int,
+    transactions: Sequence[OpenTransaction],
+    names: Mapping[int, str],
+) -> str:
+    """What compaction says of a segment."""
+    share = f"{(view.dirty_ratio or 0) * 100:.1f} % of the log was never compacted"
+    match reason.rule:
+        case CompactionRule.CLEANED:
+            text = f"compacted, the cleaner point is at offset {view.cleaned_to}: "
+            text += _LAST_VALUES if size_bytes else _NOTHING_LEFT
+        case CompactionRule.DUE:
+            text = f"the next round of compaction reads it: {share}"
+        case CompactionRule.DIRTY_RATIO:
+            text = f"compaction waits: {share}, not more than min.cleanable.dirty.ratio"
+            text += "" if reason.until_ms is None else "; max.compaction.lag.ms forces it"
+        case CompactionRule.OPEN_TRANSACTION:
+            text = _open_transaction(transactions, names)
+        case rule:
+            text = _COMPACTION[rule]
+    return text
+
+
+def _open_transaction(transactions: Sequence[OpenTransaction], names: Mapping[int, str]) -> str:
+    first = transactions[0]
+    name = names.get(first.producer_id)
+    who = f"producer {first.producer_id}"
+    step = "tierbroker transaction ls"
+    if name is not None:
+        who = f"transactional id {name} ({who})"
+        step = f"tierbroker transaction show {name}"
+    return (
+        f"compaction stays below offset {first.first_offset}, where a transaction of {who} is "
+        f"open: {step}"
+    )
+
+
+def rolls(segment: SegmentOnDisk, config: LogConfig) -> str:
+    """When the active segment makes place for the next one."""
+    left = max(config.segment_bytes - segment.size_bytes, 0)
+    text = f"a new one begins {left} bytes from now (segment.bytes)"
+    if segment.first_ms >= 0:
+        text += f" or with a record later than {utc_text(segment.first_ms + config.max_segment_ms)}"
+        shorter = config.max_segment_ms < config.segment_ms
+        text += " (max.compaction.lag.ms)" if shorter else " (segment.ms)"
+    return text
