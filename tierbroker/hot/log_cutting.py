@@ -103,6 +103,17 @@ def evict_segments(log: "Log", now_ms: int, max_offset: int) -> list[SealedSegme
     return _drop_front(log, count_evictable(facts, log.config, now_ms, max_offset))
 
 
+def evict_below(log: "Log", offset: int) -> list[SealedSegment]:
+    """Let all closed segments go that end below `offset`, whatever local retention says.
+
+    The cold tier has them. Raises KafkaStorageError.
+    """
+    count = 0
+    while count < len(log.segments.sealed) and log.segments[count + 1].base_offset <= offset:
+        count += 1
+    return _drop_front(log, count)
+
+
 def _facts(log: "Log", slot: int, segment: ReadableSegment) -> SegmentFacts:
     end_offset = log.segments.end_of(slot)
     return SegmentFacts(

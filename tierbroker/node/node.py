@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.base.clock import Clock, SystemClock
 from tierbroker.base.deadlines import Deadlines
-from tierbroker.base.errors import DataDirError, KafkaStorageError
+from tierbroker.base.errors import DataDirError, InvalidRequestError, KafkaStorageError
 from tierbroker.base.executor import ThreadExecutor
 from tierbroker.base.fs import FileSystem, OsFileSystem
 from tierbroker.base.pending import Pending
@@ -132,6 +132,19 @@ class Node:
     def metadata(self) -> MetadataImage:
         """The newest committed metadata."""
         return self._controller.image
+
+    @property
+    def tiering(self) -> "Tiering | None":
+        """The cold tier, None without one."""
+        return self._tiering
+
+    def offload(self, topic: str, *, evict: bool = False) -> Pending[int]:
+        """See `Tiering.offload`; fails with InvalidRequestError on a broker without a cold tier."""
+        if self._tiering is None:
+            refused: Pending[int] = Pending()
+            refused.fail(InvalidRequestError("this broker has no cold tier: set cold.url"))
+            return refused
+        return self._tiering.offload(topic, evict=evict)
 
     async def start(self) -> None:
         """Bring everything up; returns once every partition is served.

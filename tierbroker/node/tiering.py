@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from tierbroker import __version__
 from tierbroker.base.clock import Clock
 from tierbroker.base.config import ConfigValues
-from tierbroker.base.errors import ApiError, KafkaStorageError
+from tierbroker.base.errors import ApiError, KafkaStorageError, UnknownTopicOrPartitionError
 from tierbroker.base.executor import ThreadExecutor
 from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.pending import Pending
 from tierbroker.base.scheduler import Scheduler
-from tierbroker.base.story import Stories, sleep, until
+from tierbroker.base.story import Stories, sleep, tell, until
 from tierbroker.cold.binding import bind
 from tierbroker.cold.checkpointer import Checkpointer
 from tierbroker.cold.errors import StoreError, StoreMismatchError
@@ -28,9 +28,10 @@ from tierbroker.cold.ports import LocalPartition
 from tierbroker.cold.rate import ByteRate
 from tierbroker.cold.reader import ColdOffset, ColdRead, ReadLimits, TierReader
 from tierbroker.cold.remover import Remover
+from tierbroker.cold.spiller import Spiller
 from tierbroker.cold.stores import StorePorts, open_store
 from tierbroker.cold.uploader import Uploader, UploadLimits
-from tierbroker.hot import log_tiering
+from tierbroker.hot import log_cutting, log_tiering
 from tierbroker.hot.log import Log
 from tierbroker.node.cluster_state import ClusterSnapshots
 from tierbroker.node.tier_ledger import TierDecisions
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+OFFLOAD_POLL_S = 0.05
 RETRY_S = 5.0
 """Between two attempts to reach a store that did not answer at the start."""
 
@@ -84,6 +86,13 @@ class Tiering:
         self._stories = Stories(on_failure)
         self.uploader = self._make_uploader()
         self.reader = self._make_reader()
+        self.spiller = Spiller(
+            self.store,
+            self.ledger,
+            _Led(partitions),
+            self._stories,
+            cluster_id=cluster_id,
+        )
         self.remover = Remover(
             self.store,
             self.ledger,
@@ -202,13 +211,15 @@ class Tiering:
             except KafkaStorageError as error:
                 logger.warning("%s was not rolled: %s", log.topic_partition, error)
         self.uploader.tick()
+        self.spiller.tick()
         if not self._checkpointing and self._clock.monotonic() >= self._next_checkpoint:
             self._checkpointing = True
             self._stories.begin(self._checkpoint(self.checkpointer), "checkpoint")
 
     def hurry_checkpoint(self) -> None:
-        """Take the next one at once."""
+        """Take one now, unless one is under way."""
         self._next_checkpoint = 0.0
+        self.tick()
 
     async def _checkpoint(self, checkpointer: Checkpointer) -> None:
         """A checkpoint where there is news, then the garbage that no checkpoint names."""
@@ -293,6 +304,40 @@ class Tiering:
             log.advance_log_start(min(start, log.log_end_offset))
         except ApiError as error:
             logger.warning("%s keeps its local start: %s", log.topic_partition, error)
+
+    # -- by request ------------------------------------------------------------------------------
+
+    def offload(self, topic: str, *, evict: bool = False) -> Pending[int]:
+        """Close what a topic's partitions have and bring it to the store; how many partitions.
+
+        Done when a durable checkpoint names everything that is there now; with `evict` it has left
+        this disk by then. Waits as long as the store and open transactions take: cancel it to wait
+        no more. Fails with UnknownTopicOrPartitionError for a topic that is not tiered or not here.
+        """
+        return tell(self._offload(topic, evict=evict))
+
+    async def _offload(self, topic: str, *, evict: bool) -> int:
+        targets: list[tuple[Partition, Log, int]] = []
+        for partition, log in self._led_logs():
+            if partition.topic_partition.topic == topic:
+                log.roll()
+                targets.append((partition, log, log.log_end_offset - 1))
+        if not targets:
+            raise UnknownTopicOrPartitionError(
+                f"{topic} has no partition on this broker that is tiered. "
+                "Set remote.storage.enable=true on the topic."
+            )
+        for partition, log, end in targets:
+            index = partition.topic_partition.partition
+            while self.ledger.state.named_end_offset(log.topic_id, index) < end:
+                if log.log_start_offset > end or log.closed:
+                    break  # empty, deleted, or let go already
+                self.hurry_checkpoint()
+                await until(sleep(self._scheduler, OFFLOAD_POLL_S))
+            if evict and not log.closed:
+                limit = self.ledger.state.named_end_offset(log.topic_id, index) + 1
+                log_cutting.evict_below(log, min(limit, end + 1))
+        return len(targets)
 
     # -- what partitions ask (replication.tiering.ColdTier) --------------------------------------
 

@@ -15,6 +15,7 @@ from tierbroker.base.pending import Pending
 from tierbroker.cold.planner import TierConfig
 from tierbroker.cold.reader import ColdOffset, ColdRead
 from tierbroker.hot import log_tiering
+from tierbroker.hot.config import FlushMode
 from tierbroker.records.tier.local import LocalSegment, SegmentContent
 from tierbroker.records.tier.state import PartitionTier
 
@@ -155,9 +156,15 @@ class TieredPartition:
 
     @property
     def upload_limit(self) -> int:
-        """Nothing at or above goes: not decided, not acknowledged, or not durable (D-7)."""
+        """Nothing at or above goes: not decided, not acknowledged, or not durable (D-7).
+
+        A broker that never flushes keeps nothing, and so has nothing to wait for.
+        """
         partition, log = self._partition, self._log
-        return min(partition.last_stable_offset, partition.high_watermark, log.flushed_offset)
+        stable = min(partition.last_stable_offset, partition.high_watermark)
+        if log.config.flush_mode is FlushMode.NONE:
+            return stable
+        return min(stable, log.flushed_offset)
 
     @property
     def log_start_offset(self) -> int:

@@ -61,6 +61,30 @@ class Broker:
         """Settings that connect a client of that family to this broker."""
         return client_config(self.bootstrap, client)
 
+    def offload(self, topic: str, *, evict: bool = False, timeout_s: float = 30.0) -> None:
+        """Bring everything that the tiered topic holds to the cold tier, and wait for it.
+
+        With `evict` it leaves the local disk: what is read then comes from the store. For a broker
+        in `with`; inside of `async with` await `offload_async`. Raises TimeoutError, and
+        UnknownTopicOrPartitionError for a topic that is not tiered.
+        """
+        assert self._hosted is not None, "inside of `async with` it is `await offload_async(...)`"
+        self._hosted.call(lambda node: node.offload(topic, evict=evict), timeout_s)
+
+    def evict(self, topic: str, *, timeout_s: float = 30.0) -> None:
+        """The same as `offload(topic, evict=True)`."""
+        self.offload(topic, evict=True, timeout_s=timeout_s)
+
+    async def offload_async(
+        self, topic: str, *, evict: bool = False, timeout_s: float = 30.0
+    ) -> None:
+        """`offload` for a broker inside of `async with`."""
+        import asyncio
+
+        assert self._node is not None, "inside of `with` it is `offload(...)`"
+        async with asyncio.timeout(timeout_s):
+            await self._node.offload(topic, evict=evict)
+
     async def __aenter__(self) -> Self:
         from tierbroker.node.node import Node
         from tierbroker.node.settings import Settings

@@ -6,14 +6,19 @@ its address, and stops it.
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import uvloop
 
 from tierbroker.node.node import Node
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tierbroker.base.pending import Pending
     from tierbroker.node.settings import Settings
+
+T = TypeVar("T")
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
@@ -29,6 +34,7 @@ class HostedNode:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked: asyncio.Event | None = None
         self._bootstrap: str | None = None
+        self._node: Node | None = None
         self._error: BaseException | None = None
 
     def start(self) -> str:
@@ -52,6 +58,21 @@ class HostedNode:
         if self._error is not None:
             raise self._error
 
+    def call(self, ask: "Callable[[Node], Pending[T]]", timeout_s: float) -> T:
+        """Ask the node something in its thread and wait for the answer.
+
+        Raises what it failed with, TimeoutError when it takes longer; it is given up then.
+        """
+        assert self._loop is not None, "the node runs"
+        assert self._node is not None, "the node runs"
+        node = self._node
+
+        async def wait() -> T:
+            async with asyncio.timeout(timeout_s):
+                return await ask(node)
+
+        return asyncio.run_coroutine_threadsafe(wait(), self._loop).result()
+
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -66,6 +87,7 @@ class HostedNode:
         self._stop_asked = asyncio.Event()
         node = Node(self._settings)
         await node.start()
+        self._node = node
         self._bootstrap = node.bootstrap
         self._settled.set()
         await self._stop_asked.wait()
