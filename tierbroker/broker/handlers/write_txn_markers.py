@@ -47,11 +47,15 @@ def handle(
             asked.coordinator_epoch,
             asked.transaction_version,
         )
-        for topic in asked.topics:
-            for index in topic.partition_indexes:
-                place = TopicPartition(topic.name, index)
-                left += 1
-                markers.write(place, marker, partial(finish, (asked.producer_id, place)))
+        # Each once, however often it is named, as in Kafka: a marker is longer than its name.
+        places = dict.fromkeys(
+            TopicPartition(topic.name, index)
+            for topic in asked.topics
+            for index in topic.partition_indexes
+        )
+        for place in places:
+            left += 1
+            markers.write(place, marker, partial(finish, (asked.producer_id, place)))
     finish(None, ErrorCode.NONE)
     return answer
 

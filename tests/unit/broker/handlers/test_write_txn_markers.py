@@ -320,6 +320,16 @@ def test_a_marker_for_nobody_is_written_and_changes_nothing(world: World) -> Non
     assert world.read()[1:] == (1, [])
 
 
+def test_a_partition_named_again_and_again_gets_one_marker(world: World) -> None:
+    named = [WritableTxnMarkerTopic("t", [0] * 1000), WritableTxnMarkerTopic("t", [1, 0, 0])]
+    request = WriteTxnMarkersRequest([WritableTxnMarker(9, 0, False, named, 0, 0)])
+    pending = write_txn_markers.handle(request, world.bench.context(2))
+    world.bench.scheduler.end_turn()
+    (result,) = pending.result().markers
+    assert [part.partition_index for part in result.topics[0].partitions] == [0, 1]
+    assert world.latest(committed=False) == 1
+
+
 def test_a_marker_for_no_partition(world: World) -> None:
     assert world.end(topic="nowhere") == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     pending = write_txn_markers.handle(WriteTxnMarkersRequest([]), world.bench.context(1))
