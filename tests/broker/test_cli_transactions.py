@@ -16,7 +16,12 @@ def test_an_open_transaction_is_listed_shown_and_aborted(
     assert producer.init() == ErrorCode.NONE
     assert producer.add((topic, 0)) == {(topic, 0): ErrorCode.NONE}
     rows = [json.loads(line) for line in ok(cli("transaction", "ls", "--json")).splitlines()]
-    assert {"transaction": name, "state": "Ongoing", "producer": producer.id} in rows
+    (row,) = [row for row in rows if row["transaction"] == name]
+    assert (row["state"], row["producer"]) == ("Ongoing", producer.id)
+    assert row["open"] >= 0
+    assert row["until"].endswith("Z")
+    opened = [json.loads(line) for line in ok(cli("transaction", "ls", "--open", "--json")).split()]
+    assert name in [row["transaction"] for row in opened]
     shown = json.loads(ok(cli("transaction", "show", name, "--json")))
     assert (shown["state"], shown["partitions"]) == ("Ongoing", f"{topic} 0")
     assert (shown["epoch"], shown["timeout"]) == (producer.epoch, 60_000)
@@ -27,6 +32,9 @@ def test_an_open_transaction_is_listed_shown_and_aborted(
     again = cli("transaction", "abort", name)
     assert again.returncode == 1
     assert b"no open transaction" in again.stderr
+    assert name.encode() not in ok(cli("transaction", "ls", "--open"))
+    rows = [json.loads(line) for line in ok(cli("transaction", "ls", "--json")).splitlines()]
+    assert [row["open"] for row in rows if row["transaction"] == name] == [None]
 
 
 def test_an_id_that_nobody_used(client: WireClient, cli: Cli) -> None:

@@ -8,19 +8,22 @@ from tierbroker.cli.options import bootstrap_option, json_option
 
 
 @click.command("ls")
+@click.option("--open", "only_open", is_flag=True, help="Only those with an open transaction.")
 @json_option
 @bootstrap_option
-def ls(as_json: bool, bootstrap: Bootstrap) -> None:
-    """List the transactional ids: id, state, producer id.
+def ls(only_open: bool, as_json: bool, bootstrap: Bootstrap) -> None:
+    """List the transactional ids: id, state, producer id, and of an open transaction for how long.
+
+    The one that is open the longest comes first. When its timeout is over the broker aborts it.
 
     \b
     Examples:
-      tierbroker transaction ls
+      tierbroker transaction ls --open
       tierbroker transaction ls --json
     """
     from tierbroker.cli.transaction_run import list_transactions
 
-    list_transactions(bootstrap, as_json=as_json)
+    list_transactions(bootstrap, only_open=only_open, as_json=as_json)
 
 
 @click.command("show")
@@ -29,6 +32,8 @@ def ls(as_json: bool, bootstrap: Bootstrap) -> None:
 @bootstrap_option
 def show(name: str, as_json: bool, bootstrap: Bootstrap) -> None:
     """Show the transactional id NAME: its state, its producer, and the partitions it is open on.
+
+    Consumers with isolation.level=read_committed wait there for its end, and so does compaction.
 
     \b
     Examples:
@@ -46,6 +51,9 @@ def show(name: str, as_json: bool, bootstrap: Bootstrap) -> None:
 @bootstrap_option
 def abort(name: str, as_json: bool, bootstrap: Bootstrap) -> None:
     """Abort the open transaction of the transactional id NAME. Its producer is fenced.
+
+    Readers of committed records then pass over its records. A producer that is still alive gets an
+    error at its next step and has to begin anew. Returns when the abort is complete.
 
     \b
     Examples:
@@ -68,10 +76,11 @@ _MODULE = "tierbroker.cli.transaction"
     },
 )
 def transaction() -> None:
-    """List, show and abort transactions.
+    """List, show and abort transactions, such as one that hangs because its producer is gone.
 
     \b
     Examples:
-      tierbroker transaction ls
+      tierbroker transaction ls --open
       tierbroker transaction show billing-1
+      tierbroker transaction abort billing-1
     """

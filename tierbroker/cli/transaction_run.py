@@ -8,8 +8,9 @@ from tierbroker.cli.bootstrap import Address, Bootstrap
 from tierbroker.cli.exits import CommandFailedError
 from tierbroker.cli.group_run import partition_ranges
 from tierbroker.cli.kafka_client import STALL_TIMEOUT_S
-from tierbroker.cli.output import Column, print_json, print_rows
+from tierbroker.cli.output import Cell, Column, print_json, print_rows
 from tierbroker.cli.raw_client import RawClient, connected
+from tierbroker.cli.times import utc_text
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.describe_transactions import (
     DescribeTransactionsRequest,
@@ -24,15 +25,17 @@ LIST_COLUMNS = (
     Column("transaction", "Transactional id"),
     Column("state", "State"),
     Column("producer", "Producer id", numeric=True),
+    Column("open", "Open ms", numeric=True),
+    Column("until", "Aborted at"),
 )
 COLUMNS = (
     *LIST_COLUMNS,
     Column("epoch", "Epoch", numeric=True),
     Column("timeout", "Timeout ms", numeric=True),
-    Column("open", "Open ms", numeric=True),
     Column("partitions", "Partitions"),
 )
 _TRANSACTION = 1
+_OPEN = "Ongoing"
 _PAUSE_S = 0.1
 _AGAIN = (
     ErrorCode.CONCURRENT_TRANSACTIONS,
@@ -42,39 +45,63 @@ _AGAIN = (
 clock = SystemClock()
 
 
-def list_transactions(bootstrap: Bootstrap, *, as_json: bool) -> None:
-    """Print a row for every transactional id of every broker."""
-    rows = []
+def list_transactions(bootstrap: Bootstrap, *, only_open: bool, as_json: bool) -> None:
+    """Print a row for every transactional id of every broker, those open the longest first."""
+    rows: list[tuple[Cell, ...]] = []
+    asked = ListTransactionsRequest(state_filters=[_OPEN] if only_open else [])
     with connected(bootstrap) as client:
         brokers = client.call(MetadataRequest(topics=[]), 9).brokers
     for broker in brokers:
         with connected(Bootstrap((Address(broker.host, broker.port),))) as client:
-            answer = client.call(ListTransactionsRequest(), 0)
-        _check(answer.error_code, "list of transactions")
+            answer = client.call(asked, 0)
+            _check(answer.error_code, "list of transactions")
+            states = answer.transaction_states
+            names = [found.transactional_id for found in states if found.transaction_state == _OPEN]
+            details = _describe_all(client, names)
         rows += [
-            (found.transactional_id, found.transaction_state, found.producer_id)
-            for found in answer.transaction_states
+            (
+                found.transactional_id,
+                found.transaction_state,
+                found.producer_id,
+                *_times(details.get(found.transactional_id)),
+            )
+            for found in states
         ]
-    print_rows(LIST_COLUMNS, sorted(rows), as_json=as_json)
+    rows.sort(key=lambda row: (-(row[3] if isinstance(row[3], int) else -1), str(row[0])))
+    print_rows(LIST_COLUMNS, rows, as_json=as_json)
 
 
 def show_transaction(bootstrap: Bootstrap, name: str, *, as_json: bool) -> None:
     """Print what the coordinator knows of one transactional id."""
     with _coordinator(bootstrap, name) as client:
         state = _describe(client, name)
-    started_ms = state.transaction_start_time_ms
-    is_open = state.transaction_state == "Ongoing" and started_ms >= 0
     places = [(topic.topic, number) for topic in state.topics for number in topic.partitions]
     row = (
         name,
         state.transaction_state,
         state.producer_id,
+        *_times(state),
         state.producer_epoch,
         state.transaction_timeout_ms,
-        clock.now_ms() - started_ms if is_open else None,
         partition_ranges(places) or None,
     )
     print_rows(COLUMNS, [row], as_json=as_json)
+
+
+def _describe_all(client: RawClient, names: list[str]) -> dict[str, TransactionState]:
+    """Those that are still there."""
+    if not names:
+        return {}
+    found = client.call(DescribeTransactionsRequest(names), 0).transaction_states
+    return {each.transactional_id: each for each in found if each.error_code == ErrorCode.NONE}
+
+
+def _times(state: TransactionState | None) -> tuple[int | None, str | None]:
+    """For how long it is open, and when its timeout is over; the broker looks now and then."""
+    if state is None or state.transaction_state != _OPEN or state.transaction_start_time_ms < 0:
+        return None, None
+    started_ms = state.transaction_start_time_ms
+    return clock.now_ms() - started_ms, utc_text(started_ms + state.transaction_timeout_ms)
 
 
 def abort_transaction(bootstrap: Bootstrap, name: str, *, as_json: bool) -> None:
@@ -82,10 +109,11 @@ def abort_transaction(bootstrap: Bootstrap, name: str, *, as_json: bool) -> None
     deadline = clock.monotonic() + STALL_TIMEOUT_S
     with _coordinator(bootstrap, name) as client:
         state = _describe(client, name)
-        if state.transaction_state != "Ongoing":
+        if state.transaction_state != _OPEN:
             raise CommandFailedError(
                 f"The transactional id {name!r} has no open transaction: its state is "
-                f"{state.transaction_state}."
+                f"{state.transaction_state}.\n"
+                "See those that have one with: tierbroker transaction ls --open"
             )
         request = InitProducerIdRequest(name, state.transaction_timeout_ms)
         answer = client.call(request, 4)

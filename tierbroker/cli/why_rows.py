@@ -202,7 +202,7 @@ def _add_compaction(rows: list[_Row], found: _Partition, topic: Topic) -> None:
     """What compaction makes of each segment; the whole reason where retention has none."""
     view = _view(found, topic)
     held = any(r.rule is CompactionRule.OPEN_TRANSACTION for r in view.reasons)
-    names: dict[int, str] = {}
+    names: dict[int, str] | None = None
     if held and topic.broker is not None:
         names = topic.broker.transactional_ids([each.producer_id for each in found.transactions])
     for segment, row, reason in zip(found.segments, rows, view.reasons, strict=True):
@@ -214,7 +214,7 @@ def _add_compaction(rows: list[_Row], found: _Partition, topic: Topic) -> None:
             first = found.transactions[0]
             more["transaction_since"] = first.first_offset
             more["transaction_producer"] = first.producer_id
-            more["transactional_id"] = names.get(first.producer_id)
+            more["transactional_id"] = (names or {}).get(first.producer_id)
         if row["rule"] == Rule.COMPACTION:
             for key in ("rule", "until", "until_more_bytes", "setting", "source"):
                 row[key] = more[f"compaction_{key}"]

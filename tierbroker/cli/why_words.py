@@ -56,7 +56,7 @@ def by_compaction(
     view: CompactionView,
     size_bytes: int,
     transactions: Sequence[OpenTransaction],
-    names: Mapping[int, str],
+    names: Mapping[int, str] | None,
 ) -> str:
     """What compaction says of a segment."""
     share = f"{(view.dirty_ratio or 0) * 100:.1f} % of the log was never compacted"
@@ -76,14 +76,21 @@ def by_compaction(
     return text
 
 
-def _open_transaction(transactions: Sequence[OpenTransaction], names: Mapping[int, str]) -> str:
+def _open_transaction(
+    transactions: Sequence[OpenTransaction], names: Mapping[int, str] | None
+) -> str:
+    """`names` of producers as the broker told them; None when it was not asked."""
     first = transactions[0]
-    name = names.get(first.producer_id)
-    who = f"producer {first.producer_id}"
-    step = "tierbroker transaction ls"
+    who, step = f"producer {first.producer_id}", "see tierbroker transaction ls --open"
+    name = None if names is None else names.get(first.producer_id)
     if name is not None:
         who = f"transactional id {name} ({who})"
-        step = f"tierbroker transaction show {name}"
+        step = f"see tierbroker transaction show {name}"
+    elif names is not None:
+        step = (
+            "no transactional id has it any more; end it with Kafka's kafka-transactions.sh abort "
+            f"--start-offset {first.first_offset}"
+        )
     return (
         f"compaction stays below offset {first.first_offset}, where a transaction of {who} is "
         f"open: {step}"
