@@ -1,11 +1,14 @@
 """The stores that need no other server keep the contract of every object store."""
 
-from collections.abc import Iterator
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.object_store_suite import ObjectStoreSuite
+from tests.s3_server import IN_PARTS, judge, moto_server, opened_bucket
 from tierbroker.base.clock import SystemClock
 from tierbroker.base.executor import InlineExecutor, ThreadExecutor
 from tierbroker.base.fs import OsFileSystem
@@ -36,10 +39,28 @@ class TestDirectory(ObjectStoreSuite):
 
 class TestDirectoryOnThreads(TestDirectory):
     @pytest.fixture
-    async def store(self, tmp_path: Path) -> Iterator[ObjectStore]:
-        import asyncio
-
+    async def store(self, tmp_path: Path) -> AsyncIterator[ObjectStore]:
         executor = ThreadExecutor(4, asyncio.get_running_loop().call_soon_threadsafe)
         yield DirectoryStore(str(tmp_path / "cold"), executor, OsFileSystem(), SystemClock())
         executor.close()
         await asyncio.sleep(0)  # what was posted last
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with moto_server() as endpoint:
+        yield endpoint
+
+
+BUCKETS = itertools.count()
+
+
+class TestMoto(ObjectStoreSuite):
+    """moto checks no signature and no checksum: MinIO and versitygw do, in integration."""
+
+    @pytest.fixture
+    async def store(self, endpoint: str) -> AsyncIterator[ObjectStore]:
+        bucket = f"bucket-{next(BUCKETS)}"
+        judge(endpoint).create_bucket(Bucket=bucket)
+        with opened_bucket(f"s3://{bucket}/some/prefix", endpoint, IN_PARTS) as store:
+            yield store

@@ -1,5 +1,6 @@
 """The object stores. Each is loaded when it is opened: S3's library costs memory and time."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from tierbroker.base.errors import InvalidConfigError
 from tierbroker.base.executor import Executor
 from tierbroker.base.fs import FileSystem
 from tierbroker.base.scheduler import Scheduler
-from tierbroker.cold.config import split_url
+from tierbroker.cold.config import S3Settings, TransferLimits, split_url
 from tierbroker.cold.ports import ObjectStore
 
 
@@ -43,4 +44,7 @@ def open_store(
         from tierbroker.cold.stores.directory import DirectoryStore
 
         return DirectoryStore(place.place, ports.executor, ports.fs, ports.clock)
-    raise InvalidConfigError("cold.url: buckets cannot be used yet")
+    settings = S3Settings.from_values(place, values, os.environ if env is None else env)
+    from tierbroker.cold.stores.s3 import S3Store
+
+    return S3Store(settings, TransferLimits.from_values(values), ports)

@@ -29,6 +29,7 @@ from tierbroker.cold.errors import (
 from tierbroker.cold.ports import ObjectFacts, ObjectPage
 from tierbroker.cold.stores.body import PIECE_BYTES, Body
 from tierbroker.cold.stores.directory_listing import objects_after
+from tierbroker.cold.stores.unfinished import UnfinishedUpload
 from tierbroker.cold.stores.work import begin
 
 T = TypeVar("T")
@@ -165,24 +166,35 @@ class DirectoryStore:
     def close(self) -> None:
         """See ObjectStore."""
 
-    def remove_unfinished(self, older_than_ms: int) -> Pending[int]:
-        """Remove what writers left behind that died in the middle; how many files that were."""
+    def unfinished(self, older_than_ms: int) -> Pending[Sequence[UnfinishedUpload]]:
+        """See UnfinishedUploads: what writers left that died in the middle."""
 
-        def work() -> int:
+        def work() -> Sequence[UnfinishedUpload]:
             incoming = f"{self.root}/{INCOMING}"
             if not self._fs.exists(incoming):
-                return 0
+                return ()
             before_ms = self._clock.now_ms() - older_than_ms
-            removed = 0
+            found = []
             for name in sorted(self._fs.listdir(incoming)):
-                path = f"{incoming}/{name}"
                 try:
-                    if self._fs.mtime_ms(path) < before_ms:
-                        self._fs.unlink(path)
-                        removed += 1
+                    begun_ms = self._fs.mtime_ms(f"{incoming}/{name}")
                 except FileNotFoundError:
                     continue  # finished meanwhile
-            return removed
+                if begun_ms < before_ms:
+                    found.append(UnfinishedUpload(name, "", begun_ms))
+            return found
+
+        return begin(self._executor, lambda: self._translated(INCOMING, work))
+
+    def remove_unfinished(self, uploads: Sequence[UnfinishedUpload]) -> Pending[None]:
+        """See UnfinishedUploads."""
+
+        def work() -> None:
+            for upload in uploads:
+                try:
+                    self._fs.unlink(f"{self.root}/{INCOMING}/{upload.key}")
+                except FileNotFoundError:
+                    continue
 
         return begin(self._executor, lambda: self._translated(INCOMING, work))
 

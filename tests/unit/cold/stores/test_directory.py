@@ -177,13 +177,16 @@ def test_what_dead_writers_left_is_removed_when_it_is_old(
 ) -> None:
     clock = ManualClock(now_ms=10_000_000)
     store = DirectoryStore(str(tmp_path), InlineExecutor(), disk, clock)
-    assert store.remove_unfinished(0).result() == 0
+    assert store.unfinished(0).result() == ()
     store.put("a", [b"x"]).result()
     for name, age_ms in (("1-1", 5000), ("1-2", 500)):
         path = Path(store.root, ".incoming", name)
         path.write_bytes(b"half")
         os.utime(path, (0, (10_000_000 - age_ms) / 1000))
-    assert store.remove_unfinished(1000).result() == 1
+    (left,) = store.unfinished(1000).result()
+    assert (left.key, left.begun_ms) == ("1-1", 9_995_000)
+    store.remove_unfinished([left]).result()
+    store.remove_unfinished([left]).result()
     assert incoming(store) == ["1-2"]
     assert [facts.key for facts in store.list("").result().objects] == ["a"]
 
