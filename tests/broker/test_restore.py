@@ -1,6 +1,7 @@
 """A cluster whose disk is lost comes back from its bucket."""
 
 import asyncio
+import json
 import random
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from tierbroker.base.errors import DataDirError
 from tierbroker.base.executor import InlineExecutor
 from tierbroker.base.fs import OsFileSystem
 from tierbroker.base.story import tell
+from tierbroker.cli.main import run
 from tierbroker.cold.stores.directory import DirectoryStore
 from tierbroker.node.restoring import Restored, restore
 
@@ -129,3 +131,24 @@ async def test_a_store_of_another_cluster_is_refused(tmp_path: Path) -> None:
         await Broker(data=tmp_path / "b", ephemeral=False, config=settings(cold)).__aenter__()
     with pytest.raises(DataDirError, match="not empty"):
         await asyncio.to_thread(restore_from, cold, tmp_path / "a")
+
+
+@pytest.mark.timeout(60)
+async def test_the_command_says_what_came_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, cold = tmp_path / "data", tmp_path / "cold"
+    async with Broker(data=data, ephemeral=False, config=settings(cold)) as broker:
+        await asyncio.to_thread(create, broker)
+        await fill(broker)
+        await broker.offload_async("t")
+    again = tmp_path / "again"
+    arguments = ["restore", "--from", f"file://{cold}", "--data", str(again)]
+    assert await asyncio.to_thread(run, [*arguments, "--json"]) == 0
+    summary, *partitions = map(json.loads, capsys.readouterr().out.splitlines())
+    assert summary["partitions"] == len(partitions) == 2
+    (tiered,) = (line for line in partitions if line["topic"] == "t")
+    assert tiered["last_offset"] == len(RECORDS) - 1
+    assert tiered["missing"] == 0
+    assert await asyncio.to_thread(run, arguments) == 1
+    assert "is not empty" in capsys.readouterr().err

@@ -26,6 +26,9 @@ COMMANDS = {
     "transaction": LazyCommand(
         "tierbroker.cli.transaction", "transaction", "List, show and abort transactions."
     ),
+    "restore": LazyCommand(
+        "tierbroker.cli.restore", "restore", "Bring a cluster back from its object store."
+    ),
     "log": LazyCommand("tierbroker.cli.log", "log", "Look at the logs on this machine's disks."),
     "apis": LazyCommand(
         "tierbroker.cli.apis", "apis", "List the Kafka APIs and versions that a broker answers."
