@@ -114,6 +114,9 @@ class AbortedIndexes:
             for slot in range(segments.slot_of(start), len(segments)):
                 segment = segments[slot]
                 size = self.size_of(segment)
+                if size % ENTRY_BYTES:
+                    path = segment.path(TXN_INDEX_SUFFIX)
+                    raise CorruptIndexError(f"{path} of {size} bytes is cut within an entry")
                 if size and self._search(segment, size, start, end, found, at_most):
                     break
         except (OSError, CorruptIndexError) as error:

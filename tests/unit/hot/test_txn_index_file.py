@@ -244,9 +244,17 @@ def test_an_index_that_cannot_be_read_is_no_empty_list(setup: LogSetup) -> None:
     write(log, 1)
     end(log, 1)
     path = pathlib.Path(setup.directory) / "00000000000000000000.txnindex"
-    path.write_bytes(b"\x00\x09" + path.read_bytes()[2:])
+    whole = path.read_bytes()
+    path.write_bytes(b"\x00\x09" + whole[2:])
     with pytest.raises(KafkaStorageError):
         log.aborted_transactions(0, 2)
+    path.write_bytes(whole[:-1])
+    log.aborted.forget()
+    with pytest.raises(KafkaStorageError, match="cut within an entry"):
+        log.aborted_transactions(0, 2)
+    log.aborted.forget()
+    path.write_bytes(whole)
+    assert len(log.aborted_transactions(0, 2)) == 1
     path.unlink()
     with pytest.raises(KafkaStorageError):
         log.aborted_transactions(0, 2)
