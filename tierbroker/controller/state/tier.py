@@ -238,7 +238,7 @@ def forget(
     if tier is None:
         return Result((), None)
     wanted = set(intent_offsets)
-    found = tuple(g.intent_offset for g in tier.garbage if g.intent_offset in wanted)
+    found = tuple(intent for intent in tier.garbage.intent_offsets() if intent in wanted)
     records = tuple(
         tier_record(TierForget(topic_id, partition, found[start : start + FORGET_AT_ONCE]))
         for start in range(0, len(found), FORGET_AT_ONCE)

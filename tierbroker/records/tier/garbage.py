@@ -4,22 +4,25 @@ An object becomes garbage through the metadata log, and is forgotten there once 
 between a grace period passes, and a bucket checkpoint that no longer names the object.
 """
 
+from collections.abc import Collection, Iterator
 from struct import Struct
 from typing import NamedTuple
 
 from tierbroker.records.tier.packed import PackedArray
-from tierbroker.records.tier.segment import ObjectKind
-
-_EXPAND = 1
-_TIME = Struct(">q")
-_GARBAGE = Struct(
-    ">qqqqqqiHBB"
-)  # base, end, intent, since, metadata, bytes, epoch, inc, kind, flags
-
+from tierbroker.records.tier.segment import ObjectKind, SegmentArray
 
 NEVER_MS = (1 << 63) - 1
-"""Since when an object is garbage whose topic was deleted, until the first checkpoint without the
-topic says a time: the record that deletes a topic is Kafka's and has none."""
+"""Since when an object is garbage that became it with its whole topic: the record that deletes a
+topic is Kafka's and has no time. `PurgedTopic.since_ms` has it, once it is known."""
+
+_EXPAND = 1
+_GARBAGE = Struct(
+    ">qqqqqqiHBB"
+)  # base, next, intent, since, metadata, bytes, epoch, inc, kind, flags
+_INTENT = Struct(">16xq32x")
+_AS_IN_A_SEGMENT = (*range(24), *range(44, 54))
+"""Bytes of an entry that mean the same at the same place in a packed segment: offsets and intent,
+then the size of the object (the lower half of ours), leader epoch and incarnation."""
 
 
 class GarbageObject(NamedTuple):
@@ -54,7 +57,7 @@ class GarbageArray(PackedArray[GarbageObject]):
     def _packed(entry: GarbageObject) -> bytes:
         return _GARBAGE.pack(
             entry.base_offset,
-            entry.end_offset,
+            entry.end_offset + 1,
             entry.intent_offset,
             entry.since_ms,
             entry.since_metadata_offset,
@@ -67,13 +70,13 @@ class GarbageArray(PackedArray[GarbageObject]):
 
     @staticmethod
     def _unpacked(data: bytes, position: int) -> GarbageObject:
-        base, end, intent, since_ms, since, object_bytes, epoch, slot, kind, flags = (
+        base, after, intent, since_ms, since, object_bytes, epoch, slot, kind, flags = (
             _GARBAGE.unpack_from(data, position)
         )
         return GarbageObject(
             ObjectKind(kind),
             base,
-            end,
+            after - 1,
             epoch,
             intent,
             slot,
@@ -83,19 +86,35 @@ class GarbageArray(PackedArray[GarbageObject]):
             bool(flags & _EXPAND),
         )
 
+    @classmethod
+    def of_segments(
+        cls, segments: SegmentArray, since_ms: int, since_metadata_offset: int
+    ) -> "GarbageArray":
+        """The segments as garbage. Column by column, since a topic may have a million of them."""
+        size = cls.ENTRY_BYTES
+        blank = _GARBAGE.pack(
+            0, 0, 0, since_ms, since_metadata_offset, 0, 0, 0, ObjectKind.SEGMENT, 0
+        )
+        data = bytearray(blank * len(segments))
+        for byte in _AS_IN_A_SEGMENT:
+            data[byte::size] = segments.data[byte::size]
+        return cls(bytes(data))
+
     @property
     def kinds(self) -> set[int]:
         """The kinds of object that occur, known or not."""
         return set(self.data[54 :: self.ENTRY_BYTES])
 
-    def dated(self, now_ms: int) -> "GarbageArray":
-        """With this time in place of each NEVER_MS."""
+    def intent_offsets(self) -> Iterator[int]:
+        """The intent of each object."""
+        return (intent for (intent,) in _INTENT.iter_unpack(self.data))
+
+    def without(self, intent_offsets: Collection[int]) -> "GarbageArray":
+        """Without the objects of these intents."""
         data, size = self.data, self.ENTRY_BYTES
-        never, now = _TIME.pack(NEVER_MS), _TIME.pack(now_ms)
-        pieces = []
-        for start in range(0, len(data), size):
-            entry = data[start : start + size]
-            if entry[24:32] == never:
-                entry = entry[:24] + now + entry[32:]
-            pieces.append(entry)
-        return GarbageArray(b"".join(pieces))
+        kept = [
+            data[slot * size : (slot + 1) * size]
+            for slot, intent in enumerate(self.intent_offsets())
+            if intent not in intent_offsets
+        ]
+        return GarbageArray(b"".join(kept)) if len(kept) < len(self) else self

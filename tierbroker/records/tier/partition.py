@@ -34,6 +34,7 @@ _NO_GARBAGE = GarbageArray()
 
 PART_BYTES = 32 * 1024
 """Packed entries in one piece of a snapshot."""
+MARKS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,19 +268,17 @@ class PartitionTier:
             raise self._contradiction(f"the log starts at {self.log_start_offset} already", event)
         slices = self.slices.count_below(start)
         segments = self.segments.count_below(start)
-        since = (event.now_ms, metadata_offset)
-        garbage = GarbageArray.of(
-            [
-                *(_segment_garbage(entry, since) for entry in self.segments.front(segments)),
-                *(_slice_garbage(entry, since) for entry in self.slices.front(slices)),
-            ]
+        gone = _garbage_of(
+            self.segments.front(segments),
+            self.slices.front(slices),
+            (event.now_ms, metadata_offset),
         )
         return replace(
             self,
             log_start_offset=start,
             slices=self.slices.without_front(slices),
             segments=self.segments.without_front(segments),
-            garbage=self.garbage.joined(garbage.data),
+            garbage=self.garbage.joined(gone),
         )
 
     def spilled(self, event: TierSpill) -> "PartitionTier":
@@ -295,33 +294,31 @@ class PartitionTier:
     def without_garbage(self, intent_offsets: Collection[int]) -> "PartitionTier":
         """After a TierForget."""
         gone = frozenset(intent_offsets)
-        kept = GarbageArray.of(entry for entry in self.garbage if entry.intent_offset not in gone)
-        return replace(self, garbage=kept)
+        return replace(self, garbage=self.garbage.without(gone))
 
     def removed(self, metadata_offset: int) -> "PartitionTier":
         """After the topic was deleted: all of it is garbage; data objects first, manifests last."""
         since = (NEVER_MS, metadata_offset)
-        garbage = GarbageArray.of(
-            [
-                *(_intent_garbage(intent, since) for intent in self.intents),
-                *(_segment_garbage(entry, since) for entry in self.segments),
-                *(_slice_garbage(entry, since) for entry in self.slices),
-            ]
-        )
+        given_up = GarbageArray.of(_intent_garbage(intent, since) for intent in self.intents)
+        gone = given_up.data + _garbage_of(self.segments, self.slices, since)
         return PartitionTier(
             self.topic_id,
             self.partition,
             self.log_start_offset,
-            garbage=self.garbage.joined(garbage.data),
+            garbage=self.garbage.joined(gone),
         )
 
     def _marks_since(self, checkpointed_offset: int) -> tuple[CommitMark, ...]:
         """The latest mark that the checkpoint contains, and all later ones."""
         first = 0
         for slot, mark in enumerate(self.marks):
-            if mark.metadata_offset <= checkpointed_offset:
-                first = slot
-        return self.marks[first:]
+            if mark.metadata_offset > checkpointed_offset:
+                break
+            first = slot
+        if len(self.marks) - first < MARKS_MAX:
+            return self.marks[first:]
+        # No checkpoint for a long time. One mark less means to let go later, never too early.
+        return (self.marks[first], *self.marks[first + 2 :])
 
     def _intents_without(self, intent_offset: int) -> tuple[TierIntent, ...]:
         return tuple(i for i in self.intents if i.intent_offset != intent_offset)
@@ -408,17 +405,10 @@ def _chunks(data: bytes, entry_bytes: int) -> Iterator[bytes]:
         yield data[start : start + step]
 
 
-def _segment_garbage(segment: TierSegment, since: tuple[int, int]) -> GarbageObject:
-    return GarbageObject(
-        ObjectKind.SEGMENT,
-        segment.base_offset,
-        segment.end_offset,
-        segment.leader_epoch,
-        segment.intent_offset,
-        segment.incarnation,
-        *since,
-        segment.object_bytes,
-    )
+def _garbage_of(segments: SegmentArray, slices: SliceArray, since: tuple[int, int]) -> bytes:
+    """Data objects first, then the manifests, packed."""
+    manifests = GarbageArray.of(_slice_garbage(entry, since) for entry in slices)
+    return GarbageArray.of_segments(segments, *since).data + manifests.data
 
 
 def _intent_garbage(intent: TierIntent, since: tuple[int, int]) -> GarbageObject:

@@ -47,7 +47,8 @@ class PurgedTopic:
     since_metadata_offset: int
     """Of the record that removed the topic."""
     since_ms: int = NEVER_MS
-    """Time of the first checkpoint that no longer names the topic; NEVER_MS until there is one."""
+    """Time of the first checkpoint that no longer names the topic; NEVER_MS until there is one.
+    It holds for all that the topic had: the time in each object may be NEVER_MS for ever."""
     partitions: tuple[PartitionTier, ...] = ()
     """By number. All that they hold is garbage; less with each TierForget."""
 
@@ -282,11 +283,7 @@ class TierDelta:
                 and purge.since_ms == NEVER_MS
                 and purge.since_metadata_offset <= event.metadata_offset
             ):
-                dated = tuple(
-                    replace(tier, garbage=tier.garbage.dated(event.now_ms))
-                    for tier in purge.partitions
-                )
-                self._purges[topic_id] = replace(purge, since_ms=event.now_ms, partitions=dated)
+                self._purges[topic_id] = replace(purge, since_ms=event.now_ms)
 
     def _purge(self, topic_id: Uuid) -> PurgedTopic | None:
         if topic_id in self._purges:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.tier_state import TOPIC, History, segment, slice_of
+from tierbroker.records.tier import partition
 from tierbroker.records.tier.errors import TierContradictionError
 from tierbroker.records.tier.events import (
     TierAbandon,
@@ -291,6 +292,17 @@ def test_old_marks_are_dropped() -> None:
     assert tier.named_end_offset(history.state.checkpointed_offset) == 19
     assert history.state.named_end_offset(TOPIC, 0) == 19
     assert history.state.named_end_offset(TOPIC, 1) == -1
+
+
+def test_marks_are_bounded_where_no_checkpoint_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "MARKS_MAX", 4)
+    history = uploaded(9)
+    first = history.offset
+    history.apply(TierCheckpointed(1, first, NOW_MS))
+    for end in range(19, 100, 10):
+        history.upload(end - 9, end)
+    assert [mark.end_offset for mark in history.tier.marks] == [9, 79, 89, 99]
+    assert history.state.named_end_offset(TOPIC, 0) == 9
 
 
 @pytest.mark.parametrize(
