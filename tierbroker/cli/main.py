@@ -26,6 +26,7 @@ COMMANDS = {
     "transaction": LazyCommand(
         "tierbroker.cli.transaction", "transaction", "List, show and abort transactions."
     ),
+    "tier": LazyCommand("tierbroker.cli.tier", "tier", "Look at the cold tier and its store."),
     "restore": LazyCommand(
         "tierbroker.cli.restore", "restore", "Bring a cluster back from its object store."
     ),

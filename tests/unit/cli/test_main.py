@@ -9,6 +9,7 @@ import pytest
 
 from tierbroker.cli.lazy_group import LazyGroup
 from tierbroker.cli.main import COMMANDS, cli, run
+from tierbroker.cli.tier import COMMANDS as TIER_COMMANDS
 
 HEAVY = ("confluent_kafka", "rich", "asyncio", "uvloop", "tierbroker.node", "tierbroker.broker")
 HELP_BUDGET_S = 0.15
@@ -20,6 +21,7 @@ ALL_COMMANDS = [
     *(["topic", name] for name in TOPIC_COMMANDS),
     *(["group", name] for name in GROUP_COMMANDS),
     *(["log", name] for name in LOG_COMMANDS),
+    *(["tier", name] for name in TIER_COMMANDS),
 ]
 
 

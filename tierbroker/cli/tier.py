@@ -1,0 +1,17 @@
+"""`tierbroker tier`: the cold tier, its store and what is in there. Each command has its module."""
+
+import click
+
+from tierbroker.cli.lazy_group import LazyCommand, LazyGroup
+
+COMMANDS: dict[str, LazyCommand] = {}
+
+
+@click.group(cls=LazyGroup, commands_table=COMMANDS)
+def tier() -> None:
+    """Look at the cold tier: whether a store is good for it, and what is kept there.
+
+    \b
+    Examples:
+      tierbroker tier check s3://bucket/prefix
+    """
