@@ -6,6 +6,7 @@ answer time is what counts, they would be what is measured.
 
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from struct import Struct
@@ -69,7 +70,7 @@ class WireClient:
         assert have == size
         return bytes(buffer[_SIZE.size : size])
 
-    def call_together(self, requests: list[bytes]) -> list[bytes]:
+    def call_together(self, requests: Sequence[bytes]) -> list[bytes]:
         """Send all in one piece; return their answers."""
         self.socket.sendall(b"".join(requests))
         buffer = self._buffer

@@ -11,6 +11,9 @@ from tierbroker.base.clock import Clock
 from tierbroker.base.scheduler import Handle, Scheduler
 
 TICK_S = 0.005
+_TIMER_UNIT_S = 0.001
+"""uvloop's timers count whole milliseconds of a clock that is read once a turn: they may be early
+by as much. One that was would be set to 0 then, and again in every turn until the tick is there."""
 
 
 class Expiring(Protocol):
@@ -65,7 +68,7 @@ class Deadlines:
     def _arm(self, tick: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        delay = max(0.0, tick * TICK_S - self._clock.monotonic())
+        delay = max(0.0, tick * TICK_S - self._clock.monotonic()) + _TIMER_UNIT_S
         self._timer_tick = tick
         self._timer = self._scheduler.call_later(delay, self._fire)
 

@@ -193,6 +193,18 @@ class TransactionGate:
                 if not producer.busy:
                     producer.ask()
 
+    def is_open(self, partition: Partition, producer_id: int, producer_epoch: int) -> bool:
+        """Whether a batch may be queued without `admit`, as all but the first of a transaction.
+
+        False too while a call of the producer waits for its answer: that one goes first.
+        """
+        log = partition.log
+        return (
+            producer_id not in self._producers
+            and log is not None
+            and log.producer_state.has_open_transaction(producer_id, producer_epoch)
+        )
+
     def admit(
         self,
         transactional_id: str,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ACKS_ALL = -1
+_FROM_CLIENT = AppendOrigin.CLIENT
 
 AppendDone = Callable[[AppendResult | ApiError], None]
 QueuedAppend = tuple[bytearray | memoryview, BatchHeader, int, AppendDone, AppendOrigin]
@@ -217,7 +218,7 @@ class Partition:
         header: BatchHeader,
         required_acks: int,
         done: AppendDone,
-        origin: AppendOrigin = AppendOrigin.CLIENT,
+        origin: AppendOrigin = _FROM_CLIENT,
     ) -> None:
         """Queue one validated batch; `done` gets the result once `required_acks` is satisfied.
 
@@ -226,7 +227,7 @@ class Partition:
         """
         if not self._queue:
             self._appender.add(self)
-        if origin is not AppendOrigin.CLIENT:
+        if origin is not _FROM_CLIENT:
             self._has_origins = True
         self._queue.append((batch, header, required_acks, done, origin))
 

@@ -9,6 +9,7 @@ a topic with its own compression.type. With acks=0 nothing is answered, and an e
 connection so that the client notices (Kafka's handleProduceRequest).
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,8 @@ from tierbroker.wire.produce import (
 if TYPE_CHECKING:
     from tierbroker.base.ids import Uuid
 
+_CLIENT = AppendOrigin.CLIENT
+_CLIENT_2 = AppendOrigin.CLIENT_2
 _ZSTD_SINCE = 7
 _ABORTABLE_SINCE = 11
 _ADDS_PARTITIONS_SINCE = 12
@@ -94,6 +97,7 @@ class ProduceCall:
         "_acks",
         "_context",
         "_hinted",
+        "_holds_gate",
         "_left",
         "_producer_id",
         "_response",
@@ -111,15 +115,12 @@ class ProduceCall:
         self._response = ProduceResponse()
         # One is counted for the request itself, so that it cannot finish while being read.
         self._left = 1
-        if request.transactional_id is None:
+        self._holds_gate = False
+        try:
             self._append_all(request)
-        else:
-            gate = context.broker.txn_gate
-            gate.hold()
-            try:
-                self._append_all(request)
-            finally:
-                gate.let_go()
+        finally:
+            if self._holds_gate:
+                context.broker.txn_gate.let_go()
         self._release_one()
 
     def _append_all(self, request: ProduceRequest) -> None:
@@ -186,32 +187,51 @@ class ProduceCall:
         header: batches.BatchHeader,
         done: AppendDone,
     ) -> None:
-        version = self._context.api_version
-        implicit = version >= _ADDS_PARTITIONS_SINCE
-        transactional_id = self._transactional_id
-        if transactional_id is None:
+        if self._transactional_id is None:
             done(TransactionalIdAuthorizationFailedError("the request has no transactional id"))
             return
-        if self._producer_id not in (batches.NO_PRODUCER_ID, header.producer_id):
+        producer_id = header.producer_id
+        if self._producer_id not in (batches.NO_PRODUCER_ID, producer_id):
             done(InvalidProducerIdMappingError("the request has batches of two producers"))
             return
-        self._producer_id = header.producer_id
-        origin = AppendOrigin.CLIENT_2 if implicit else AppendOrigin.CLIENT
+        self._producer_id = producer_id
+        implicit = self._context.api_version >= _ADDS_PARTITIONS_SINCE
+        origin = _CLIENT_2 if implicit else _CLIENT
+        if self._context.broker.txn_gate.is_open(partition, producer_id, header.producer_epoch):
+            partition.append(batch, header, self._acks, done, origin)
+        else:
+            append = partial(partition.append, batch, header, self._acks, done, origin)
+            self._ask_gate(item, partition, header, implicit, append)
+
+    def _ask_gate(
+        self,
+        item: PartitionProduceResponse,
+        partition: Partition,
+        header: batches.BatchHeader,
+        implicit: bool,
+        append: Callable[[], None],
+    ) -> None:
+        """Append once it is known that the transaction is open, all of the request at once."""
+        assert self._transactional_id is not None
+        gate = self._context.broker.txn_gate
+        if not self._holds_gate:
+            self._holds_gate = True
+            gate.hold()
 
         def go_on(code: ErrorCode) -> None:
             if code is ErrorCode.NONE:
-                partition.append(batch, header, self._acks, done, origin)
+                append()
             else:
                 self._refuse(item, code)
 
-        self._context.broker.txn_gate.admit(
-            transactional_id,
+        gate.admit(
+            self._transactional_id,
             header.producer_id,
             header.producer_epoch,
             partition,
             implicit=implicit,
             then=go_on,
-            knows_abortable=version >= _ABORTABLE_SINCE,
+            knows_abortable=self._context.api_version >= _ABORTABLE_SINCE,
             first_sequence=header.base_sequence,
         )
 
