@@ -1,5 +1,6 @@
 # The one list of commands. Each target says what it does: `make help`.
-# Only Python >= 3.11 with venv and make are assumed; `make integration` also wants Java 17+ and Maven.
+# Only Python >= 3.11 with venv and make are assumed; `make integration` also wants Java 17+,
+# Maven, and Go 1.25+ with which it builds MinIO and versitygw once, into ~/.cache.
 
 PYTHON ?= python3
 VENV := .venv
@@ -87,10 +88,12 @@ $(SUITE)/.fetched: requirements/dev.txt
 	@touch $@
 
 integration: setup $(JARS)/.installed $(SUITE)/.fetched ## stock clients and Apache Kafka's tools against a real broker process
+	@$(BIN)/python -m integration.object_stores
 	$(BIN)/python -m pytest integration
 
 torture: setup ## 100,000 seeds of the simulation, 500 rounds of kill -9 and 1,000 power cuts under load
 	SIM_SEEDS=$${SIM_SEEDS:-100000} $(BIN)/python -m pytest tests/sim/test_single_broker.py --timeout=36000
+	@$(BIN)/python -m integration.object_stores
 	TORTURE_ROUNDS=$${TORTURE_ROUNDS:-500} POWER_CUT_ROUNDS=$${POWER_CUT_ROUNDS:-1000} \
 		$(BIN)/python -m pytest integration -m torture --timeout=36000 -s
 

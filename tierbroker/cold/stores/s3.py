@@ -5,6 +5,7 @@ keeps is checked against what was read: size and the CRC-64/NVME of the whole ob
 whose answer got lost is looked for before it is judged.
 """
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -19,6 +20,7 @@ from tierbroker.base.story import Story, sleep, tell, until
 from tierbroker.cold.checksum import crc64nvme, parse_checksum
 from tierbroker.cold.config import MOST_PARTS, S3Settings, TransferLimits
 from tierbroker.cold.errors import (
+    BodyUnreadableError,
     ObjectDamagedError,
     ObjectNotFoundError,
     PreconditionFailedError,
@@ -45,6 +47,8 @@ from tierbroker.cold.stores.unfinished import UnfinishedUpload
 from tierbroker.cold.stores.work import begin
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 PAGE_OBJECTS = 1000
 PARTS_AT_A_TIME = 2
@@ -139,14 +143,15 @@ class S3Store:
         def work() -> Sequence[UnfinishedUpload]:
             before_ms = self._clock.now_ms() - older_than_ms
             return [
-                UnfinishedUpload(
-                    left.path.removeprefix(self._prefix), left.upload_id, left.begun_ms
-                )
+                self._named(left)
                 for left in left_uploads(self.requests, self._prefix)
                 if left.begun_ms < before_ms
             ]
 
         return begin(self._executor, work)
+
+    def _named(self, left: LeftUpload) -> UnfinishedUpload:
+        return UnfinishedUpload(left.path.removeprefix(self._prefix), left.upload_id, left.begun_ms)
 
     def remove_unfinished(self, uploads: Sequence[UnfinishedUpload]) -> Pending[None]:
         """See UnfinishedUploads."""
@@ -154,10 +159,7 @@ class S3Store:
         def work() -> None:
             for upload in uploads:
                 path = self._prefix + upload.key
-                try:
-                    abort_upload(self.requests, LeftUpload(path, upload.upload_id, upload.begun_ms))
-                except ObjectNotFoundError:
-                    continue  # finished or given up meanwhile
+                abort_upload(self.requests, LeftUpload(path, upload.upload_id, upload.begun_ms))
 
         return begin(self._executor, work)
 
@@ -224,11 +226,33 @@ class S3Store:
                     attributes=self._attributes(key),
                 ),
             )
+        except BodyUnreadableError:
+            await self._drop_parts(key)
+            raise
         finally:
             reservation.release()
         self.counts.puts += 2 + -(-size // part_bytes)
         self.counts.bytes_up += size
         return str(result["e_tag"] or "")
+
+    async def _drop_parts(self, key: str) -> None:
+        """Look whether an upload that was given up left parts: one that arrives late does.
+
+        What remains after all is found by its age.
+        """
+        path = self._prefix + key
+        try:
+            for pause_s in PAUSES_S:
+                await until(sleep(self._scheduler, pause_s))
+                left = await until(
+                    begin(self._executor, lambda: list(left_uploads(self.requests, path)))
+                )
+                self.counts.lists += 1
+                if not left:
+                    return
+                await until(self.remove_unfinished([self._named(upload) for upload in left]))
+        except StoreError as error:
+            logger.info("%s: parts of %s may be left: %s", self.url, key, error)
 
     async def _pieces(self, sent: "_Sent", part_bytes: int) -> AsyncIterator[Buffer]:
         """The library asks for the next part when it has room for it. Runs under asyncio."""
@@ -296,15 +320,22 @@ class S3Store:
         raise AssertionError("the last attempt returns or raises")
 
     async def _etag_of(self, key: str, content: Buffer) -> str | None:
-        """The etag of the object if it is made of these bytes."""
+        """The etag of the object if it is made of these bytes.
+
+        The store may still be about to do what was asked: content and etag are of one object
+        when the etag is the same before and after the content was read.
+        """
         try:
-            stored = await self._head(key)
-            if stored.size_bytes != len(content):
-                return None
-            found = await self._get_range(key, 0, len(content)) if content else b""
+            for _ in PAUSES_S:
+                stored = await self._head(key)
+                if stored.size_bytes != len(content):
+                    return None
+                found = await self._get_range(key, 0, len(content)) if content else b""
+                if (await self._head(key)).etag == stored.etag:
+                    return stored.etag if found == content else None
         except (ObjectNotFoundError, ObjectDamagedError):
             return None
-        return stored.etag if found == content else None
+        return None
 
     def _attributes(self, key: str) -> Any:
         if self._settings.storage_class is None:
@@ -343,10 +374,13 @@ class S3Store:
         return content
 
     async def _head(self, key: str) -> ObjectFacts:
-        answer = await self._asked(
-            "HEAD", self._prefix + key, None, {"x-amz-checksum-mode": "ENABLED"}
-        )
+        path = self._prefix + key
         self.counts.heads += 1
+        try:
+            answer = await self._asked("HEAD", path, None, {"x-amz-checksum-mode": "ENABLED"})
+        except ObjectNotFoundError as absent:
+            await self._make_sure(path)
+            raise absent from None
         modified = answer.headers.get("last-modified")
         return ObjectFacts(
             key,
@@ -355,6 +389,17 @@ class S3Store:
             _whole_checksum(answer),
             int(parsedate_to_datetime(modified).timestamp() * 1000) if modified else 0,
         )
+
+    async def _make_sure(self, path: str) -> None:
+        """Raise what else a 404 to HEAD may have meant; an answer with a body says so.
+
+        Stores answer it for a bucket that is not there, versitygw for an unknown key id.
+        """
+        self.counts.gets += 1
+        try:
+            await self._asked("GET", path, None, {"range": "bytes=0-0"})
+        except (ObjectNotFoundError, ObjectDamagedError):
+            return  # not there; or it is by now, and empty
 
     async def _delete(self, key: str) -> None:
         self.counts.deletes += 1

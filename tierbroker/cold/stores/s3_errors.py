@@ -24,9 +24,13 @@ _FULL = frozenset({"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded"})
 _TORN = frozenset({"BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "InvalidDigest"})
 """What the store received is not what was sent: the same upload may succeed the next time."""
 
+_ABSENT = frozenset({"NoSuchKey", "NotFound", "NoSuchVersion"})
+"""The codes of a 404 about the object. Others are about the bucket, or about who asks."""
+
 _NEXT_STEPS = {
     "NoSuchBucket": "make the bucket, or correct cold.url",
     "InvalidAccessKeyId": "check cold.s3.access.key.id",
+    "XAdminUserNotFound": "check cold.s3.access.key.id",
     "SignatureDoesNotMatch": "check cold.s3.secret.access.key",
     "RequestTimeTooSkewed": "set this machine's clock: it is too far from the store's",
     "AuthorizationHeaderMalformed": "set cold.s3.region to the bucket's region",
@@ -69,8 +73,10 @@ def judge(failure: S3Failure, url: str, key: str) -> StoreError:
         return StoreUnavailableError(f"{said}. What arrived was not what was sent")
     if code == "NoSuchUpload":
         return StoreUnavailableError(said)
-    if status == 404 and code != "NoSuchBucket":
+    if status == 404 and code in _ABSENT:
         return ObjectNotFoundError(f"{url}: no object {key}")
+    if status == 404 and not code:
+        return StoreUnavailableError(f"{said}. No store of S3 says it like this")
     if status == 412:
         return PreconditionFailedError(f"{url}: {key} is there already, or is another one by now")
     if status == 409:

@@ -72,9 +72,13 @@ class S3Requests:
         Raises the errors of `cold.errors`.
         """
         answer = self.try_asking(method, path, query, headers)
-        if answer.status < 300:
-            return answer
-        raise judge(self._failure(answer, method), self._url, path or "the bucket")
+        self.check(answer, method, path)
+        return answer
+
+    def check(self, answer: S3Answer, method: str, path: str) -> None:
+        """Raise the error of `cold.errors` that the answer is; nothing for a success."""
+        if answer.status >= 300:
+            raise judge(self.failure(answer, method), self._url, path or "the bucket")
 
     def try_asking(
         self,
@@ -149,14 +153,17 @@ class S3Requests:
             ) from error
         return dict(iter(signed.headers))
 
-    def _failure(self, answer: S3Answer, method: str) -> S3Failure:
-        code = message = ""
+    def failure(self, answer: S3Answer, method: str) -> S3Failure:
+        """What the store says about a request that it did not do."""
+        # The answer to HEAD has no body that could say what there is not.
+        code = "NotFound" if method == "HEAD" and answer.status == 404 else ""
+        message = ""
         if answer.body.lstrip().startswith(b"<"):
             try:
                 tree = answer.tree()
             except ElementTree.ParseError:
                 tree = ElementTree.Element("Error")
-            code = tree.findtext("Code") or ""
+            code = tree.findtext("Code") or code
             message = tree.findtext("Message") or ""
         return S3Failure(answer.status, code, message or f"{method} was answered {answer.status}")
 
@@ -187,8 +194,11 @@ def left_uploads(requests: S3Requests, prefix: str) -> Iterator[LeftUpload]:
 
 
 def abort_upload(requests: S3Requests, upload: LeftUpload) -> None:
-    """Give the upload up; the store forgets its parts."""
-    requests.ask("DELETE", upload.path, query={"uploadId": upload.upload_id})
+    """Give the upload up; the store forgets its parts. One that is gone already is a success."""
+    query = {"uploadId": upload.upload_id}
+    answer = requests.try_asking("DELETE", upload.path, query)
+    if answer.status != 404 or requests.failure(answer, "DELETE").code != "NoSuchUpload":
+        requests.check(answer, "DELETE", upload.path)
 
 
 def parse_time_ms(text: str) -> int:
