@@ -24,6 +24,8 @@ _FULL = frozenset({"XMinioStorageFull", "InsufficientStorage", "QuotaExceeded"})
 _TORN = frozenset({"BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "InvalidDigest"})
 """What the store received is not what was sent: the same upload may succeed the next time."""
 
+_LATER = frozenset({"SlowDown", "RequestTimeout", "NoSuchUpload"})
+
 _ABSENT = frozenset({"NoSuchKey", "NotFound", "NoSuchVersion"})
 """The codes of a 404 about the object. Others are about the bucket, or about who asks."""
 
@@ -65,14 +67,12 @@ def judge(failure: S3Failure, url: str, key: str) -> StoreError:
     """The error that the failure is, with a message for a person."""
     status, code, detail = failure
     said = f"{url}: {key}: {code or status or 'no answer'}: {detail}"
-    if status is None or status in (408, 425, 429) or code in ("SlowDown", "RequestTimeout"):
+    if status is None or status in (408, 425, 429) or code in _LATER:
         return StoreUnavailableError(said)
     if code in _FULL or status == 507:
         return StoreRefusedError(f"{said}. The store is full")
     if code in _TORN or "Checksum" in code:
         return StoreUnavailableError(f"{said}. What arrived was not what was sent")
-    if code == "NoSuchUpload":
-        return StoreUnavailableError(said)
     if status == 404 and code in _ABSENT:
         return ObjectNotFoundError(f"{url}: no object {key}")
     if status == 404 and not code:
