@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import re
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,14 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
+import tierbroker
 from tests.broker.cli_calls import cli_with, ok
+from tierbroker.hot.compaction_reasons import CompactionRule
+from tierbroker.hot.retention_reasons import Rule
 from tierbroker.node.node import Node
 from tierbroker.node.settings import Settings
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "retention.md"
 DAY_MS = 24 * 3_600_000
 
 
@@ -134,3 +140,18 @@ def test_what_is_not_there_is_said_with_the_next_step(tmp_path: Path) -> None:
     done = cli_with(os.environ)("topic", "why", "nothing", "--data", str(tmp_path))
     assert done.returncode == 1
     assert b"--data DIR" in done.stderr
+
+
+def test_the_page_names_every_rule_and_its_commands_work(tmp_path: Path) -> None:
+    page = PAGE.read_text()
+    named = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
+    assert sorted(named) == sorted([*Rule, *CompactionRule, "removed"])
+    commands = re.findall(r"^```sh\n(.*?)\n^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(commands) == 3
+    with tierbroker.Broker(tmp_path / "data") as broker:
+        cli = cli_with({**os.environ, "TIERBROKER_BOOTSTRAP": broker.bootstrap})
+        ok(cli("topic", "new", "prices", "--config", "cleanup.policy=compact"))
+        for command in commands:
+            program, *arguments = shlex.split(command)
+            assert program == "tierbroker"
+            assert ok(cli(*arguments)) or "ls" in arguments
