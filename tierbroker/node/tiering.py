@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tierbroker import __version__
 from tierbroker.base.clock import Clock
 from tierbroker.base.config import ConfigValues
-from tierbroker.base.errors import ApiError, KafkaStorageError, UnknownTopicOrPartitionError
+from tierbroker.base.errors import ApiError, KafkaStorageError
 from tierbroker.base.executor import ThreadExecutor
 from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import TopicPartition, Uuid
@@ -23,7 +23,6 @@ from tierbroker.base.story import Stories, sleep, tell, until
 from tierbroker.cold.binding import bind
 from tierbroker.cold.checkpointer import Checkpointer
 from tierbroker.cold.errors import StoreError, StoreMismatchError
-from tierbroker.cold.planner import retention_start
 from tierbroker.cold.ports import LocalPartition
 from tierbroker.cold.rate import ByteRate
 from tierbroker.cold.reader import ColdOffset, ColdRead, ReadLimits, TierReader
@@ -31,14 +30,17 @@ from tierbroker.cold.remover import Remover
 from tierbroker.cold.spiller import Spiller
 from tierbroker.cold.stores import StorePorts, open_store
 from tierbroker.cold.uploader import Uploader, UploadLimits
-from tierbroker.hot import log_cutting, log_tiering
+from tierbroker.hot import log_tiering
 from tierbroker.hot.log import Log
 from tierbroker.node.cluster_state import ClusterSnapshots
+from tierbroker.node.tier_catching_up import CatchingUp
 from tierbroker.node.tier_ledger import TierDecisions
+from tierbroker.node.tier_offload import offload
+from tierbroker.node.tier_retention import TierRetention
 from tierbroker.records.tier.state import PartitionTier
 from tierbroker.replication.partition import Partition
 from tierbroker.replication.partitions import Partitions
-from tierbroker.replication.tiering import ColdPart, TieredPartition, tiered_partitions
+from tierbroker.replication.tiering import ColdPart, led_logs, tiered_partitions
 
 if TYPE_CHECKING:
     from tierbroker.controller.driver import MetadataDriver
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OFFLOAD_POLL_S = 0.05
 RETRY_S = 5.0
 """Between two attempts to reach a store that did not answer at the start."""
 
@@ -100,6 +101,8 @@ class Tiering:
             grace_ms=values.integer("tier.delete.grace.ms"),
             clock=clock,
         )
+        self.retention = TierRetention(self.ledger, partitions, clock)
+        self._catching_up = CatchingUp(self.ledger, self.reader, self._stories, scheduler)
         self.checkpointer: Checkpointer | None = None
         """None until the store has answered and is known to be the right one."""
         self._checkpoint_every_s = values.integer("tier.checkpoint.interval.ms") / 1000
@@ -205,7 +208,7 @@ class Tiering:
         if self.checkpointer is None or self.refusal is not None:
             return
         now_ms = self._clock.now_ms()
-        for _, log in self._led_logs():
+        for _, log in led_logs(self._partitions):
             try:
                 log_tiering.roll_if_quiet(log, now_ms)
             except KafkaStorageError as error:
@@ -245,66 +248,6 @@ class Tiering:
             self._checkpointed_offset + 1
         )
 
-    # -- retention -------------------------------------------------------------------------------
-
-    def evict_limit(self, log: Log) -> int | None:
-        """Up to where a tiered log's segments may leave this disk; None for one that is not tiered.
-
-        Only what the newest durable checkpoint names (INV-4).
-        """
-        if not log.config.remote_storage_enable:
-            return None
-        place = log.topic_partition
-        tier = self.ledger.state.partition(log.topic_id, place.partition)
-        if tier is None or tier.empty:
-            return log.log_start_offset
-        covered = log.segments.first.base_offset <= tier.start_offset
-        if covered and log.log_start_offset > tier.log_start_offset:
-            # Records were deleted before the tier began: it must know, or they would be back.
-            partition = self._partitions.find(place)
-            if partition is not None and partition.is_leader:
-                self._note_start(partition, log.log_start_offset)
-            return log.log_start_offset
-        return self.ledger.state.named_end_offset(log.topic_id, place.partition) + 1
-
-    def apply_total_retention(self) -> None:
-        """Let retention.ms and retention.bytes move the start of tiered logs."""
-        now_ms = self._clock.now_ms()
-        for partition, log in self._led_logs():
-            place = partition.topic_partition
-            tier = self.ledger.state.partition(partition.topic_id, place.partition)
-            if tier is None or tier.empty:
-                continue
-            if log.log_start_offset < tier.log_start_offset:
-                self._cut_local(log, tier.log_start_offset)
-            tiered = TieredPartition(partition, log)
-            try:
-                behind = tiered.closed_segments(tier.end_offset + 1)
-            except KafkaStorageError as error:
-                logger.warning("no retention of %s: %s", place, error)
-                continue
-            local_bytes = tiered.active_bytes + sum(segment.size_bytes for segment in behind)
-            start = retention_start(tier, local_bytes, tiered.config, now_ms)
-            if start is not None:
-                self._note_start(partition, start)
-
-    def _note_start(self, partition: Partition, start: int) -> None:
-        index = partition.topic_partition.partition
-
-        def noted(done: Pending[None]) -> None:
-            if done.error is not None:
-                logger.warning("%s keeps its start: %s", partition.topic_partition, done.error)
-            elif partition.log is not None and partition.log.log_start_offset < start:
-                self._cut_local(partition.log, start)
-
-        self.ledger.retire(partition.topic_id, index, partition.leader_epoch, start).on_done(noted)
-
-    def _cut_local(self, log: Log, start: int) -> None:
-        try:
-            log.advance_log_start(min(start, log.log_end_offset))
-        except ApiError as error:
-            logger.warning("%s keeps its local start: %s", log.topic_partition, error)
-
     # -- by request ------------------------------------------------------------------------------
 
     def offload(self, topic: str, *, evict: bool = False) -> Pending[int]:
@@ -314,30 +257,16 @@ class Tiering:
         this disk by then. Waits as long as the store and open transactions take: cancel it to wait
         no more. Fails with UnknownTopicOrPartitionError for a topic that is not tiered or not here.
         """
-        return tell(self._offload(topic, evict=evict))
-
-    async def _offload(self, topic: str, *, evict: bool) -> int:
-        targets: list[tuple[Partition, Log, int]] = []
-        for partition, log in self._led_logs():
-            if partition.topic_partition.topic == topic:
-                log.roll()
-                targets.append((partition, log, log.log_end_offset - 1))
-        if not targets:
-            raise UnknownTopicOrPartitionError(
-                f"{topic} has no partition on this broker that is tiered. "
-                "Set remote.storage.enable=true on the topic."
+        return tell(
+            offload(
+                topic,
+                self.ledger,
+                self._partitions,
+                self.hurry_checkpoint,
+                self._scheduler,
+                evict=evict,
             )
-        for partition, log, end in targets:
-            index = partition.topic_partition.partition
-            while self.ledger.state.named_end_offset(log.topic_id, index) < end:
-                if log.log_start_offset > end or log.closed:
-                    break  # empty, deleted, or let go already
-                self.hurry_checkpoint()
-                await until(sleep(self._scheduler, OFFLOAD_POLL_S))
-            if evict and not log.closed:
-                limit = self.ledger.state.named_end_offset(log.topic_id, index) + 1
-                log_cutting.evict_below(log, min(limit, end + 1))
-        return len(targets)
+        )
 
     # -- what partitions ask (replication.tiering.ColdTier) --------------------------------------
 
@@ -374,46 +303,12 @@ class Tiering:
 
     def catch_up(self, partition: Partition, log: Log) -> None:
         """Let the log go on behind the tier's end, then give it to the partition."""
-        self._stories.begin(
-            self._catch_up(partition, log), f"catching up of {partition.topic_partition}"
-        )
-
-    async def _catch_up(self, partition: Partition, log: Log) -> None:
-        place = partition.topic_partition
-        while True:
-            tier = self.ledger.state.partition(partition.topic_id, place.partition)
-            assert tier is not None, "what was ahead is not forgotten while its topic exists"
-            try:
-                tail = await until(self.reader.last_tail(tier))
-                producers = tail.producer_entries()
-            except StoreError as error:
-                logger.warning("%s waits for the store: %s", place, error)
-                await until(sleep(self._scheduler, RETRY_S))
-                continue
-            if log.closed:
-                return
-            logger.warning(
-                "%s ends at %d here and at %d in the cold tier: it goes on there",
-                place,
-                log.log_end_offset,
-                tier.end_offset + 1,
-            )
-            log_tiering.start_at(log, tier.end_offset + 1, tail.lineage, producers)
-            partition.take_log(log)
-            return
+        self._catching_up.begin(partition, log)
 
     def _on_arrival(self, place: TopicPartition) -> None:
         partition = self._partitions.find(place)
         if partition is not None:
             partition.wake_waiters()
-
-    def _led_logs(self) -> Iterator[tuple[Partition, Log]]:
-        for partition in self._partitions:
-            log = partition.log
-            if log is None or log.offline or not partition.is_leader:
-                continue
-            if log.config.remote_storage_enable:
-                yield partition, log
 
 
 class _Led:

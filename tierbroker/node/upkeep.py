@@ -98,8 +98,11 @@ class Upkeep:
         if tiering is None:
             rounds = self._logs.apply_retention(now_ms, self._high_watermark)
         else:
-            tiering.apply_total_retention()
-            rounds = self._logs.apply_retention(now_ms, self._high_watermark, tiering.evict_limit)
+            for _ in tiering.retention.apply_total():
+                await asyncio.sleep(0)
+            rounds = self._logs.apply_retention(
+                now_ms, self._high_watermark, tiering.retention.evict_limit
+            )
         for count in rounds:
             deleted += count
             await asyncio.sleep(0)

@@ -5,7 +5,7 @@ offset they are equal. `ColdPart` is what a partition asks about its older part.
 partitions through `TieredPartition`, and never the other way round. Nothing here waits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -200,8 +200,8 @@ class TieredPartition:
         return log_tiering.open_segment(self._log, base_offset)
 
 
-def tiered_partitions(partitions: "Iterator[Partition]") -> Iterator[TieredPartition]:
-    """Those that this broker leads and whose topics are tiered."""
+def led_logs(partitions: "Iterable[Partition]") -> "Iterator[tuple[Partition, Log]]":
+    """The partitions that this broker leads and whose topics are tiered, with their logs."""
     for partition in partitions:
         log = partition.log
         if (
@@ -210,4 +210,9 @@ def tiered_partitions(partitions: "Iterator[Partition]") -> Iterator[TieredParti
             and not log.offline
             and log.config.remote_storage_enable
         ):
-            yield TieredPartition(partition, log)
+            yield partition, log
+
+
+def tiered_partitions(partitions: "Iterable[Partition]") -> Iterator[TieredPartition]:
+    """The same as the tier sees them."""
+    return (TieredPartition(partition, log) for partition, log in led_logs(partitions))

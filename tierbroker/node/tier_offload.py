@@ -1,0 +1,51 @@
+"""Bringing a topic to the store now, because somebody asks for it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tierbroker.base.errors import UnknownTopicOrPartitionError
+from tierbroker.base.scheduler import Scheduler
+from tierbroker.base.story import sleep, until
+from tierbroker.cold.ports import TierLedger
+from tierbroker.hot import log_cutting
+from tierbroker.replication.partitions import Partitions
+from tierbroker.replication.tiering import led_logs
+
+if TYPE_CHECKING:
+    from tierbroker.hot.log import Log
+    from tierbroker.replication.partition import Partition
+
+OFFLOAD_POLL_S = 0.05
+
+
+async def offload(
+    topic: str,
+    ledger: TierLedger,
+    partitions: Partitions,
+    hurry: Callable[[], None],
+    scheduler: Scheduler,
+    *,
+    evict: bool,
+) -> int:
+    """The story of `Tiering.offload`. `hurry` asks for uploads and a checkpoint at once."""
+    targets: list[tuple[Partition, Log, int]] = []
+    for partition, log in led_logs(partitions):
+        if partition.topic_partition.topic == topic:
+            log.roll()
+            targets.append((partition, log, log.log_end_offset - 1))
+    if not targets:
+        raise UnknownTopicOrPartitionError(
+            f"{topic} has no partition on this broker that is tiered. "
+            "Set remote.storage.enable=true on the topic."
+        )
+    for partition, log, end in targets:
+        index = partition.topic_partition.partition
+        while ledger.state.named_end_offset(log.topic_id, index) < end:
+            if log.log_start_offset > end or log.closed:
+                break  # empty, deleted, or let go already
+            hurry()
+            await until(sleep(scheduler, OFFLOAD_POLL_S))
+        if evict and not log.closed:
+            limit = ledger.state.named_end_offset(log.topic_id, index) + 1
+            log_cutting.evict_below(log, min(limit, end + 1))
+    return len(targets)
