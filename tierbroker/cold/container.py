@@ -4,7 +4,8 @@
 
 Whoever knows the size of an object reads its end and finds everything from there; the format is
 written down in docs/cold-format.md. All numbers are big-endian. Limits are checked before memory
-is taken, and every section but the segment itself has a CRC-32C in the table.
+is taken. Every section but the segment itself has a CRC-32C in the table, and the footer has one of
+the table and of itself.
 """
 
 import struct
@@ -20,10 +21,14 @@ MAGIC = b"TIEROBJ\x01"
 VERSION = 1
 MAX_SECTIONS = 64
 
-_ENTRY = struct.Struct(">HHIQQ")
-_FOOTER = struct.Struct(">HHHHII8s")
+REQUIRED = 1
+"""Flag of a section: a reader that does not know its kind must not read the object."""
+
+_ENTRY = struct.Struct(">HHIQQ")  # kind, flags, checksum, position, length
+_FOOTER_FACTS = struct.Struct(">HHHHI")  # version, content, sections, flags, reserved
+_FOOTER_END = struct.Struct(">I8s")  # checksum of the table and of the facts, magic
 ENTRY_BYTES = _ENTRY.size
-FOOTER_BYTES = _FOOTER.size
+FOOTER_BYTES = _FOOTER_FACTS.size + _FOOTER_END.size
 MAX_TABLE_BYTES = MAX_SECTIONS * ENTRY_BYTES + FOOTER_BYTES
 """So many bytes at the end of an object surely hold its table."""
 
@@ -37,7 +42,10 @@ class ContentKind(IntEnum):
 
 
 class SectionKind(IntEnum):
-    """What a section is. Readers skip kinds that they do not know."""
+    """What a section is. Readers skip kinds that they do not know, unless flagged REQUIRED.
+
+    A number never gets another meaning or another layout: a new form is a new kind.
+    """
 
     LOG = 1
     """A segment in Kafka's format; its batches carry their own checksums."""
@@ -61,6 +69,9 @@ class SectionKind(IntEnum):
     """JSON lines of committed group offsets."""
     LOG_ENDS = 34
     """JSON lines of partitions: where their hot logs began and ended."""
+
+
+_KNOWN = frozenset(SectionKind)
 
 
 class Section(NamedTuple):
@@ -100,21 +111,22 @@ def build_end(
         entries.append(_ENTRY.pack(kind, 0, crc32c(body), position, len(body)))
         position += len(body)
     assert len(entries) <= MAX_SECTIONS, f"an object of {len(entries)} sections"
-    table = b"".join(entries)
-    footer = _FOOTER.pack(VERSION, content, len(entries), 0, crc32c(table), 0, MAGIC)
-    return b"".join([*(body for _, body in bodies), table, footer])
+    table = b"".join(entries) + _FOOTER_FACTS.pack(VERSION, content, len(entries), 0, 0)
+    return b"".join([*(body for _, body in bodies), table, _FOOTER_END.pack(crc32c(table), MAGIC)])
 
 
 def parse_table(end: Buffer, object_bytes: int) -> Table:
     """Read the table from the last bytes of an object of that size, as many as one has of it.
 
-    Raises ObjectDamagedError for what is no object of ours, is one of a later version, has a table
-    that is longer than `end`, or names bytes that the object does not have.
+    Raises ObjectDamagedError for what is no object of ours, is one of a later version or has a
+    section that this release would have to know, has a table that is longer than `end`, or names
+    bytes that the object does not have.
     """
     if len(end) < FOOTER_BYTES or len(end) > object_bytes:
         raise ObjectDamagedError(f"{len(end)} bytes are no end of an object of {object_bytes}")
     footer_position = len(end) - FOOTER_BYTES
-    version, content, count, _, checksum, _, magic = _FOOTER.unpack_from(end, footer_position)
+    version, content, count, _, _ = _FOOTER_FACTS.unpack_from(end, footer_position)
+    checksum, magic = _FOOTER_END.unpack_from(end, footer_position + _FOOTER_FACTS.size)
     if magic != MAGIC:
         raise ObjectDamagedError(f"the object does not end with {MAGIC!r}: it is none of ours")
     if version != VERSION:
@@ -125,11 +137,16 @@ def parse_table(end: Buffer, object_bytes: int) -> Table:
     if count > MAX_SECTIONS or table_position < 0:
         raise ObjectDamagedError(f"a table of {count} sections does not fit")
     table = memoryview(end)[table_position:footer_position]
-    if crc32c(table) != checksum:
+    if crc32c(memoryview(end)[table_position : footer_position + _FOOTER_FACTS.size]) != checksum:
         raise ObjectDamagedError("the table of sections does not match its checksum")
     limit = object_bytes - FOOTER_BYTES - count * ENTRY_BYTES
     sections: list[Section] = []
-    for kind, _, section_checksum, position, length in _ENTRY.iter_unpack(table):
+    for kind, flags, section_checksum, position, length in _ENTRY.iter_unpack(table):
+        if flags & REQUIRED and kind not in _KNOWN:
+            raise ObjectDamagedError(
+                f"the object has a section of kind {kind}, which this release does not know and "
+                "without which the object cannot be read: use a newer one"
+            )
         if position + length > limit:
             raise ObjectDamagedError(
                 f"section {kind} at {position} of {length} bytes leaves the object's {limit}"
@@ -160,6 +177,3 @@ def read_sections(
             raise ObjectDamagedError(f"section {section.kind} does not match its checksum")
         found[SectionKind(section.kind)] = body
     return found
-
-
-_KNOWN = frozenset(SectionKind)

@@ -71,7 +71,8 @@ class Tail:
 def build_tail(name: ObjectName, content: SegmentContent, about: Mapping[str, Any]) -> bytes:
     """The bytes that follow the segment's in its object.
 
-    `about` says in JSON, beside the object's name, what a person would ask: topic, cluster, maker.
+    `about` says in JSON, beside the object's name, what a person would ask: topic, cluster,
+    incarnation, maker. An object that was moved can be put back where it belongs.
     """
     facts = {
         **about,
@@ -80,6 +81,7 @@ def build_tail(name: ObjectName, content: SegmentContent, about: Mapping[str, An
         "base_offset": name.base_offset,
         "end_offset": name.end_offset,
         "leader_epoch": name.leader_epoch,
+        "intent_offset": name.intent_offset,
     }
     return build_end(
         ContentKind.SEGMENT,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError, KafkaStorageError
-from tierbroker.base.ids import TopicPartition, Uuid
+from tierbroker.base.ids import TopicPartition, Uuid, uuid_text
 from tierbroker.base.parts import release_parts
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import Stories, sleep, until
@@ -263,9 +263,12 @@ class Uploader:
         while True:
             content = partition.open_segment(segment.base_offset)
             try:
-                tail = build_tail(
-                    name, content, {**self._about, "topic": partition.topic_partition.topic}
-                )
+                about = {
+                    **self._about,
+                    "incarnation": uuid_text(incarnation),
+                    "topic": partition.topic_partition.topic,
+                }
+                tail = build_tail(name, content, about)
                 stored = await until(self._store.put(key, [*content.log, tail]))
             except StoreUnavailableError as error:
                 if self._clock.monotonic() - begun > self._limits.deadline_s:

@@ -50,6 +50,7 @@ def test_all_parts_come_back() -> None:
         "base_offset": 100,
         "end_offset": 199,
         "leader_epoch": 7,
+        "intent_offset": 42,
     }
 
 
