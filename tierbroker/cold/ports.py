@@ -93,16 +93,20 @@ class UploadPlan(NamedTuple):
     kind: ObjectKind
 
 
-class TierLedger(Protocol):
+class TierView(Protocol):
+    """What the tier holds: all that reading it needs."""
+
+    @property
+    def state(self) -> TierState:
+        """All that is committed."""
+
+
+class TierLedger(TierView, Protocol):
     """The tier's part of the metadata log: what is committed, and the way to decide more.
 
     A decision that is refused fails with an ApiError, one that could not be stored with
     KafkaStorageError or NotControllerError: nothing is decided then.
     """
-
-    @property
-    def state(self) -> TierState:
-        """All that is committed."""
 
     @property
     def metadata_offset(self) -> int:

@@ -16,11 +16,12 @@ from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.pending import Pending
 from tierbroker.base.story import Stories, until
+from tierbroker.cold.checksum import crc64nvme
 from tierbroker.cold.errors import ObjectDamagedError, ObjectNotFoundError, StoreError
 from tierbroker.cold.keys import MANIFEST_SUFFIX, SEGMENT_SUFFIX, ObjectName, object_key
 from tierbroker.cold.manifest import Manifest, parse_manifest
 from tierbroker.cold.pieces import ObjectId, Piece, PieceCache, check_piece
-from tierbroker.cold.ports import ObjectStore, TierLedger
+from tierbroker.cold.ports import ObjectStore, TierView
 from tierbroker.cold.segment_object import Tail, parse_tail
 from tierbroker.cold.tails import Fetched
 from tierbroker.records import time_index
@@ -88,7 +89,7 @@ class TierReader:
     def __init__(
         self,
         store: ObjectStore,
-        ledger: TierLedger,
+        ledger: TierView,
         stories: Stories,
         *,
         cluster_id: str,
@@ -379,7 +380,10 @@ class TierReader:
 
     def _fetch_manifest(self, tier: PartitionTier, spilled: TierSlice) -> Pending[Manifest]:
         async def fetch() -> Manifest:
-            data = await self._get(self._key(tier, spilled), 0, spilled.object_bytes)
+            key = self._key(tier, spilled)
+            data = await self._get(key, 0, spilled.object_bytes)
+            if crc64nvme(data) != spilled.checksum:
+                raise ObjectDamagedError(f"{key} is not the manifest that was written there")
             return parse_manifest(data)
 
         return self._manifests.fetch((spilled.incarnation, spilled.intent_offset), fetch)
