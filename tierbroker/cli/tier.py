@@ -4,7 +4,11 @@ import click
 
 from tierbroker.cli.lazy_group import LazyCommand, LazyGroup
 
-COMMANDS: dict[str, LazyCommand] = {}
+COMMANDS = {
+    "check": LazyCommand(
+        "tierbroker.cli.tier_check", "check", "Try out whether a store is good for it."
+    ),
+}
 
 
 @click.group(cls=LazyGroup, commands_table=COMMANDS)

@@ -251,6 +251,12 @@ class S3Settings:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     @property
+    def is_plain_http(self) -> bool:
+        """Whether requests travel unencrypted between machines."""
+        scheme, _, host = (self.endpoint or "https://").partition("://")
+        return scheme == "http" and not _is_loopback(host)
+
+    @property
     def base_url(self) -> str:
         """Where requests to the bucket go: scheme, host, and the path up to the key."""
         endpoint = self.endpoint or f"https://s3.{self.region}.amazonaws.com"

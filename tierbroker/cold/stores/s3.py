@@ -6,7 +6,7 @@ whose answer got lost is looked for before it is judged.
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from tierbroker.base.fs import Buffer
 from tierbroker.base.parts import Part
 from tierbroker.base.pending import Pending
 from tierbroker.base.story import Story, sleep, tell, until
-from tierbroker.cold.checksum import crc64nvme, parse_checksum
+from tierbroker.cold.checksum import parse_checksum
 from tierbroker.cold.config import MOST_PARTS, S3Settings, TransferLimits
 from tierbroker.cold.errors import (
     BodyUnreadableError,
@@ -43,6 +43,7 @@ from tierbroker.cold.stores.s3_requests import (
     left_uploads,
     parse_time_ms,
 )
+from tierbroker.cold.stores.sent import Sent
 from tierbroker.cold.stores.unfinished import UnfinishedUpload
 from tierbroker.cold.stores.work import begin
 
@@ -70,7 +71,7 @@ class S3Store:
         self.url = settings.url
         self.counts = RequestCounts()
         self.budget = ByteBudget(limits.inflight_max_bytes)
-        self._settings = settings
+        self.settings = settings
         self._limits = limits
         self._executor = ports.executor
         self._fs = ports.fs
@@ -80,8 +81,7 @@ class S3Store:
         self._prefix = f"{settings.prefix}/" if settings.prefix else ""
         credentials = S3Credentials(settings, ports.clock)
         self._clients = S3Clients(settings, limits, credentials)
-        self.requests = S3Requests(settings, credentials, ports.clock, self._clients.timeout_s(0))
-        """For questions about the bucket that the port does not know."""
+        self._requests = S3Requests(settings, credentials, ports.clock, self._clients.timeout_s(0))
         self._uploads: set[Body] = set()
 
     # -- the port ------------------------------------------------------------------------------
@@ -135,7 +135,15 @@ class S3Store:
         """See ObjectStore. Uploads that are under way are given up."""
         for source in self._uploads:
             source.withdraw()
-        self.requests.close()
+        self._requests.close()
+
+    def ask(self, question: Callable[[S3Requests], T]) -> Pending[T]:
+        """What the port does not know of: `question` runs on a worker thread."""
+        return begin(self._executor, lambda: question(self._requests))
+
+    def full_key(self, key: str) -> str:
+        """The key in the bucket, prefix included."""
+        return self._prefix + key
 
     def unfinished(self, older_than_ms: int) -> Pending[Sequence[UnfinishedUpload]]:
         """See UnfinishedUploads."""
@@ -144,7 +152,7 @@ class S3Store:
             before_ms = self._clock.now_ms() - older_than_ms
             return [
                 self._named(left)
-                for left in left_uploads(self.requests, self._prefix)
+                for left in left_uploads(self._requests, self._prefix)
                 if left.begun_ms < before_ms
             ]
 
@@ -159,14 +167,14 @@ class S3Store:
         def work() -> None:
             for upload in uploads:
                 path = self._prefix + upload.key
-                abort_upload(self.requests, LeftUpload(path, upload.upload_id, upload.begun_ms))
+                abort_upload(self._requests, LeftUpload(path, upload.upload_id, upload.begun_ms))
 
         return begin(self._executor, work)
 
     # -- uploads -------------------------------------------------------------------------------
 
     async def _put(self, key: str, source: Body) -> ObjectFacts:
-        sent = _Sent(source)
+        sent = Sent(source)
         try:
             if source.size_bytes > self._limits.multipart_threshold_bytes:
                 etag = await self._send_parts(key, sent)
@@ -180,7 +188,7 @@ class S3Store:
             self._compare(key, stored, sent)
         return ObjectFacts(key, source.size_bytes, etag, sent.checksum, stored.modified_ms)
 
-    async def _send_whole(self, key: str, sent: "_Sent") -> str:
+    async def _send_whole(self, key: str, sent: Sent) -> str:
         size = sent.source.size_bytes
         reservation = await until(self.budget.for_upload(size))
         try:
@@ -207,7 +215,7 @@ class S3Store:
         self.counts.bytes_up += len(content)
         return str(result["e_tag"] or "")
 
-    async def _send_parts(self, key: str, sent: "_Sent") -> str:
+    async def _send_parts(self, key: str, sent: Sent) -> str:
         size = sent.source.size_bytes
         part_bytes = max(self._limits.part_bytes, -(-size // MOST_PARTS))
         # Twice as many parts are in memory as travel, and the one that is being read.
@@ -245,7 +253,7 @@ class S3Store:
             for pause_s in PAUSES_S:
                 await until(sleep(self._scheduler, pause_s))
                 left = await until(
-                    begin(self._executor, lambda: list(left_uploads(self.requests, path)))
+                    begin(self._executor, lambda: list(left_uploads(self._requests, path)))
                 )
                 self.counts.lists += 1
                 if not left:
@@ -254,13 +262,13 @@ class S3Store:
         except StoreError as error:
             logger.info("%s: parts of %s may be left: %s", self.url, key, error)
 
-    async def _pieces(self, sent: "_Sent", part_bytes: int) -> AsyncIterator[Buffer]:
+    async def _pieces(self, sent: Sent, part_bytes: int) -> AsyncIterator[Buffer]:
         """The library asks for the next part when it has room for it. Runs under asyncio."""
         while sent.position < sent.source.size_bytes:
             yield await begin(self._executor, lambda: sent.next_piece(part_bytes))
 
     async def _stored_nevertheless(
-        self, key: str, sent: "_Sent", error: StoreUnavailableError
+        self, key: str, sent: Sent, error: StoreUnavailableError
     ) -> ObjectFacts:
         """The object, if the store has done the work and its answer got lost; else the error."""
         if sent.position < sent.source.size_bytes:
@@ -273,7 +281,7 @@ class S3Store:
             raise error  # an older one; or nobody can say, and a second upload does no harm
         return stored
 
-    def _compare(self, key: str, stored: ObjectFacts, sent: "_Sent") -> None:
+    def _compare(self, key: str, stored: ObjectFacts, sent: Sent) -> None:
         if stored.size_bytes != sent.position:
             raise ObjectDamagedError(
                 f"{self.url}: {key} has {stored.size_bytes} bytes after {sent.position} were sent"
@@ -285,7 +293,7 @@ class S3Store:
             )
 
     async def _put_if(self, key: str, source: Body, mode: Any) -> ObjectFacts:
-        sent = _Sent(source)
+        sent = Sent(source)
         size = source.size_bytes
         reservation = await until(self.budget.for_upload(size))
         try:
@@ -338,11 +346,11 @@ class S3Store:
         return None
 
     def _attributes(self, key: str) -> Any:
-        if self._settings.storage_class is None:
+        if self.settings.storage_class is None:
             return None
         if not key.endswith((SEGMENT_SUFFIX, MANIFEST_SUFFIX)):
             return None
-        return {"Storage-Class": self._settings.storage_class}
+        return {"Storage-Class": self.settings.storage_class}
 
     # -- everything else -----------------------------------------------------------------------
 
@@ -437,7 +445,7 @@ class S3Store:
         self, method: str, path: str, query: dict[str, str] | None, headers: dict[str, str] | None
     ) -> S3Answer:
         """A request on a worker thread, again for as long as the store is only unavailable."""
-        ask = partial(self.requests.ask, method, path, query, headers)
+        ask = partial(self._requests.ask, method, path, query, headers)
         for pause_s in PAUSES_S:
             try:
                 return await until(begin(self._executor, ask))
@@ -460,25 +468,6 @@ class S3Store:
 
         told.on_done(done)
         return told
-
-
-class _Sent:
-    """How far a body has been read, and the checksum so far. One piece is read at a time."""
-
-    __slots__ = ("checksum", "position", "source")
-
-    def __init__(self, source: Body) -> None:
-        self.source = source
-        self.position = 0
-        self.checksum = 0
-
-    def next_piece(self, length: int) -> Buffer:
-        """The next bytes, at most `length`; runs on a worker thread."""
-        length = min(length, self.source.size_bytes - self.position)
-        piece = self.source.read(self.position, length)
-        self.checksum = crc64nvme(piece, self.checksum)
-        self.position += length
-        return piece
 
 
 def _whole_checksum(answer: S3Answer) -> int | None:

@@ -46,6 +46,7 @@ class S3Requests:
         self, settings: S3Settings, credentials: S3Credentials, clock: Clock, timeout_s: float
     ) -> None:
         self._url = settings.url
+        self._prefix = f"{settings.prefix}/" if settings.prefix else ""
         self._region = settings.region
         self._credentials = credentials
         self._clock = clock
@@ -78,7 +79,7 @@ class S3Requests:
     def check(self, answer: S3Answer, method: str, path: str) -> None:
         """Raise the error of `cold.errors` that the answer is; nothing for a success."""
         if answer.status >= 300:
-            raise judge(self.failure(answer, method), self._url, path or "the bucket")
+            raise judge(self.failure(answer, method), self._url, self._named(path))
 
     def try_asking(
         self,
@@ -107,7 +108,7 @@ class S3Requests:
                 if kept and not isinstance(error, TimeoutError):
                     continue  # the store closed it while it was idle
                 raise StoreUnavailableError(
-                    f"{self._url}: {path or 'the bucket'}: no answer to {method}: {error!r}"
+                    f"{self._url}: {self._named(path)}: no answer to {method}: {error!r}"
                 ) from error
             if response.will_close:
                 connection.close()
@@ -120,6 +121,9 @@ class S3Requests:
         """Close the connections that nobody uses."""
         while self._idle:
             self._idle.pop().close()
+
+    def _named(self, path: str) -> str:
+        return path.removeprefix(self._prefix) or "the bucket"
 
     def _connect(self) -> HTTPConnection:
         if self._tls is None:
