@@ -74,6 +74,15 @@ COLD_KEYS: tuple[ConfigKey, ...] = (
         validate=between(8 * MIB),
     ),
     ConfigKey(
+        "cold.unfinished.max.age.ms",
+        ConfigType.LONG,
+        str(24 * 3_600_000),
+        "Uploads that were begun longer ago than this and never ended are removed from the store: "
+        "their parts cost. Looked for four times in that time. Never less than twice "
+        "tier.upload.timeout.ms.",
+        validate=between(1000),
+    ),
+    ConfigKey(
         "cold.s3.endpoint",
         ConfigType.STRING,
         None,

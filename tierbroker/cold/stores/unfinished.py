@@ -1,7 +1,7 @@
 """What uploads leave behind that never ended: it costs space and is no object."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from tierbroker.base.pending import Pending
 
@@ -12,9 +12,11 @@ class UnfinishedUpload(NamedTuple):
     key: str
     """What it was to become; for a directory store the name of a temporary file."""
     upload_id: str
+    """Empty for a directory store."""
     begun_ms: int
 
 
+@runtime_checkable
 class UnfinishedUploads(Protocol):
     """Implemented by the stores that can leave some."""
 
