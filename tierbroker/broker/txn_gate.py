@@ -199,11 +199,10 @@ class TransactionGate:
         False too while a call of the producer waits for its answer: that one goes first.
         """
         log = partition.log
-        return (
-            producer_id not in self._producers
-            and log is not None
-            and log.producer_state.has_open_transaction(producer_id, producer_epoch)
-        )
+        if log is None or producer_id in self._producers:
+            return False
+        known = log.producer_state.get(producer_id)
+        return known is not None and known.epoch == producer_epoch and known.txn_first_offset >= 0
 
     def admit(
         self,

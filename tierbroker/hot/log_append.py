@@ -15,7 +15,7 @@ from tierbroker.base.errors import (
     KafkaStorageError,
     RecordListTooLargeError,
 )
-from tierbroker.hot.producer_state import AppendOrigin, StagedProducers
+from tierbroker.hot.producer_state import AppendOrigin, RememberedBatch, StagedProducers
 from tierbroker.records.batch import (
     CONTROL_BIT,
     LOG_APPEND_TIME_BIT,
@@ -96,12 +96,16 @@ def append(
             # There is one result for each batch before this one.
             origin = _CLIENT if origins is None else origins[len(results)]
             try:
-                repeated = _stage(log, staged, batch, header, next_offset, origin)
+                if header.attributes & CONTROL_BIT:
+                    _stage_marker(staged, batch, header, next_offset, origin)
+                    original = None
+                else:
+                    original = staged.admit(header, next_offset, origin)
             except ApiError as refusal:
                 results.append(refusal)
                 continue
-            if repeated is not None:
-                results.append(repeated)
+            if original is not None:
+                results.append(_repeated(log, original))
                 continue
         patch_offsets(batch, 0, next_offset, leader_epoch)
         buffers.append(batch)
@@ -174,24 +178,22 @@ def _judged(view: memoryview, next_offset: int) -> list[tuple[int, BatchHeader]]
     return judged
 
 
-def _stage(
-    log: "Log",
+def _stage_marker(
     staged: StagedProducers,
     batch: Buffer,
     header: BatchHeader,
     offset: int,
     origin: AppendOrigin,
-) -> AppendResult | None:
-    """Judge a leader's batch of a known producer; answers the original if it is a repeat."""
-    if header.attributes & CONTROL_BIT:
-        marker = read_marker(batch)
-        if marker is not None:
-            staged.judge_marker(header, marker, origin)
-            staged.end_transaction(header, marker, offset)
-        return None
-    original = staged.admit(header, offset, origin)
-    if original is None:
-        return None
+) -> None:
+    """Judge and stage a leader's control batch, if it is a transaction's marker."""
+    marker = read_marker(batch)
+    if marker is not None:
+        staged.judge_marker(header, marker, origin)
+        staged.end_transaction(header, marker, offset)
+
+
+def _repeated(log: "Log", original: RememberedBatch) -> AppendResult:
+    """The answer to a repeat: where the original went."""
     return AppendResult(
         original.first_offset,
         original.last_offset,

@@ -92,11 +92,16 @@ class EndedTransaction(NamedTuple):
 class StagedProducers:
     """Changes that one append would make; nothing counts before `ProducerState.commit`."""
 
-    __slots__ = ("_known", "begun", "changed", "ended", "marked")
+    __slots__ = ("_changed", "_known", "_next", "_run", "begun", "ended", "marked")
 
     def __init__(self, known: dict[int, Producer]) -> None:
         self._known = known
-        self.changed: dict[int, Producer] = {}
+        self._changed: dict[int, Producer] = {}
+        self._next: tuple[int, int, int, int] | None = None
+        """Producer id, epoch, sequence and transactional bit of a batch that would go on where
+        the last one that was admitted ended."""
+        self._run: list[RememberedBatch] = []
+        """Batches that did, and are not in `_changed` yet."""
         self.begun: list[tuple[int, int]] | None = None
         """(first offset, producer id) of the transactions that begin, in that order."""
         self.ended: list[EndedTransaction] | None = None
@@ -113,8 +118,28 @@ class StagedProducers:
         gap, and for a repeat of a batch that is no longer remembered, InvalidTxnStateError for
         a batch outside of the transaction that is open, or of one that a marker just ended.
         """
+        _, _, _, _, _, attributes, delta, _, timestamp, producer_id, epoch, first, _ = header
+        transactional = attributes & TRANSACTIONAL_BIT
+        last = first + delta & MAX_SEQUENCE
+        if self._next == (producer_id, epoch, first, transactional):
+            # It goes on where the one before ended, as nearly all do when several are appended
+            # together: nothing can be wrong. No constructor and no call, here above all.
+            self._run.append(
+                _new_tuple(
+                    RememberedBatch, (first, last, base_offset, base_offset + delta, timestamp)
+                )
+            )
+        else:
+            repeated = self._judge(header, base_offset, origin)
+            if repeated is not None:
+                return repeated
+        self._next = producer_id, epoch, last + 1 & MAX_SEQUENCE, transactional
+        return None
+
+    def _judge(self, header: BatchHeader, base_offset: int, origin: int) -> RememberedBatch | None:
+        """`admit` a batch that does not go on where the one before ended."""
         producer_id, epoch = header.producer_id, header.producer_epoch
-        producer = self.changed.get(producer_id) or self._known.get(producer_id)
+        producer = self._get(producer_id)
         if producer is None:
             # Nothing is known: everything of it may have been deleted, so any sequence will do.
             producer = _UNKNOWN
@@ -144,10 +169,27 @@ class StagedProducers:
         self._stage(producer, header, base_offset)
         return None
 
+    def changed(self) -> dict[int, Producer]:
+        """The producers that are not any more as they were."""
+        run = self._run
+        if run:
+            assert self._next is not None
+            epoch, batches, _, coordinator_epoch, txn_first = self._changed[self._next[0]]
+            kept = (*batches, *run)[-REMEMBERED_BATCHES:]
+            self._changed[self._next[0]] = Producer(
+                epoch, kept, run[-1].timestamp_ms, coordinator_epoch, txn_first
+            )
+            self._run = []
+        return self._changed
+
+    def _get(self, producer_id: int) -> Producer | None:
+        return self.changed().get(producer_id) or self._known.get(producer_id)
+
     def accept(self, header: BatchHeader, base_offset: int) -> None:
         """Stage a data batch that the log holds or a leader admitted: no judgement."""
         producer_id = header.producer_id
-        producer = self.changed.get(producer_id) or self._known.get(producer_id) or _UNKNOWN
+        producer = self._get(producer_id) or _UNKNOWN
+        self._next = None
         self._stage(producer, header, base_offset)
 
     def _stage(self, producer: Producer, header: BatchHeader, base_offset: int) -> None:
@@ -158,13 +200,13 @@ class StagedProducers:
             if self.begun is None:
                 self.begun = []
             self.begun.append((base_offset, producer_id))
-        # This is done for every batch of an idempotent producer: no constructors in between.
+        # This is done for every batch that comes alone: no constructors here either.
         added = _new_tuple(
             RememberedBatch,
             (first, first + delta & MAX_SEQUENCE, base_offset, base_offset + delta, timestamp),
         )
         kept = (*batches[1 - REMEMBERED_BATCHES :], added) if epoch == new_epoch else (added,)
-        self.changed[producer_id] = _new_tuple(
+        self._changed[producer_id] = _new_tuple(
             Producer, (new_epoch, kept, timestamp, coordinator_epoch, txn_first)
         )
 
@@ -175,7 +217,7 @@ class StagedProducers:
         one when nothing is open any more. A producer that is not known is none of a reason.
         """
         producer_id, epoch = header.producer_id, header.producer_epoch
-        producer = self.changed.get(producer_id) or self._known.get(producer_id)
+        producer = self._get(producer_id)
         if producer is None:
             return
         if epoch < producer.epoch or (
@@ -193,7 +235,7 @@ class StagedProducers:
     def end_transaction(self, header: BatchHeader, marker: EndTxnMarker, offset: int) -> None:
         """Stage a transaction marker that stands at `offset`."""
         producer_id = header.producer_id
-        producer = self.changed.get(producer_id) or self._known.get(producer_id) or _UNKNOWN
+        producer = self._get(producer_id) or _UNKNOWN
         if producer.txn_first_offset >= 0:
             aborted = marker.control_type is ControlType.ABORT
             if self.ended is None:
@@ -201,11 +243,12 @@ class StagedProducers:
             self.ended.append(
                 EndedTransaction(producer_id, producer.txn_first_offset, offset, aborted)
             )
+        self._next = None
         if self.marked is None:
             self.marked = set()
         self.marked.add(producer_id)
         keep = producer.batches if producer.epoch == header.producer_epoch else ()
-        self.changed[producer_id] = Producer(
+        self._changed[producer_id] = Producer(
             header.producer_epoch, keep, header.max_timestamp, marker.coordinator_epoch, NO_OFFSET
         )
 
@@ -259,11 +302,6 @@ class ProducerState:
         """What is known of the producer."""
         return self._producers.get(producer_id)
 
-    def has_open_transaction(self, producer_id: int, epoch: int) -> bool:
-        """Whether a transaction of the producer is open in that epoch."""
-        producer = self._producers.get(producer_id)
-        return producer is not None and producer.epoch == epoch and producer.txn_first_offset >= 0
-
     def stage(self, after: StagedProducers | None = None) -> StagedProducers:
         """Begin an append, or its second half, `after` the first has been committed."""
         staged = StagedProducers(self._producers)
@@ -291,7 +329,7 @@ class ProducerState:
 
     def commit(self, staged: StagedProducers) -> None:
         """Make the staged changes count."""
-        self._producers.update(staged.changed)
+        self._producers.update(staged.changed())
         if staged.begun:
             self.open.update(staged.begun)
         for ended in staged.ended or ():

@@ -195,11 +195,12 @@ class ProduceCall:
             done(InvalidProducerIdMappingError("the request has batches of two producers"))
             return
         self._producer_id = producer_id
-        implicit = self._context.api_version >= _ADDS_PARTITIONS_SINCE
-        origin = _CLIENT_2 if implicit else _CLIENT
         if self._context.broker.txn_gate.is_open(partition, producer_id, header.producer_epoch):
-            partition.append(batch, header, self._acks, done, origin)
+            # Its producer is known, so the log judges it alike in both protocols.
+            partition.append(batch, header, self._acks, done)
         else:
+            implicit = self._context.api_version >= _ADDS_PARTITIONS_SINCE
+            origin = _CLIENT_2 if implicit else _CLIENT
             append = partial(partition.append, batch, header, self._acks, done, origin)
             self._ask_gate(item, partition, header, implicit, append)
 
