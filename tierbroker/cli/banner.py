@@ -41,19 +41,21 @@ def ready_text(
     flush_mode: str,
     ready_ms: int,
     command: str,
+    http_url: str | None = None,
 ) -> str:
     """The whole announcement, with a newline at its end."""
     folder = ", ".join(os.path.abspath(path) for path in data_dirs)
     if not keeps_data:
         folder += "  (removed at exit)"
     option = "" if bootstrap == DEFAULT_BOOTSTRAP else f" -b {bootstrap}"
+    page = "" if http_url is None else f"  Metrics     {http_url}/metrics\n"
     return f"""\
 tierbroker is ready after {ready_ms} ms; Ctrl-C stops it.
 
   Address     {bootstrap}
   Data        {folder}
   Durability  {DURABILITY.get(flush_mode, flush_mode)}
-
+{page}
 In another terminal:
 
   {command} produce hello "first message"{option}

@@ -86,6 +86,7 @@ def announce_dev(*, keeps_data: bool) -> Announce:
                 keeps_data=keeps_data,
                 flush_mode=node.flush_mode,
                 ready_ms=node.ready_ms,
+                http_url=node.http_url,
                 command=command_path(sys.argv[0], sys.executable, os.getcwd()),
             ),
             nl=False,

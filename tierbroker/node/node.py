@@ -37,6 +37,8 @@ from tierbroker.node.addresses import advertised_address
 from tierbroker.node.cleaning import Cleaning
 from tierbroker.node.follower import MetadataFollower
 from tierbroker.node.groups import GroupsOfTheBroker, forget_deleted_topics, make_coordinator
+from tierbroker.node.health import Health, Phase
+from tierbroker.node.http_endpoint import HttpEndpoint
 from tierbroker.node.internal_topics import InternalTopicFollower
 from tierbroker.node.loading import Progress, load_rest
 from tierbroker.node.metadata import (
@@ -91,6 +93,8 @@ class Node:
         self._stopped = asyncio.Event()
         self._listeners: list[ListenerConfig] = parse_listeners(settings.values)
         self._executor: ThreadExecutor
+        self._health = Health()
+        self._http: HttpEndpoint
         self._storage: Storage
         self._controller: MetadataDriver
         self._startup: LogStartup
@@ -117,6 +121,11 @@ class Node:
         """ "host:port" of the first listener, as clients should say it."""
         host, port = advertised_address(self._listeners[0], self._ports)
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def http_url(self) -> str | None:
+        """Where this machine finds health and metrics; None when http.listener is empty."""
+        return self._http.url
 
     @property
     def data_dirs(self) -> list[str]:
@@ -172,11 +181,12 @@ class Node:
         try:
             await self._start_broker(loop)
             await load_rest(
-                self._startup, self._partitions, self._executor, self._clock, self.on_progress
+                self._startup, self._partitions, self._executor, self._clock, self._progressed
             )
         except BaseException:
             await self._abort_start()
             raise
+        self._health.phase = Phase.SERVING
         self.ready_ms = int((self._clock.monotonic() - started) * 1000)
 
     def hurry_start(self) -> None:
@@ -190,6 +200,7 @@ class Node:
 
     async def stop(self) -> None:
         """Finish what is in flight, make it durable, leave the clean-shutdown note."""
+        self._health.phase = Phase.STOPPING
         self._server.begin_drain()
         self._groups.stop()
         self._transactions.stop()
@@ -213,6 +224,15 @@ class Node:
     async def _start_broker(self, loop: asyncio.AbstractEventLoop) -> None:
         settings, storage = self.settings, self._storage
         values = settings.values
+        self._health.log_dirs = storage.dirs
+        self._http = HttpEndpoint(
+            settings,
+            self._listeners,
+            self._health,
+            loop=loop,
+            executor=self._executor,
+            clock=self._clock,
+        )
         topic_configs = TopicConfigs(settings.layers)
         self._controller = open_metadata(
             settings, storage, self._executor, self._clock, self._rng, self._on_failed_metadata
@@ -238,6 +258,7 @@ class Node:
             loop,
             lambda: transaction_version(self._controller.image),
         )
+        self._health.loads = self._what_loads
         self._internal_topics = (
             InternalTopicFollower(OFFSETS_TOPIC, GroupsOfTheBroker(self._groups), self._partitions),
             InternalTopicFollower(TRANSACTION_STATE_TOPIC, self._transactions, self._partitions),
@@ -360,7 +381,7 @@ class Node:
             txn_gate=TransactionGate(self._transactions, self._deadlines, self._clock),
             txn_markers=self._markers,
             schema=SCHEMA,
-            layers=self.settings.layers,
+            layers=(self._http.layer, *self.settings.layers),
             values=values,
             topic_configs=topic_configs,
             clock=self._clock,
@@ -393,6 +414,15 @@ class Node:
             self._controller.submit(
                 lambda image: assign_directories(image, self._node_id, placed)
             ).on_done(_warn_if_not_reported)
+
+    def _what_loads(self) -> str | None:
+        if self._groups.loaded and self._transactions.loaded:
+            return None
+        return "groups and transactions are read from their topics"
+
+    def _progressed(self, done: int, total: int) -> None:
+        self._health.note_progress(done, total)
+        self.on_progress(done, total)
 
     # -- failures and end ----------------------------------------------------------------------
 
@@ -433,6 +463,8 @@ class Node:
             except KafkaStorageError as error:
                 # Its directory is offline by that and gets no clean-shutdown note.
                 logger.error("The metadata log was not closed in order: %s", error)
+        if hasattr(self, "_http"):
+            self._http.close()
         await self._executor_round()
         if self._tiering is not None:
             self._tiering.close()

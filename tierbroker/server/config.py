@@ -13,11 +13,15 @@ from tierbroker.server.limits import UNLIMITED_CONNECTIONS, ListenerConfig, Serv
 from tierbroker.server.machine_memory import memory_limit_bytes
 
 MAX_INT = 2_147_483_647
+DEFAULT_KAFKA_PORT = 9092
+DEFAULT_HTTP_PORT = 9644
+HTTP_LISTENER = "http.listener"
 NEVER_S = 10 * 365 * 86_400.0
 MEMORY_SHARE = 4
 """Without queued.max.request.bytes, requests may take this fraction of the memory: a quarter."""
 
 _LISTENER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)://(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/]*):(\d{1,5})")
+_HTTP_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/]*):(\d{1,5})")
 
 
 def _check_socket_buffer(value: ConfigValue) -> None:
@@ -36,6 +40,11 @@ def _check_listeners(value: ConfigValue) -> None:
     assert isinstance(value, tuple)
     for text in value:
         _split(text)
+
+
+def _check_http_listener(value: ConfigValue) -> None:
+    if value:
+        parse_http_listener(str(value))
 
 
 SERVER_KEYS: tuple[ConfigKey, ...] = (
@@ -123,6 +132,16 @@ SERVER_KEYS: tuple[ConfigKey, ...] = (
         "memory of the machine or its control group.",
         validate=_check_queued_bytes,
     ),
+    ConfigKey(
+        HTTP_LISTENER,
+        ConfigType.STRING,
+        None,
+        "Where health and metrics are answered by HTTP, host:port; port 0 takes any free one. Not "
+        f"set: 127.0.0.1:{DEFAULT_HTTP_PORT} beside a broker on port {DEFAULT_KAFKA_PORT}, else a "
+        "free port of 127.0.0.1. Empty: nowhere. There is no login: other addresses than loopback "
+        "show the metrics to whoever reaches them. A broker tells its own address under this name.",
+        validate=_check_http_listener,
+    ),
 )
 
 
@@ -131,6 +150,14 @@ def _split(text: str) -> tuple[str, str, int]:
     if match is None or int(match[3]) > 65_535:
         raise ValueError(f"{text!r} is not NAME://host:port")
     return match[1].upper(), match[2].strip("[]"), int(match[3])
+
+
+def parse_http_listener(text: str) -> tuple[str, int]:
+    """Host and port of `http.listener`; an empty host means all addresses. Raises ValueError."""
+    match = _HTTP_ADDRESS.fullmatch(text)
+    if match is None or int(match[2]) > 65_535:
+        raise ValueError(f"{text!r} is not host:port")
+    return match[1].strip("[]"), int(match[2])
 
 
 def parse_listeners(values: Mapping[str, ConfigValue]) -> list[ListenerConfig]:

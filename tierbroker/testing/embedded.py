@@ -57,6 +57,14 @@ class Broker:
         assert self._bootstrap is not None, "the broker runs inside of `with` or `async with`"
         return self._bootstrap
 
+    @property
+    def http_url(self) -> str | None:
+        """Where it answers /metrics, /healthz and /readyz, None with an empty `http.listener`."""
+        if self._hosted is not None:
+            return self._hosted.http_url
+        assert self._node is not None, "the broker runs inside of `with` or `async with`"
+        return self._node.http_url
+
     def config(self, client: ClientFamily) -> dict[str, str]:
         """Settings that connect a client of that family to this broker."""
         return client_config(self.bootstrap, client)

@@ -48,6 +48,12 @@ class HostedNode:
         assert self._bootstrap is not None
         return self._bootstrap
 
+    @property
+    def http_url(self) -> str | None:
+        """Where its health and metrics are, once started."""
+        assert self._node is not None, "the node runs"
+        return self._node.http_url
+
     def stop(self) -> None:
         """Stop it in order and end the thread; raises what stopping raised."""
         if self._loop is not None and self._stop_asked is not None and self._thread.is_alive():
