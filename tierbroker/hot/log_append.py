@@ -110,16 +110,8 @@ def append(
         patch_offsets(batch, 0, next_offset, leader_epoch)
         buffers.append(batch)
         notes.append((last_offset, size, max_timestamp, next_offset, leader_epoch))
-        stamped = header.attributes & LOG_APPEND_TIME_BIT
-        results.append(
-            AppendResult(
-                next_offset,
-                last_offset,
-                max_timestamp if stamped else NO_TIMESTAMP,
-                log_start_offset,
-                False,
-            )
-        )
+        time_ms = max_timestamp if header.attributes & LOG_APPEND_TIME_BIT else NO_TIMESTAMP
+        results.append(AppendResult(next_offset, last_offset, time_ms, log_start_offset, False))
         position += size
         next_offset = last_offset + 1
     error = _write(log, buffers, notes, staged)
