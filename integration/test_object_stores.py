@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
@@ -260,3 +262,42 @@ async def test_a_write_whose_answer_was_lost_is_found(server: Server, bucket: st
 async def test_nothing_of_a_failed_creation_is_left(server: Server, bucket: str) -> None:
     with impatient(server, bucket) as store, pytest.raises(ObjectNotFoundError):
         await store.head("never")
+
+
+UPLOAD_OF_A_SPARSE_FILE = """
+import asyncio, os, resource, sys
+from tests.object_store_suite import Lease
+from tests.s3_server import opened_bucket
+from tierbroker.base.parts import FileSlice
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+async def main(url, endpoint, path, size):
+    with opened_bucket(url, endpoint) as store:
+        await store.put("small", [b"x"])
+        before = peak()
+        fd = os.open(path, os.O_RDONLY)
+        await store.put("large", [FileSlice(fd, 0, size, Lease())])
+        print(peak() - before)
+
+asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
+"""
+
+
+def test_a_large_upload_takes_little_memory(server: Server, bucket: str, tmp_path: Path) -> None:
+    size = 400 * 1024 * 1024
+    with (tmp_path / "log").open("wb") as log:
+        log.truncate(size)
+    arguments = [f"s3://{bucket}/some/prefix", server.endpoint, str(tmp_path / "log"), str(size)]
+    done = subprocess.run(
+        [sys.executable, "-c", UPLOAD_OF_A_SPARSE_FILE, *arguments],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    print(f"{size >> 20} MiB uploaded with {done.stdout.strip()} MiB of memory")
+    assert int(done.stdout) < 64
+    head = judge(server.endpoint).head_object(Bucket=bucket, Key="some/prefix/large")
+    assert head["ContentLength"] == size
