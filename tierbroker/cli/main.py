@@ -27,6 +27,9 @@ COMMANDS = {
         "tierbroker.cli.transaction", "transaction", "List, show and abort transactions."
     ),
     "tier": LazyCommand("tierbroker.cli.tier", "tier", "Look at the cold tier and its store."),
+    "archive": LazyCommand(
+        "tierbroker.cli.archive", "archive", "Read an object store with no broker running."
+    ),
     "restore": LazyCommand(
         "tierbroker.cli.restore", "restore", "Bring a cluster back from its object store."
     ),

@@ -1,0 +1,148 @@
+"""An archive is read as its latest checkpoint says, whatever else lies in the bucket."""
+
+import pytest
+
+from tests.cold_store import CLUSTER, ColdStore, golden_store, kafka_batch, memory_store
+from tierbroker.base.errors import KafkaStorageError
+from tierbroker.base.ids import TopicPartition
+from tierbroker.base.scheduler import ManualScheduler
+from tierbroker.base.story import tell
+from tierbroker.cold.archive import (
+    Archive,
+    ArchiveReader,
+    first_offset,
+    first_time_ms,
+    read_latest,
+    records_in,
+)
+from tierbroker.cold.errors import ObjectDamagedError, ObjectNotFoundError, StoreMismatchError
+from tierbroker.cold.head import Head, encode_head
+from tierbroker.cold.ports import ObjectStore
+from tierbroker.cold.reader import ReadLimits
+from tierbroker.records.record import Record
+
+PLACE = TopicPartition("orders", 0)
+
+
+def archive_of(made: ColdStore) -> Archive:
+    store = memory_store(made.objects)
+    head, name, _ = tell(read_latest(store)).result()
+    return Archive(head, name, made.state, made.topics, {})
+
+
+def read_all(
+    store: ObjectStore,
+    archive: Archive,
+    start: int,
+    end: int,
+    *,
+    uncommitted: bool = False,
+    limits: ReadLimits | None = None,
+) -> list[Record]:
+    scheduler = ManualScheduler()
+    (tier,) = archive.tiers("orders")
+    reader = ArchiveReader(store, archive, scheduler, limits or ReadLimits())
+    found: list[Record] = []
+
+    async def story() -> None:
+        offset = start
+        while offset < end:
+            read = await reader.read(tier, PLACE, offset)
+            found.extend(records_in(read, offset, end, uncommitted=uncommitted))
+            assert read.next_offset > offset
+            offset = read.next_offset
+
+    told = tell(story())
+    while not told.done:
+        scheduler.advance(0.001)
+    reader.close()
+    told.result()
+    return found
+
+
+def test_committed_records_from_the_log_start_on() -> None:
+    made = golden_store()
+    archive = archive_of(made)
+    (tier,) = archive.tiers("orders")
+    assert first_offset(tier) == 5
+    records = read_all(memory_store(made.objects), archive, 5, tier.end_offset + 1)
+    assert [record.offset for record in records] == [*range(5, 40), *range(51, 63)]
+    assert records[-1].value == b"plain 1"
+
+
+def test_small_pieces_give_the_same_records() -> None:
+    made = golden_store()
+    store, archive = memory_store(made.objects), archive_of(made)
+    limits = ReadLimits(cache_bytes=4096, index_cache_bytes=100, piece_bytes=300, depth=3)
+    assert read_all(store, archive, 5, 65, limits=limits) == read_all(store, archive, 5, 65)
+
+
+def test_a_part_is_read_and_aborted_records_on_demand() -> None:
+    made = golden_store()
+    store, archive = memory_store(made.objects), archive_of(made)
+    offsets = [record.offset for record in read_all(store, archive, 38, 53)]
+    assert offsets == [38, 39, 51, 52]
+    offsets = [record.offset for record in read_all(store, archive, 38, 53, uncommitted=True)]
+    assert offsets == [*range(38, 50), 51, 52]
+
+
+def test_a_time_is_found_and_the_first_one_told() -> None:
+    made = golden_store()
+    store, archive = memory_store(made.objects), archive_of(made)
+    (tier,) = archive.tiers("orders")
+    scheduler = ManualScheduler()
+    reader = ArchiveReader(store, archive, scheduler)
+    for time_ms, offset in ((0, 5), (1081, 9), (2000, 61), (9999, None)):
+        told = tell(reader.offset_for_time(tier, PLACE, time_ms))
+        while not told.done:
+            scheduler.advance(0.001)
+        assert told.result() == offset
+    assert tell(first_time_ms(store, archive, tier)).result() == 1000
+
+
+def test_damage_names_the_object() -> None:
+    made = golden_store()
+    key = next(key for key in made.objects if "40-" in key and key.endswith(".seg"))
+    damaged = bytearray(made.objects[key])
+    damaged[100] ^= 1
+    store = memory_store({**made.objects, key: bytes(damaged)})
+    with pytest.raises(KafkaStorageError, match="CRC") as failure:
+        read_all(store, archive_of(made), 40, 65)
+    assert key in str(failure.value)
+
+
+def test_a_store_without_a_cluster_says_what_is_there() -> None:
+    with pytest.raises(StoreMismatchError, match="Nothing is there"):
+        tell(read_latest(memory_store({}))).result()
+    with pytest.raises(StoreMismatchError, match=r"something else \(photos/1\.jpg"):
+        tell(read_latest(memory_store({"photos/1.jpg": b"x"}))).result()
+    made = golden_store()
+    head = Head(CLUSTER, made.state.store_id or made.state.incarnations[0], b"i" * 16)
+    with pytest.raises(StoreMismatchError, match="no checkpoint of it yet"):
+        tell(read_latest(memory_store({"head": encode_head(head)}))).result()
+
+
+def test_a_later_format_is_not_guessed_at() -> None:
+    made = golden_store()
+    made.objects["head"] = made.objects["head"].replace(b'"format": 1', b'"format": 2')
+    with pytest.raises(ObjectDamagedError, match="format 2, this release reads 1"):
+        tell(read_latest(memory_store(made.objects))).result()
+
+
+def test_a_checkpoint_that_is_gone_or_damaged_is_said() -> None:
+    made = golden_store()
+    key = made.checkpoints[0].key
+    kept = {name: data for name, data in made.objects.items() if name != key}
+    with pytest.raises(ObjectNotFoundError, match=r"-1\.ckpt"):
+        tell(read_latest(memory_store(kept))).result()
+    other = {**made.objects, key: made.objects[key][::-1]}
+    with pytest.raises(ObjectDamagedError, match="not what was written"):
+        tell(read_latest(memory_store(other))).result()
+
+
+def test_segments_that_no_commit_names_are_not_read() -> None:
+    made = golden_store()
+    stray = made.intent(70, 79, 5)
+    made.put(stray, kafka_batch("none", 70, 5))
+    archive = archive_of(golden_store())
+    assert [tier.end_offset for tier in archive.tiers("orders")] == [64]

@@ -1,0 +1,57 @@
+"""What the commands share that read a store with no broker: how it opens, and how that fails."""
+
+import difflib
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from tierbroker.base.errors import InvalidConfigError
+from tierbroker.base.story import Story
+from tierbroker.cli.exits import CommandFailedError
+from tierbroker.cold.archive import Archive
+from tierbroker.cold.errors import ObjectDamagedError, ObjectNotFoundError, StoreError
+from tierbroker.cold.ports import ObjectStore
+from tierbroker.node.archived import open_archive
+from tierbroker.node.store_session import run_with_store
+
+T = TypeVar("T")
+
+
+def run_with_archive(
+    url: str,
+    settings: Mapping[str, str],
+    work: Callable[[ObjectStore, Archive], Story[T]],
+) -> T:
+    """Open the store and the archive in it, tell the story of `work`; raises CommandFailedError."""
+
+    async def story(store: ObjectStore) -> T:
+        return await work(store, await open_archive(store))
+
+    return run_story(url, settings, story)
+
+
+def run_story(url: str, settings: Mapping[str, str], work: Callable[[ObjectStore], Story[T]]) -> T:
+    """The same with nothing but the store."""
+    # What goes wrong is told once, by the error; without a handler warnings are printed as well.
+    logging.getLogger("tierbroker").addHandler(logging.NullHandler())
+    try:
+        return run_with_store(url, settings, os.environ, work)
+    except (ObjectDamagedError, ObjectNotFoundError) as error:
+        raise CommandFailedError(
+            f"{error}.\nTo find all that is wrong: tierbroker tier verify {url}"
+        ) from error
+    except (StoreError, InvalidConfigError) as error:
+        raise CommandFailedError(str(error)) from error
+
+
+def check_topic(archive: Archive, topic: str, url: str) -> None:
+    """Raise CommandFailedError, which names topics that are near, unless the topic is there."""
+    if topic in archive.topics:
+        return
+    near = difflib.get_close_matches(topic, archive.topics, n=3)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise CommandFailedError(
+        f"Cluster {archive.head.cluster_id} in {url} has no topic {topic!r}.{hint}\n"
+        f"To see all of them: tierbroker archive ls {url}"
+    )
