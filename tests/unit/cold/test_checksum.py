@@ -1,4 +1,5 @@
 import os
+import sys
 
 import pytest
 
@@ -18,6 +19,15 @@ def test_the_check_value_of_the_catalogue() -> None:
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_a_checksum_goes_on_where_it_stopped(kind: type) -> None:
     assert crc64nvme(kind(b"6789"), crc64nvme(kind(b"12345"))) == 0xAE8B14860A799888
+
+
+def test_small_pieces_need_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = os.urandom(4096)
+    with_library = crc64nvme(data + b"-"), crc64nvme(data[:100]), crc64nvme(data, 12345)
+    monkeypatch.delitem(sys.modules, "awscrt.checksums")
+    without = crc64nvme(b"-", crc64nvme(data)), crc64nvme(data[:100]), crc64nvme(data, 12345)
+    assert without == with_library
+    assert "awscrt.checksums" not in sys.modules
 
 
 def test_checksums_of_pieces_are_combined() -> None:
