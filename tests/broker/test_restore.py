@@ -81,13 +81,14 @@ def restore_from(cold: Path, data: Path) -> Restored:
 
 
 async def wait_checkpointed(cold: Path) -> None:
-    """Whatever happened before is in a checkpoint then."""
+    """Whatever happened before is in a checkpoint then: there is one a turn while there is news."""
     head = cold / "head"
-    for _ in range(2):
-        before = head.read_bytes()
-        async with asyncio.timeout(20):
-            while head.read_bytes() == before:
-                await asyncio.sleep(0.02)
+    unchanged, before = 0, b""
+    async with asyncio.timeout(20):
+        while unchanged < 3:
+            await asyncio.sleep(1)
+            unchanged = unchanged + 1 if head.read_bytes() == before else 0
+            before = head.read_bytes()
 
 
 @pytest.mark.timeout(120)

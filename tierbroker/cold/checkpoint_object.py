@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tierbroker.cold.container import ContentKind, SectionKind, build_end, read_sections
+from tierbroker.cold.container import ContentKind, SectionKind, build_pieces, read_sections
 from tierbroker.cold.errors import ObjectDamagedError
 from tierbroker.cold.ports import CheckpointContent
 from tierbroker.records.batch import Buffer
@@ -16,14 +16,14 @@ class CheckpointSections(NamedTuple):
     log_ends: memoryview
 
 
-def build_checkpoint(content: CheckpointContent) -> bytes:
-    """The whole object."""
-    return build_end(
+def build_checkpoint(content: CheckpointContent) -> list[bytes]:
+    """The whole object, in pieces: the metadata of a large cluster is not copied."""
+    return build_pieces(
         ContentKind.CHECKPOINT,
         (
-            (SectionKind.METADATA, b"".join(content.metadata)),
-            (SectionKind.GROUP_OFFSETS, content.group_offsets),
-            (SectionKind.LOG_ENDS, content.log_ends),
+            (SectionKind.METADATA, content.metadata),
+            (SectionKind.GROUP_OFFSETS, (content.group_offsets,)),
+            (SectionKind.LOG_ENDS, (content.log_ends,)),
         ),
     )
 

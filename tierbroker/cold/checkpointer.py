@@ -1,30 +1,32 @@
 """Makes what is committed durable in the bucket: checkpoints, and the head that names them.
 
 Only what a checkpoint names may be let go locally, and only garbage that no checkpoint names any
-more is deleted (INV-4): `durable_state` is the tier as of the last checkpoint that the store has.
-After a start it is unknown until the first one is written.
+more is deleted (INV-4): `durable_offset` is the metadata offset of the last checkpoint that the
+store has. After a start it is unknown until the first one is written.
+
+Answers get lost. A head that was written without anybody hearing of it is recognized at the next
+attempt; a head that somebody else wrote ends all work with the store.
 """
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError
 from tierbroker.base.story import until
 from tierbroker.cold.checkpoint_object import build_checkpoint
 from tierbroker.cold.errors import ObjectDamagedError, StoreError, StoreMismatchError
-from tierbroker.cold.head import CheckpointName, Head, write_head
+from tierbroker.cold.head import CheckpointName, Head, HeadChangedError, write_head
 from tierbroker.cold.keys import checkpoint_key
-from tierbroker.cold.ports import ClusterState, ObjectStore, TierLedger
-
-if TYPE_CHECKING:
-    from tierbroker.records.tier.state import TierState
+from tierbroker.cold.ports import CheckpointContent, ClusterState, ObjectStore, TierLedger
 
 logger = logging.getLogger(__name__)
 
 KEPT_CHECKPOINTS = 3
 """Checkpoints that stay in the bucket: a restore may be reading an older one."""
+ATTEMPTS_KNOWN = 16
+"""Heads of which no answer came, and that may yet turn out to be written."""
+CONFLICTS_MAX = 3
 
 
 class Checkpointer:
@@ -45,23 +47,33 @@ class Checkpointer:
         self._clock = clock
         self._etag = etag
         self.head = head
-        self.durable_state: TierState | None = None
-        """The tier as the newest checkpoint of this run names it."""
         self.durable_offset = -1
-        """The last metadata record that it contains."""
-
+        """The last metadata record that the newest checkpoint of this run contains."""
+        self.current_ms = -1
+        """When the newest checkpoint was last known to say all there is to say."""
         self.failure: str | None = None
         """Why the last attempt failed; None when it did not."""
-        self._outdated: list[CheckpointName] = []
+        self._known_at_start = ledger.metadata_offset
+        self._attempted: list[Head] = []
+        self._sequence = -1
+        self._settled_offset = -1
+        """Up to there the metadata says nothing that the newest checkpoint does not."""
+        self._settled: tuple[bytes, bytes] = (b"", b"")
+        """The group offsets and log ends that it holds."""
+        self._left_over: list[str] = []
+        """Keys of checkpoints that no head names, or will name any more."""
 
     async def take(self) -> None:
-        """Write a checkpoint and let the head name it.
+        """Write a checkpoint and let the head name it, unless the newest one says it all.
 
         A store that fails is noted, and the next call tries again. Raises StoreMismatchError when
         the cluster was taken over: nothing may be written or deleted any more.
         """
         try:
-            await self._take()
+            content = await self._news()
+            if content is not None:
+                await self._write(content)
+            self.current_ms = self._clock.now_ms()
         except StoreMismatchError:
             raise
         except (StoreError, ApiError) as error:
@@ -70,43 +82,106 @@ class Checkpointer:
             self.failure = str(error)
         else:
             self.failure = None
+            await self._remove_left_over()
 
-    async def _take(self) -> None:
-        content = await until(self._cluster.take())
-        latest = self.head.latest
-        sequence = 0 if latest is None else latest.sequence + 1
-        data = build_checkpoint(content)
+    async def _news(self) -> CheckpointContent | None:
+        """What a new checkpoint would say; None if nobody would miss it.
+
+        Group offsets and log ends change without the metadata; the metadata changes by the note
+        of a checkpoint, which is no news.
+        """
+        content = await until(self._cluster.take(self._settled_offset))
+        if content.metadata_offset > self._settled_offset:
+            return content
+        if (content.group_offsets, content.log_ends) == self._settled:
+            return None
+        return await until(self._cluster.take())
+
+    async def _write(self, content: CheckpointContent) -> None:
+        sequence = self._sequence = self._next_sequence()
+        parts = build_checkpoint(content)
+        size_bytes = sum(map(len, parts))
         key = checkpoint_key(
             self.head.cluster_id, self.head.incarnation, content.metadata_offset, sequence
         )
-        stored = await until(self._store.put(key, [data]))
-        if stored.size_bytes != len(data) or stored.checksum is None:
-            raise ObjectDamagedError(f"{key} has {stored.size_bytes} bytes, {len(data)} were sent")
+        self._left_over.append(key)  # until a head names it
+        stored = await until(self._store.put(key, parts))
+        if stored.size_bytes != size_bytes or stored.checksum is None:
+            raise ObjectDamagedError(f"{key} has {stored.size_bytes} bytes, {size_bytes} were sent")
         name = CheckpointName(
             key,
-            len(data),
+            size_bytes,
             stored.checksum,
             content.metadata_offset,
             sequence,
             self._clock.now_ms(),
         )
         kept = (name, *self.head.checkpoints)
-        head = replace(self.head, checkpoints=kept[:KEPT_CHECKPOINTS])
-        self._etag = await write_head(self._store, head, self._etag)
-        self.head = head
-        self.durable_state = content.state
+        await self._replace_head(replace(self.head, checkpoints=kept[:KEPT_CHECKPOINTS]))
+        self._left_over.remove(key)
+        self._left_over += [old.key for old in kept[KEPT_CHECKPOINTS:] if self._is_own(old)]
         self.durable_offset = content.metadata_offset
-        self._outdated += kept[KEPT_CHECKPOINTS:]
-        await until(self._ledger.note_checkpoint(sequence, content.metadata_offset))
-        await self._remove_outdated()
+        await self._note(sequence, content)
 
-    async def _remove_outdated(self) -> None:
-        """Only those of the own incarnation: another one may start from the others."""
-        while self._outdated:
-            name = self._outdated[0]
-            own = checkpoint_key(
-                self.head.cluster_id, self.head.incarnation, name.metadata_offset, name.sequence
-            )
-            if name.key == own:
-                await until(self._store.delete(name.key))
-            del self._outdated[0]
+    def _next_sequence(self) -> int:
+        """Never one that was tried: a key is used once, whatever became of the attempt."""
+        latest, noted = self.head.latest, self._ledger.state.checkpoint
+        known = (
+            self._sequence,
+            -1 if latest is None else latest.sequence,
+            -1 if noted is None else noted.sequence,
+        )
+        return max(known) + 1
+
+    async def _replace_head(self, head: Head) -> None:
+        self._attempted = [*self._attempted[1 - ATTEMPTS_KNOWN :], head]
+        for _ in range(CONFLICTS_MAX):
+            try:
+                self._etag = await write_head(self._store, head, self._etag)
+            except HeadChangedError as conflict:
+                if conflict.found is None or not self._wrote(conflict.found[0]):
+                    raise
+                self._etag = conflict.found[1]
+            else:
+                self.head = head
+                return
+        raise StoreError(f"the head in {self._store.url} changes all the time")
+
+    def _wrote(self, found: Head) -> bool:
+        """Whether a head that comes as a surprise is by this cluster's own hand.
+
+        By this run, whose answer got lost; or by the run before, arriving late: what it says is
+        older than all that this run has done.
+        """
+        if found == self.head or found in self._attempted:
+            return True
+        latest = found.latest
+        return (
+            (found.cluster_id, found.store_id, found.incarnation)
+            == (self.head.cluster_id, self.head.store_id, self.head.incarnation)
+            and latest is not None
+            and latest.metadata_offset <= self._known_at_start
+        )
+
+    async def _note(self, sequence: int, content: CheckpointContent) -> None:
+        """Let the metadata know: only then anything local may go."""
+        before = self._ledger.metadata_offset
+        await until(self._ledger.note_checkpoint(sequence, content.metadata_offset))
+        after = self._ledger.metadata_offset
+        only_this = before == content.metadata_offset and after == before + 1
+        self._settled_offset = after if only_this else content.metadata_offset
+        self._settled = content.group_offsets, content.log_ends
+
+    def _is_own(self, name: CheckpointName) -> bool:
+        """Another incarnation may start from the others: they stay."""
+        return name.key == checkpoint_key(
+            self.head.cluster_id, self.head.incarnation, name.metadata_offset, name.sequence
+        )
+
+    async def _remove_left_over(self) -> None:
+        try:
+            while self._left_over:
+                await until(self._store.delete(self._left_over[0]))
+                del self._left_over[0]
+        except StoreError as error:
+            logger.warning("old checkpoints stay in %s for now: %s", self._store.url, error)

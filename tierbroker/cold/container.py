@@ -102,17 +102,34 @@ def build_end(
 
     An empty section is left out.
     """
+    pieces = [(kind, (body,)) for kind, body in sections]
+    return b"".join(build_pieces(content, pieces, log_bytes))
+
+
+def build_pieces(
+    content: ContentKind,
+    sections: Sequence[tuple[SectionKind, Sequence[bytes]]],
+    log_bytes: int = 0,
+) -> list[bytes]:
+    """The same in pieces, of sections in pieces: large ones are not copied."""
     entries: list[bytes] = []
+    pieces: list[bytes] = []
     position = log_bytes
     if log_bytes:
         entries.append(_ENTRY.pack(SectionKind.LOG, 0, 0, 0, log_bytes))
-    bodies = [(kind, body) for kind, body in sections if body]
-    for kind, body in bodies:
-        entries.append(_ENTRY.pack(kind, 0, crc32c(body), position, len(body)))
-        position += len(body)
+    for kind, body in sections:
+        length = sum(map(len, body))
+        if not length:
+            continue
+        checksum = 0
+        for piece in body:
+            checksum = crc32c(piece, checksum)
+        entries.append(_ENTRY.pack(kind, 0, checksum, position, length))
+        pieces += body
+        position += length
     assert len(entries) <= MAX_SECTIONS, f"an object of {len(entries)} sections"
     table = b"".join(entries) + _FOOTER_FACTS.pack(VERSION, content, len(entries), 0, 0)
-    return b"".join([*(body for _, body in bodies), table, _FOOTER_END.pack(crc32c(table), MAGIC)])
+    return [*pieces, table, _FOOTER_END.pack(crc32c(table), MAGIC)]
 
 
 def parse_table(end: Buffer, object_bytes: int) -> Table:

@@ -115,10 +115,20 @@ async def read_head(store: ObjectStore) -> tuple[Head, str] | None:
     return decode_head(data), facts.etag
 
 
+class HeadChangedError(StoreMismatchError):
+    """The head is not the one that was to be replaced."""
+
+    def __init__(self, message: str, found: tuple[Head, str] | None) -> None:
+        super().__init__(message)
+        self.found = found
+        """What it is, and its etag; None when it is gone."""
+
+
 async def write_head(store: ObjectStore, head: Head, etag: str | None) -> str:
     """Replace the head that has this etag, or make the first one; answers the new etag.
 
-    Raises StoreMismatchError when it is somebody else's by now, StoreError.
+    Raises HeadChangedError when it is another one by now, StoreError: then it may have been
+    replaced or not, and may even be replaced later.
     """
     data = encode_head(head)
     try:
@@ -126,12 +136,12 @@ async def write_head(store: ObjectStore, head: Head, etag: str | None) -> str:
     except PreconditionFailedError as error:
         found = await read_head(store)
         if found is None or found[0] != head:
-            raise StoreMismatchError(_lost(store, head, found)) from error
+            raise HeadChangedError(_lost(store, head, found), found) from error
         # An attempt that was taken for lost had done it.
         return found[1]
     found = await read_head(store)
     if found is None or found[0] != head:
-        raise StoreMismatchError(_lost(store, head, found))
+        raise HeadChangedError(_lost(store, head, found), found)
     return written.etag
 
 

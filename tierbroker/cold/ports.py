@@ -190,8 +190,6 @@ class CheckpointContent(NamedTuple):
 
     metadata_offset: int
     """Of the last metadata record contained."""
-    state: TierState
-    """The tier as of that offset."""
     metadata: Sequence[bytes]
     """A snapshot in KRaft's format, in pieces."""
     group_offsets: bytes
@@ -203,5 +201,8 @@ class CheckpointContent(NamedTuple):
 class ClusterState(Protocol):
     """Where checkpoints come from."""
 
-    def take(self) -> Pending[CheckpointContent]:
-        """The newest committed state; takes a few turns of the loop."""
+    def take(self, known_offset: int = -1) -> Pending[CheckpointContent]:
+        """The newest committed state; takes a few turns of the loop.
+
+        `metadata` is left out when it says nothing newer than `known_offset`.
+        """

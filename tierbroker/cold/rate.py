@@ -5,6 +5,9 @@ from tierbroker.base.pending import Pending
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import sleep
 
+GRAIN_S = 0.001
+"""Nobody waits for less: a rate without a limit needs no timers."""
+
 
 class ByteRate:
     """At most so many bytes a second over time; a single piece may be larger, what follows waits.
@@ -25,7 +28,7 @@ class ByteRate:
         now = self._clock.monotonic()
         begins_at = max(now, self._free_at)
         self._free_at = begins_at + size_bytes / self.bytes_per_second
-        if begins_at <= now:
+        if begins_at - now < GRAIN_S:
             at_once: Pending[None] = Pending()
             at_once.resolve(None)
             return at_once

@@ -2,10 +2,12 @@
 
 A partition that is kept for years has hundreds of thousands of segments; the metadata keeps one
 entry for a thousand of them then. A manifest counts once its slice is committed, like a segment.
+While the store fails, attempts become ever more seldom: each leaves an object to be cleared away.
 """
 
 import logging
 
+from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError
 from tierbroker.base.story import Stories, until
 from tierbroker.cold.errors import ObjectDamagedError, StoreError
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 SLICE_SEGMENTS = 1000
 KEPT_SEGMENTS = 250
 """The newest ones stay in the metadata."""
+FIRST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 600.0
 
 
 class Spiller:
@@ -33,6 +37,7 @@ class Spiller:
         stories: Stories,
         *,
         cluster_id: str,
+        clock: Clock,
         slice_segments: int = SLICE_SEGMENTS,
         kept_segments: int = KEPT_SEGMENTS,
     ) -> None:
@@ -41,26 +46,52 @@ class Spiller:
         self._logs = logs
         self._stories = stories
         self._cluster_id = cluster_id
+        self._clock = clock
         self._slice_segments = slice_segments
         self._kept_segments = kept_segments
         self._busy = False
+        self._stopped = False
+        self._pause_s = 0.0
+        self._next_try = 0.0
+
+    def stop(self) -> None:
+        """Begin nothing any more."""
+        self._stopped = True
 
     def tick(self) -> None:
         """Begin the next manifest, if a partition has entries enough for one."""
-        if self._busy:
+        if self._busy or self._stopped or self._clock.monotonic() < self._next_try:
             return
         limit = self._slice_segments + self._kept_segments
         for partition in self._logs:
             index = partition.topic_partition.partition
             tier = self._ledger.state.partition(partition.topic_id, index)
-            if tier is not None and len(tier.segments) >= limit:
+            if tier is None:
+                continue
+            if len(tier.segments) >= limit or tier.intents_of(ObjectKind.MANIFEST):
                 self._busy = True
                 self._stories.begin(
-                    self._spill(partition, tier), f"manifest of {partition.topic_partition}"
+                    self._spill(partition, tier, limit), f"manifest of {partition.topic_partition}"
                 )
                 return
 
-    async def _spill(self, partition: LocalPartition, tier: PartitionTier) -> None:
+    async def _spill(self, partition: LocalPartition, tier: PartitionTier, limit: int) -> None:
+        try:
+            left = tier.intents_of(ObjectKind.MANIFEST)
+            if left:
+                # Of an earlier run or leader: only one manifest is under way here at a time.
+                await until(self._ledger.abandon_uploads(left))
+            if len(tier.segments) >= limit:
+                await self._spill_front(partition, tier)
+            self._pause_s = self._next_try = 0.0
+        except (ApiError, StoreError) as error:
+            self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+            self._next_try = self._clock.monotonic() + self._pause_s
+            logger.warning("no manifest of %s yet: %s", partition.topic_partition, error)
+        finally:
+            self._busy = False
+
+    async def _spill_front(self, partition: LocalPartition, tier: PartitionTier) -> None:
         segments = tier.segments.front(self._slice_segments)
         plan = UploadPlan(
             tier.topic_id,
@@ -70,19 +101,14 @@ class Spiller:
             segments.end_offset,
             ObjectKind.MANIFEST,
         )
+        (intent,) = await until(self._ledger.begin_uploads([plan]))
+        if isinstance(intent, ApiError):
+            raise intent
         try:
-            (intent,) = await until(self._ledger.begin_uploads([plan]))
-            if isinstance(intent, ApiError):
-                raise intent
-            try:
-                await self._write(plan, intent.intent_offset, segments)
-            except (ApiError, StoreError):
-                await until(self._ledger.abandon_uploads([intent]))
-                raise
-        except (ApiError, StoreError) as error:
-            logger.warning("no manifest of %s yet: %s", partition.topic_partition, error)
-        finally:
-            self._busy = False
+            await self._write(plan, intent.intent_offset, segments)
+        except (ApiError, StoreError):
+            await until(self._ledger.abandon_uploads([intent]))
+            raise
 
     async def _write(self, plan: UploadPlan, intent_offset: int, segments: SegmentArray) -> None:
         state = self._ledger.state

@@ -12,11 +12,16 @@ from dataclasses import dataclass, field
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError, KafkaStorageError
-from tierbroker.base.ids import TopicPartition, Uuid, uuid_text
+from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.parts import release_parts
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import Stories, sleep, until
-from tierbroker.cold.errors import ObjectDamagedError, StoreError, StoreUnavailableError
+from tierbroker.cold.errors import (
+    BodyUnreadableError,
+    ObjectDamagedError,
+    StoreError,
+    StoreUnavailableError,
+)
 from tierbroker.cold.keys import ObjectName, object_key
 from tierbroker.cold.planner import Candidate, in_order, next_upload
 from tierbroker.cold.ports import (
@@ -29,7 +34,7 @@ from tierbroker.cold.ports import (
 from tierbroker.cold.rate import ByteRate
 from tierbroker.cold.segment_object import build_tail
 from tierbroker.records.tier.events import TierIntent
-from tierbroker.records.tier.local import LocalSegment
+from tierbroker.records.tier.local import LocalSegment, SegmentContent
 from tierbroker.records.tier.segment import ObjectKind, TierSegment
 
 logger = logging.getLogger(__name__)
@@ -38,6 +43,9 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 IN_A_ROW = 16
 """Segments of one partition before others have their turn."""
+BAD_SIGNS = 3
+"""So many failures in a row, of whatever partitions, are the store's: one upload at a time then,
+ever more seldom, so that an outage of a day leaves few attempts to clear away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,8 @@ class Uploader:
         self._scheduler = scheduler
         self._limits = limits
         self._under_way: dict[tuple[Uuid, int], TierIntent | None] = {}
+        self._failed_in_a_row = 0
+        self._next_try = 0.0
         self._turn_asked = False
         self._stopped = False
         self.counts = UploadCounts()
@@ -118,7 +128,9 @@ class Uploader:
             return
         now_ms, now = self._clock.now_ms(), self._clock.monotonic()
         candidates: list[tuple[Candidate, LocalPartition]] = []
+        seen: set[TopicPartition] = set()
         for partition in self._logs:
+            seen.add(partition.topic_partition)
             trouble = self.troubles.get(partition.topic_partition)
             if self._is_busy(partition) or (trouble is not None and now < trouble.retry_at):
                 continue
@@ -128,9 +140,18 @@ class Uploader:
             candidate = self._candidate_of(partition, now_ms)
             if candidate is not None:
                 candidates.append((candidate, partition))
+        for place in self.troubles.keys() - seen:
+            del self.troubles[place]  # deleted, led by another broker, or not tiered any more
+        self._begin(candidates, now)
+
+    def _begin(self, candidates: list[tuple[Candidate, LocalPartition]], now: float) -> None:
+        places = self._limits.concurrency
+        if self._failed_in_a_row >= BAD_SIGNS:
+            places = 1 if now >= self._next_try else 0
         partitions = {candidate.topic_partition: part for candidate, part in candidates}
-        free_places = self._limits.concurrency - len(self._under_way)
-        for candidate in in_order((candidate for candidate, _ in candidates), free_places):
+        for candidate in in_order(
+            (candidate for candidate, _ in candidates), places - len(self._under_way)
+        ):
             partition = partitions[candidate.topic_partition]
             self._under_way[partition.topic_id, partition.topic_partition.partition] = None
             self._stories.begin(
@@ -142,13 +163,17 @@ class Uploader:
         return (partition.topic_id, partition.topic_partition.partition) in self._under_way
 
     def _abandon_left_over(self, partition: LocalPartition) -> None:
-        """Give up what an earlier run, or an earlier leader, began and did not finish."""
+        """Give up what an earlier run, or an earlier leader, began and did not finish.
+
+        Segments alone: a manifest may be under way, and is the spiller's to give up.
+        """
         tier = self._ledger.state.partition(partition.topic_id, partition.topic_partition.partition)
-        if tier is not None and tier.intents:
+        left = () if tier is None else tier.intents_of(ObjectKind.SEGMENT)
+        if left:
             key = partition.topic_id, partition.topic_partition.partition
             self._under_way[key] = None
             self._stories.begin(
-                self._abandon(key, tier.intents), f"end of uploads of {partition.topic_partition}"
+                self._abandon(key, left), f"end of uploads of {partition.topic_partition}"
             )
 
     async def _abandon(self, key: tuple[Uuid, int], intents: tuple[TierIntent, ...]) -> None:
@@ -172,6 +197,13 @@ class Uploader:
         except KafkaStorageError as error:
             self._note_trouble(partition, str(error))
             return None
+        if tiered_end >= 0 and closed and closed[0].base_offset != start:
+            self._note_trouble(
+                partition,
+                f"a local segment begins at offset {closed[0].base_offset}, and none at {start}, "
+                "where the cold part ends",
+            )
+            return None
         segment = next_upload(
             tier,
             closed,
@@ -181,6 +213,7 @@ class Uploader:
             now_ms,
         )
         if segment is None:
+            self.troubles.pop(partition.topic_partition, None)
             return None
         return Candidate(
             partition.topic_partition,
@@ -197,19 +230,27 @@ class Uploader:
             for _ in range(IN_A_ROW):
                 await self._upload(partition, segment, key)
                 self.troubles.pop(partition.topic_partition, None)
+                self._failed_in_a_row = 0
                 following = self._candidate_of(partition, self._clock.now_ms())
-                if following is None or not partition.is_leader:
+                if following is None or self._stopped or not partition.is_leader:
                     break
                 segment = following.segment
         except (ApiError, StoreError, LookupError) as error:
-            self.counts.failures += 1
-            self._note_trouble(partition, str(error))
+            self._note_failure(partition, error)
             intent = self._under_way.get(key)
             if intent is not None:
                 await self._abandon(key, (intent,))
         finally:
             self._under_way.pop(key, None)
             self._ask_for_turn()
+
+    def _note_failure(self, partition: LocalPartition, error: Exception) -> None:
+        self.counts.failures += 1
+        self._note_trouble(partition, str(error))
+        if isinstance(error, StoreError) and not isinstance(error, BodyUnreadableError):
+            self._failed_in_a_row += 1
+            pause_s = FIRST_PAUSE_S * 2 ** min(self._failed_in_a_row - BAD_SIGNS, 10)
+            self._next_try = self._clock.monotonic() + min(pause_s, LONGEST_PAUSE_S)
 
     def _ask_for_turn(self) -> None:
         """A place is free: look who is next, once this turn is over."""
@@ -220,35 +261,43 @@ class Uploader:
     async def _upload(
         self, partition: LocalPartition, segment: LocalSegment, key: tuple[Uuid, int]
     ) -> None:
-        topic_id, index = key
         plan = UploadPlan(
-            topic_id,
-            index,
+            *key,
             partition.leader_epoch,
             segment.base_offset,
             segment.end_offset,
             ObjectKind.SEGMENT,
         )
-        (intent,) = await until(self._ledger.begin_uploads([plan]))
+        await until(self._rate.draw(segment.size_bytes))
+        # Before anything is announced: what cannot be read leaves no intent behind.
+        content = partition.open_segment(segment.base_offset)
+        try:
+            (intent,) = await until(self._ledger.begin_uploads([plan]))
+        except BaseException:
+            release_parts(content.log)
+            raise
         if isinstance(intent, ApiError):
+            release_parts(content.log)
             raise intent
         self._under_way[key] = intent
-        await until(self._rate.draw(segment.size_bytes))
-        stored = await self._put(partition, segment, intent)
-        await until(self._ledger.commit_upload(topic_id, index, stored))
+        stored = await self._put(partition, segment, intent, content)
+        await until(self._ledger.commit_upload(*key, stored))
         self._under_way[key] = None
         self.counts.segments += 1
         self.counts.bytes += stored.object_bytes
 
     async def _put(
-        self, partition: LocalPartition, segment: LocalSegment, intent: TierIntent
+        self,
+        partition: LocalPartition,
+        segment: LocalSegment,
+        intent: TierIntent,
+        content: SegmentContent,
     ) -> TierSegment:
-        """Write the object until the store says that it has it whole.
+        """Write the object until the store says that it has it whole; the content is given back.
 
         Trying again means the same bytes under the same key: an attempt that arrives late changes
         nothing.
         """
-        incarnation = self._ledger.state.incarnations[-1]
         name = ObjectName(
             intent.topic_id,
             intent.partition,
@@ -257,47 +306,55 @@ class Uploader:
             intent.leader_epoch,
             intent.intent_offset,
         )
-        key = object_key(self._cluster_id, incarnation, name)
         begun = self._clock.monotonic()
         pause_s = FIRST_PAUSE_S
         while True:
-            content = partition.open_segment(segment.base_offset)
             try:
-                about = {
-                    **self._about,
-                    "incarnation": uuid_text(incarnation),
-                    "topic": partition.topic_partition.topic,
-                }
-                tail = build_tail(name, content, about)
-                stored = await until(self._store.put(key, [*content.log, tail]))
+                return await self._attempt(partition, segment, intent, name, content)
             except StoreUnavailableError as error:
                 if self._clock.monotonic() - begun > self._limits.deadline_s:
                     raise
                 self._note_trouble(partition, str(error), pause_s)
-            else:
-                size_bytes = content.log_bytes + len(tail)
-                if stored.size_bytes != size_bytes or stored.checksum is None:
-                    raise ObjectDamagedError(
-                        f"{key} has {stored.size_bytes} bytes in the store, {size_bytes} were sent"
-                    )
-                return TierSegment(
-                    base_offset=intent.base_offset,
-                    end_offset=intent.end_offset,
-                    leader_epoch=intent.leader_epoch,
-                    intent_offset=intent.intent_offset,
-                    incarnation=len(self._ledger.state.incarnations) - 1,
-                    log_bytes=content.log_bytes,
-                    object_bytes=size_bytes,
-                    max_timestamp_ms=segment.max_timestamp_ms,
-                    checksum=stored.checksum,
-                    has_aborted=bool(content.aborted),
-                )
             finally:
                 release_parts(content.log)
             await until(sleep(self._scheduler, pause_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            if not partition.is_leader:
+            await until(self._rate.draw(segment.size_bytes))
+            if self._stopped or not partition.is_leader:
                 raise StoreUnavailableError(f"{partition.topic_partition} has another leader now")
+            content = partition.open_segment(segment.base_offset)
+
+    async def _attempt(
+        self,
+        partition: LocalPartition,
+        segment: LocalSegment,
+        intent: TierIntent,
+        name: ObjectName,
+        content: SegmentContent,
+    ) -> TierSegment:
+        key = object_key(
+            self._cluster_id, self._ledger.state.incarnations[intent.incarnation], name
+        )
+        about = {**self._about, "topic": partition.topic_partition.topic}
+        tail = build_tail(name, content, about)
+        size_bytes = content.log_bytes + len(tail)
+        stored = await until(self._store.put(key, [*content.log, tail]))
+        if stored.size_bytes != size_bytes or stored.checksum is None:
+            raise ObjectDamagedError(
+                f"{key} has {stored.size_bytes} bytes in the store, {size_bytes} were sent"
+            )
+        return TierSegment(
+            base_offset=intent.base_offset,
+            end_offset=intent.end_offset,
+            leader_epoch=intent.leader_epoch,
+            intent_offset=intent.intent_offset,
+            incarnation=intent.incarnation,
+            log_bytes=content.log_bytes,
+            object_bytes=size_bytes,
+            max_timestamp_ms=segment.max_timestamp_ms,
+            checksum=stored.checksum,
+            has_aborted=bool(content.aborted),
+        )
 
     def _note_trouble(
         self, partition: LocalPartition, reason: str, pause_s: float | None = None

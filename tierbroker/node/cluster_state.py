@@ -13,6 +13,7 @@ from tierbroker.base.story import sleep, tell, until
 from tierbroker.cold.ports import CheckpointContent
 from tierbroker.controller.driver import MetadataDriver
 from tierbroker.controller.snapshotter import snapshot_batches
+from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.snapshot import image_records
 from tierbroker.groups.coordinator import GroupCoordinator
 from tierbroker.groups.exporting import export_offsets
@@ -40,13 +41,20 @@ class ClusterSnapshots:
         self._clock = clock
         self._scheduler = scheduler
 
-    def take(self) -> Pending[CheckpointContent]:
-        """The newest committed state, over a few turns."""
-        return tell(self._take())
+    def take(self, known_offset: int = -1) -> Pending[CheckpointContent]:
+        """See ClusterState."""
+        return tell(self._take(known_offset))
 
-    async def _take(self) -> CheckpointContent:
-        image, now_ms = self._driver.image, self._clock.now_ms()
-        metadata: list[bytes] = []
+    async def _take(self, known_offset: int) -> CheckpointContent:
+        image = self._driver.image
+        metadata = await self._metadata(image) if image.offset > known_offset else ()
+        return CheckpointContent(
+            image.offset, metadata, await self._offsets(), await self._log_ends()
+        )
+
+    async def _metadata(self, image: MetadataImage) -> list[bytes]:
+        now_ms = self._clock.now_ms()
+        batches: list[bytes] = []
         for batch in snapshot_batches(
             image_records(image),
             metadata_version=image.features.metadata_version,
@@ -56,11 +64,9 @@ class ClusterSnapshots:
             timestamp_ms=now_ms,
             batch_records=BATCH_RECORDS,
         ):
-            metadata.append(batch)
+            batches.append(batch)
             await until(sleep(self._scheduler, 0))
-        return CheckpointContent(
-            image.offset, image.tier, metadata, await self._offsets(), await self._log_ends()
-        )
+        return batches
 
     async def _offsets(self) -> bytes:
         lines: list[str] = []

@@ -29,7 +29,9 @@ from tierbroker.cold.reader import ColdOffset, ColdRead, ReadLimits, TierReader
 from tierbroker.cold.remover import Remover
 from tierbroker.cold.spiller import Spiller
 from tierbroker.cold.stores import StorePorts, open_store
+from tierbroker.cold.unfinished_remover import UnfinishedRemover
 from tierbroker.cold.uploader import Uploader, UploadLimits
+from tierbroker.cold.watched_store import WatchedStore
 from tierbroker.hot import log_tiering
 from tierbroker.hot.log import Log
 from tierbroker.node.cluster_state import ClusterSnapshots
@@ -81,7 +83,8 @@ class Tiering:
         self._rng = rng
         self._scheduler = scheduler
         self._executor = ThreadExecutor(values.integer("cold.threads"), post)
-        self.store = open_store(url, values, StorePorts(self._executor, fs, clock, scheduler))
+        opened = open_store(url, values, StorePorts(self._executor, fs, clock, scheduler))
+        self.store = WatchedStore(opened, clock)
         self.ledger = TierDecisions(driver, clock)
         self._cluster = ClusterSnapshots(driver, groups, partitions, clock, scheduler)
         self._stories = Stories(on_failure)
@@ -93,6 +96,7 @@ class Tiering:
             _Led(partitions),
             self._stories,
             cluster_id=cluster_id,
+            clock=clock,
         )
         self.remover = Remover(
             self.store,
@@ -103,12 +107,20 @@ class Tiering:
         )
         self.retention = TierRetention(self.ledger, partitions, clock)
         self._catching_up = CatchingUp(self.ledger, self.reader, self._stories, scheduler)
+        upload_ms = values.integer("tier.upload.timeout.ms")
+        self.unfinished = UnfinishedRemover(
+            opened,
+            self.ledger,
+            self._stories,
+            cluster_id=cluster_id,
+            older_than_ms=max(values.integer("cold.unfinished.max.age.ms"), 2 * upload_ms),
+            clock=clock,
+        )
         self.checkpointer: Checkpointer | None = None
         """None until the store has answered and is known to be the right one."""
         self._checkpoint_every_s = values.integer("tier.checkpoint.interval.ms") / 1000
         self._next_checkpoint = 0.0
         self._checkpointing = False
-        self._checkpointed_offset = -1
 
     def _make_uploader(self) -> Uploader:
         return Uploader(
@@ -189,6 +201,7 @@ class Tiering:
         self.refusal = str(error)
         self.checkpointer = None
         self.uploader.stop()
+        self.spiller.stop()
         logger.error("the cold tier is given up: %s", error)
 
     def stop(self) -> None:
@@ -215,6 +228,7 @@ class Tiering:
                 logger.warning("%s was not rolled: %s", log.topic_partition, error)
         self.uploader.tick()
         self.spiller.tick()
+        self.unfinished.tick()
         if not self._checkpointing and self._clock.monotonic() >= self._next_checkpoint:
             self._checkpointing = True
             self._stories.begin(self._checkpoint(self.checkpointer), "checkpoint")
@@ -227,10 +241,7 @@ class Tiering:
     async def _checkpoint(self, checkpointer: Checkpointer) -> None:
         """A checkpoint where there is news, then the garbage that no checkpoint names."""
         try:
-            if self._has_news(checkpointer):
-                offset_before = self.ledger.metadata_offset
-                await checkpointer.take()
-                self._checkpointed_offset = max(offset_before, checkpointer.durable_offset)
+            await checkpointer.take()
             if checkpointer.durable_offset >= 0:
                 await self.remover.remove(checkpointer.durable_offset)
         except StoreMismatchError as error:
@@ -238,15 +249,6 @@ class Tiering:
         finally:
             self._checkpointing = False
             self._next_checkpoint = self._clock.monotonic() + self._checkpoint_every_s
-
-    def _has_news(self, checkpointer: Checkpointer) -> bool:
-        """Group offsets change without the metadata: where data is cold, one is always due."""
-        state = self.ledger.state
-        if checkpointer.durable_offset < 0 or checkpointer.failure is not None:
-            return True
-        return bool(len(state.partitions)) or self.ledger.metadata_offset > (
-            self._checkpointed_offset + 1
-        )
 
     # -- by request ------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from tierbroker.records.tier.events import (
     TierSpill,
     TierStoreBound,
 )
+from tierbroker.records.tier.garbage import GarbageArray
 from tierbroker.records.tier.segment import (
     MAX_SEGMENT_BYTES,
     ObjectKind,
@@ -237,13 +238,23 @@ def forget(
         tier = next((t for t in purge.partitions if t.partition == partition), None)
     if tier is None:
         return Result((), None)
-    wanted = set(intent_offsets)
-    found = tuple(intent for intent in tier.garbage.intent_offsets() if intent in wanted)
+    found = _found_in(tier.garbage, set(intent_offsets))
     records = tuple(
         tier_record(TierForget(topic_id, partition, found[start : start + FORGET_AT_ONCE]))
         for start in range(0, len(found), FORGET_AT_ONCE)
     )
     return Result(records, None, atomic=False)
+
+
+def _found_in(garbage: GarbageArray, wanted: set[int]) -> tuple[int, ...]:
+    """The wanted intents that are garbage, in its order; reads no further than it has to."""
+    found: list[int] = []
+    for intent in garbage.intent_offsets():
+        if intent in wanted:
+            found.append(intent)
+            if len(found) == len(wanted):
+                break
+    return tuple(found)
 
 
 def finish_purge(image: MetadataImage, topic_id: Uuid) -> Result[None]:

@@ -5,6 +5,7 @@ between a grace period passes, and a bucket checkpoint that no longer names the 
 """
 
 from collections.abc import Collection, Iterator
+from itertools import islice
 from struct import Struct
 from typing import NamedTuple
 
@@ -112,6 +113,10 @@ class GarbageArray(PackedArray[GarbageObject]):
     def without(self, intent_offsets: Collection[int]) -> "GarbageArray":
         """Without the objects of these intents."""
         data, size = self.data, self.ENTRY_BYTES
+        # The oldest go first, mostly all at once: the rest need not be looked at then.
+        front = tuple(islice(self.intent_offsets(), len(intent_offsets)))
+        if len(front) == len(intent_offsets) and all(map(intent_offsets.__contains__, front)):
+            return self.without_front(len(front))
         kept = [
             data[slot * size : (slot + 1) * size]
             for slot, intent in enumerate(self.intent_offsets())
