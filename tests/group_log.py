@@ -206,7 +206,10 @@ class GroupLog:
         """
         log = self._partition(partition)
         open_from = _first_open(log.batches)
-        batches = _without_aborted(log.batches[:open_from])
+        aborted = _aborted(log.batches)
+        batches = [
+            one for number, one in enumerate(log.batches[:open_from]) if number not in aborted
+        ]
         last = {record.key: record.offset for batch in batches for record in iterate(batch)}
         log.batches = [
             *(kept for batch in batches if (kept := _compacted(batch, last)) is not None),
@@ -235,7 +238,8 @@ def _first_open(batches: list[bytes]) -> int:
     return min(first.values(), default=len(batches))
 
 
-def _without_aborted(batches: list[bytes]) -> list[bytes]:
+def _aborted(batches: list[bytes]) -> set[int]:
+    """The indexes of batches of aborted transactions, wherever their markers are."""
     aborted: set[int] = set()
     open_batches: dict[int, list[int]] = {}
     for number, batch in enumerate(batches):
@@ -247,7 +251,7 @@ def _without_aborted(batches: list[bytes]) -> list[bytes]:
                 aborted.update(ended)
         elif header.transactional:
             open_batches.setdefault(header.producer_id, []).append(number)
-    return [batch for number, batch in enumerate(batches) if number not in aborted]
+    return aborted
 
 
 def _compacted(batch: bytes, last: dict[bytes | None, int]) -> bytes | None:
