@@ -3,7 +3,8 @@
 Topic `orders` has one partition: two segments that a manifest names, of the cluster's first
 incarnation, and two of the second one, after a restore. The batches are Apache Kafka's own
 (tests/golden/batches), in every compression, all of one transactional producer; the fifth is of a
-transaction that was aborted. Beside it there is a deleted topic, garbage, and an upload under way.
+transaction that was aborted, the others are of committed ones. Beside it there are
+a deleted topic, garbage, and an upload under way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ from tierbroker.controller.state.tier_record import tier_record
 from tierbroker.records import epoch_lineage, offset_index, producer_snapshot, time_index
 from tierbroker.records.batch import patch_offsets, read_header, walk
 from tierbroker.records.builder import build_batch
+from tierbroker.records.control import ControlType, EndTxnMarker, build_marker_batch
 from tierbroker.records.epoch_lineage import EpochEntry
 from tierbroker.records.producer_snapshot import ProducerEntry
 from tierbroker.records.record import Record
@@ -61,10 +63,10 @@ TOPIC = "orders"
 STORE_ID = Uuid(b"store".ljust(16, b"."))
 FIRST, SECOND = Uuid(b"first".ljust(16, b".")), Uuid(b"second".ljust(16, b"."))
 ORDERS, DELETED = Uuid(b"orders".ljust(16, b".")), Uuid(b"deleted".ljust(16, b"."))
-LINEAGE = (EpochEntry(3, 0), EpochEntry(5, 51))
-ABORTED = AbortedTxn(7, 40, 50, 51)
+LINEAGE = (EpochEntry(3, 0), EpochEntry(5, 52))
+ABORTED = AbortedTxn(7, 41, 51, 52)
 TAKEN_MS = 1_700_000_000_000
-PLAIN = [Record(61 + n, 2000 + n, b"key", b"plain %d" % n, (("h", b"x"),)) for n in range(2)]
+PLAIN = [Record(63 + n, 2000 + n, b"key", b"plain %d" % n, (("h", b"x"),)) for n in range(2)]
 
 _BATCHES = Path(__file__).parent / "golden" / "batches"
 
@@ -73,6 +75,16 @@ def kafka_batch(name: str, base_offset: int, leader_epoch: int) -> bytes:
     """A batch that Kafka made, at another offset."""
     data = bytearray((_BATCHES / f"{name}.bin").read_bytes())
     patch_offsets(data, 0, base_offset, leader_epoch)
+    return bytes(data)
+
+
+def commit_marker(offset: int, leader_epoch: int) -> bytes:
+    """The end of a transaction of the same producer."""
+    marker = EndTxnMarker(ControlType.COMMIT, 9)
+    data = bytearray(
+        build_marker_batch(marker, timestamp_ms=1_234, producer_id=7, producer_epoch=1)
+    )
+    patch_offsets(data, 0, offset, leader_epoch)
     return bytes(data)
 
 
@@ -254,23 +266,23 @@ def golden_store() -> ColdStore:
     store = ColdStore()
     store.apply(TierStoreBound(STORE_ID, FIRST))
     store.upload([kafka_batch("none", 0, 3), kafka_batch("gzip", 10, 3)], 19)
-    store.upload([kafka_batch("lz4", 20, 3), kafka_batch("zstd", 30, 3)], 39)
+    store.upload([kafka_batch("lz4", 20, 3), kafka_batch("zstd", 30, 3), commit_marker(40, 3)], 40)
     store.spill(2)
     store.checkpoint()
     store.apply(TierStoreBound(STORE_ID, SECOND))
-    marker = kafka_batch("abort", 50, 3)
-    store.upload([kafka_batch("none", 40, 3), marker], 50, aborted=[ABORTED])
-    plain = build_batch(PLAIN, base_offset=61, leader_epoch=5)
-    store.upload([kafka_batch("snappy", 51, 5), plain], 64, epoch=5)
+    marker = kafka_batch("abort", 51, 3)
+    store.upload([kafka_batch("none", 41, 3), marker], 51, aborted=[ABORTED])
+    plain = build_batch(PLAIN, base_offset=63, leader_epoch=5)
+    store.upload([kafka_batch("snappy", 52, 5), commit_marker(62, 5), plain], 66, epoch=5)
     store.apply(TierRetire(ORDERS, 0, 5, 5, TAKEN_MS))
-    given_up = store.intent(65, 69, 5)
+    given_up = store.intent(67, 69, 5)
     store.apply(TierAbandon(ORDERS, 0, given_up.intent_offset, TAKEN_MS))
     gone = kafka_batch("none", 0, 3)
     store.upload([gone], 9, topic_id=DELETED, topic="deleted")
     store.offset += 1
     store.state = store.state.remove_topic(DELETED, 1, store.offset)
     store.apply(TierCheckpointed(0, store.checkpoints[0].metadata_offset, TAKEN_MS))
-    store.intent(65, 69, 5)
+    store.intent(67, 69, 5)
     store.checkpoint()
     return store
 

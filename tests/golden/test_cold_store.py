@@ -49,16 +49,16 @@ def test_the_head_is_read() -> None:
 
 
 def test_a_segment_is_read() -> None:
-    (path,) = stored("040-00000000000000000050.3.9.seg")
+    (path,) = stored("041-00000000000000000051.3.9.seg")
     segment = golden_store().tier().segments[0]
     data = path.read_bytes()
-    tail = parse_tail(data[segment.log_bytes :], 40, segment.log_bytes)
+    tail = parse_tail(data[segment.log_bytes :], 41, segment.log_bytes)
     assert tail.aborted == (ABORTED,)
     assert tail.lineage == LINEAGE[:1]
-    assert tail.position_of(50) == len(data[: segment.log_bytes]) - 78
+    assert tail.position_of(51) == len(data[: segment.log_bytes]) - 78
     assert [producer.producer_id for producer in tail.producer_entries()] == [7]
     about = read_about(data, len(data))
-    assert (about["topic"], about["base_offset"], about["intent_offset"]) == ("orders", 40, 9)
+    assert (about["topic"], about["base_offset"], about["intent_offset"]) == ("orders", 41, 9)
 
 
 def test_a_manifest_is_read() -> None:
@@ -66,7 +66,7 @@ def test_a_manifest_is_read() -> None:
     manifest = parse_manifest(path.read_bytes())
     assert [(entry.base_offset, entry.end_offset) for entry in manifest.segments] == [
         (0, 19),
-        (20, 39),
+        (20, 40),
     ]
     assert isinstance(manifest.segments, SegmentArray)
 
@@ -95,9 +95,9 @@ def test_a_reader_made_from_the_document_alone_reads_all_records() -> None:
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]
     # From the log start on; without the aborted ones, without the markers.
-    assert [record["offset"] for record in records] == [*range(5, 40), *range(51, 63)]
+    assert [record["offset"] for record in records] == [*range(5, 40), *range(52, 62), 63, 64]
     for record in records[:-2]:
-        number = (record["offset"] - (record["offset"] > 50)) % 10
+        number = (record["offset"] - 2 * (record["offset"] > 50)) % 10
         assert record["timestamp"] == 1000 + number * number
         assert record["key"] == (None if number % 3 == 0 else f"key {number}")
         assert record["value"] == (None if number % 4 == 3 else "value value value value " * number)

@@ -27,7 +27,7 @@ def test_records_are_written_like_those_of_consume(capsys: pytest.CaptureFixture
         {
             "topic": "orders",
             "partition": 0,
-            "offset": 61 + number,
+            "offset": 63 + number,
             "timestamp": 2000 + number,
             "key": "key",
             "value": f"plain {number}",
@@ -35,20 +35,20 @@ def test_records_are_written_like_those_of_consume(capsys: pytest.CaptureFixture
         }
         for number in range(2)
     ]
-    assert run(["archive", "cat", URL, "orders", "--from", "61", "--key-separator", "="]) == 0
+    assert run(["archive", "cat", URL, "orders", "--from", "63", "--key-separator", "="]) == 0
     assert lines(capsys) == ["key=plain 0", "key=plain 1"]
 
 
 def test_where_to_start_and_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, offsets in (
         (["--to", "8"], [5, 6, 7]),
-        (["--from", "38", "--to", "52"], [38, 39, 51]),
-        (["--from", "38", "--to", "52", "--uncommitted"], [38, 39, *range(40, 50), 51]),
+        (["--from", "38", "--to", "53"], [38, 39, 52]),
+        (["--from", "38", "--to", "53", "--uncommitted"], [38, 39, *range(41, 51), 52]),
         (["--from", "@1081", "--max", "2"], [9, 10]),
-        (["--from", "@2001"], [62]),
+        (["--from", "@2001"], [64]),
         (["--from", "@3000"], []),
         (["--from", "0", "-n", "1"], [5]),
-        (["-p", "0", "--from", "62"], [62]),
+        (["-p", "0", "--from", "64"], [64]),
     ):
         assert run(["archive", "cat", URL, "orders", "--json", *arguments]) == 0
         assert [json.loads(line)["offset"] for line in lines(capsys)] == offsets, arguments
@@ -61,12 +61,12 @@ def test_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
         "topic": "orders",
         "partition": 0,
         "first_offset": 5,
-        "last_offset": 64,
+        "last_offset": 66,
         "first_time": "1970-01-01T00:00:01Z",
         "last_time": "1970-01-01T00:00:02Z",
         "segments": 4,
-        "bytes": 3363,
-        "not_uploaded": 5,
+        "bytes": 3519,
+        "not_uploaded": 3,
     }
 
 
@@ -96,7 +96,7 @@ def test_what_makes_no_sense_is_wrong_usage(capsys: pytest.CaptureFixture[str]) 
 def test_a_damaged_object_is_named_with_the_next_step(
     copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (path,) = copied.rglob("*64.5.11.seg")
+    (path,) = copied.rglob("*66.5.11.seg")
     data = bytearray(path.read_bytes())
     data[100] ^= 1
     path.write_bytes(data)
