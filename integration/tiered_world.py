@@ -1,0 +1,297 @@
+"""A broker process with its store behind a proxy, and a model of what its topics must hold.
+
+Segments are tiny and leave the disk as soon as they may, so that little time brings many objects.
+The model knows each record by its offset: one that was acknowledged stays what it was.
+"""
+
+import random
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from integration.broker_processes import Tierbroker, wait_until
+from integration.conftest import create_topic
+from integration.object_stores import Minio
+from integration.store_proxy import StoreProxy
+from tests.s3_server import KEY_ID, SECRET, judge
+
+BUCKET = "bucket"
+URL = f"s3://{BUCKET}/some/prefix"
+SETTLED_S = 60.0
+READ_S = 60.0
+VALUE_BYTES = 1000
+
+PLAIN, TRANSACTIONAL, DELETED = 0, 1, 2
+"""Partitions: written plainly, in transactions of which some are aborted, and cut at its start."""
+PARTITIONS = 3
+
+TOPIC = {
+    "remote.storage.enable": "true",
+    "local.retention.ms": "1",
+    "internal.segment.bytes": "16384",
+    "file.delete.delay.ms": "0",
+    "tier.max.lag.ms": "1",
+}
+SETTINGS = {
+    "tier.checkpoint.interval.ms": "100",
+    "log.retention.check.interval.ms": "200",
+    "tier.delete.grace.ms": "0",
+    "cold.request.timeout.ms": "1000",
+    "transaction.state.log.num.partitions": "2",
+    "offsets.topic.num.partitions": "2",
+}
+
+
+def store_settings(endpoint: str) -> dict[str, str]:
+    """How a broker or a command reaches the store at that endpoint."""
+    return {
+        "cold.s3.endpoint": endpoint,
+        "cold.s3.access.key.id": KEY_ID,
+        "cold.s3.secret.access.key": SECRET,
+    }
+
+
+class TieredWorld:
+    """Broker, proxy and store; `start` and `stop`."""
+
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.directory = directory
+        self.minio = Minio(directory / "minio")
+        self.proxy: StoreProxy
+        self.broker: Tierbroker
+        self._settings = {**SETTINGS, **(settings or {})}
+
+    def start(self) -> None:
+        self.minio.start()
+        judge(self.minio.endpoint).create_bucket(Bucket=BUCKET)
+        self.proxy = StoreProxy(self.minio.port)
+        self.proxy.start()
+        self.broker = self.new_broker("first")
+        self.broker.start()
+
+    def stop(self) -> None:
+        if self.broker.running:
+            self.broker.stop()
+        self.proxy.stop()
+        self.minio.stop()
+
+    def new_broker(self, name: str, port: int = 0) -> Tierbroker:
+        """A broker with a directory of its own and the same store; not started."""
+        directory = self.directory / name
+        directory.mkdir()
+        settings = {**self._settings, **store_settings(self.proxy.endpoint), "cold.url": URL}
+        return Tierbroker(directory, settings, port)
+
+    def lose_disk(self) -> None:
+        """The broker is killed, and nothing of its data is left."""
+        if self.broker.running:
+            self.broker.kill()
+        shutil.rmtree(self.broker.data_dir)
+
+
+class TieredTopic:
+    """One topic: what was acknowledged, and whether it can be read."""
+
+    def __init__(self, world: TieredWorld, name: str, rng: random.Random) -> None:
+        self.name = name
+        self._world = world
+        self._rng = rng
+        self._count = 0
+        self.records: list[dict[int, bytes]] = [{} for _ in range(PARTITIONS)]
+        """By partition and offset: what a reader of committed records must find."""
+        self.maybe: list[dict[int, bytes]] = [{} for _ in range(PARTITIONS)]
+        """By partition and value's number: sent and never acknowledged; a reader may find them."""
+        create_topic(world.broker.bootstrap, name, PARTITIONS, TOPIC)
+        self._connect()
+
+    def _connect(self) -> None:
+        common = {
+            "bootstrap.servers": self._world.broker.bootstrap,
+            "enable.idempotence": True,
+            "linger.ms": 1,
+            "batch.size": 4096,
+            "log_level": 3,
+            "delivery.timeout.ms": 30_000,
+        }
+        self._plain = Producer(common)
+        self._transactional = Producer({**common, "transactional.id": f"tx-{self.name}"})
+        self._transactional.init_transactions(30)
+        self.reader = Consumer(
+            {
+                "bootstrap.servers": self._world.broker.bootstrap,
+                "group.id": "nobody",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 100,
+                "log_level": 3,
+            }
+        )
+
+    def close(self) -> None:
+        self.reader.close()
+
+    def reconnect(self) -> None:
+        """After the broker came back, perhaps as another one on another port."""
+        self.reader.close()
+        self._connect()
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def write(self, count: int = 12) -> None:
+        """That many records to each partition, acknowledged. Some transactions are aborted."""
+        for partition in (PLAIN, DELETED):
+            self._send(self._plain, partition, count, self.records[partition])
+        found: dict[int, bytes] = {}
+        self._transactional.begin_transaction()
+        self._send(self._transactional, TRANSACTIONAL, count, found)
+        if self._rng.random() < 0.3:
+            self._transactional.abort_transaction(30)
+        else:
+            self._transactional.commit_transaction(30)
+            self.records[TRANSACTIONAL].update(found)
+
+    def try_to_write(self, count: int = 12) -> None:
+        """As `write`, of the plain partition alone; the broker may end meanwhile."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self._world.broker.bootstrap,
+                "enable.idempotence": True,
+                "linger.ms": 1,
+                "batch.size": 4096,
+                "log_level": 0,
+                "delivery.timeout.ms": 1000,
+                "request.timeout.ms": 900,
+            }
+        )
+        self._send(producer, PLAIN, count, self.records[PLAIN], sure=False)
+
+    def _send(
+        self,
+        producer: Producer,
+        partition: int,
+        count: int,
+        found: dict[int, bytes],
+        *,
+        sure: bool = True,
+    ) -> None:
+        errors: list[KafkaError] = []
+        for _ in range(count):
+            self._count += 1
+            value = b"%s-%d-%08d-" % (self.name.encode(), partition, self._count)
+            value += self._rng.randbytes(VALUE_BYTES)
+
+            def done(error: KafkaError | None, message: Message, value: bytes = value) -> None:
+                if error is None:
+                    found[message.offset()] = value
+                else:
+                    errors.append(error)
+                    self.maybe[partition][self._count] = value
+
+            producer.produce(self.name, value, partition=partition, on_delivery=done)
+        left = producer.flush(30)
+        assert left == 0, f"{left} of {self.name} neither acknowledged nor failed"
+        assert not errors or not sure, errors[:3]
+
+    def delete_records(self) -> None:
+        """The start of one partition moves to somewhere in the middle."""
+        offsets = sorted(self.records[DELETED])
+        start = offsets[self._rng.randrange(len(offsets))]
+        admin = AdminClient({"bootstrap.servers": self._world.broker.bootstrap, "log_level": 3})
+        for done in admin.delete_records([TopicPartition(self.name, DELETED, start)]).values():
+            assert done.result(30).low_watermark == start
+        for offset in offsets:
+            if offset < start:
+                del self.records[DELETED][offset]
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def check_some(self) -> None:
+        """Read a few records from a random place on."""
+        partition = self._rng.randrange(PARTITIONS)
+        expected = self.records[partition]
+        if not expected:
+            return
+        start = self._rng.choice(sorted(expected))
+        for offset, value in self._read(partition, start, 30).items():
+            assert expected[offset] == value, f"{self.name}-{partition} at {offset}"
+
+    def check_all(self) -> None:
+        """Read everything: it is what was acknowledged, or was sent at least."""
+        for partition, expected in enumerate(self.records):
+            start = min(expected) if expected else 0
+            found = self._read(partition, start, None)
+            lost = expected.keys() - found.keys()
+            assert not lost, f"{self.name}-{partition} lost {len(lost)}: {sorted(lost)[:5]} ..."
+            other = [offset for offset, value in expected.items() if found[offset] != value]
+            assert not other, f"{self.name}-{partition} has other values at {other[:5]}"
+            more = found.keys() - expected.keys()
+            maybe = set(self.maybe[partition].values())
+            strange = [offset for offset in more if found[offset] not in maybe]
+            assert not strange, f"{self.name}-{partition} shows what nobody wrote: {strange[:5]}"
+            for offset in more:
+                expected[offset] = found[offset]  # seen once, it must stay
+
+    def _read(self, partition: int, start: int, count: int | None) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        self.reader.assign([TopicPartition(self.name, partition, start)])
+        deadline = time.monotonic() + READ_S
+        while count is None or len(found) < count:
+            assert time.monotonic() < deadline, (
+                f"{self.name}-{partition} from {start}: {len(found)} records read in {READ_S} s"
+            )
+            for message in self.reader.consume(500, 0.2):
+                error = message.error()
+                if error is None:
+                    found[message.offset()] = message.value()
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    return found
+                else:
+                    raise AssertionError(f"{self.name}-{partition} from {start}: {error}")
+        return found
+
+    # -- on the broker's disk --------------------------------------------------------------------
+
+    def ends(self) -> list[int]:
+        """The log ends, by what the broker says."""
+        return [
+            self.reader.get_watermark_offsets(TopicPartition(self.name, partition), timeout=30)[1]
+            for partition in range(PARTITIONS)
+        ]
+
+    def settle(self, timeout_s: float = SETTLED_S) -> list[int]:
+        """Wait until nothing but empty segments is left on the disk; the log ends.
+
+        What has left the disk is named by a durable checkpoint (INV-4).
+        """
+        ends = self.ends()
+        for partition, end in enumerate(ends):
+            wait_until(
+                lambda partition=partition, end=end: self.local_start(partition) >= end,
+                f"eviction of {self.name}-{partition} up to {end}",
+                timeout_s,
+                self._world.broker,
+            )
+        return ends
+
+    def local_start(self, partition: int) -> int:
+        """Where the oldest segment on the disk begins."""
+        directory = self._world.broker.data_dir / f"{self.name}-{partition}"
+        return min((int(path.stem) for path in directory.glob("*.log")), default=0)
+
+
+@contextmanager
+def world_in(directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[TieredWorld]:
+    """A running one."""
+    world = TieredWorld(directory, settings)
+    world.start()
+    try:
+        yield world
+    finally:
+        world.stop()
