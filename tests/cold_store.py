@@ -98,6 +98,8 @@ class ColdStore:
     sequence: int = -1
     checkpoints: list[CheckpointName] = field(default_factory=list)
     topics: dict[str, Uuid] = field(default_factory=lambda: {TOPIC: ORDERS})
+    index_shift: int = 0
+    """Bytes by which positions in the index are wrong."""
 
     def apply(self, event: TierEvent) -> None:
         self.offset += 1
@@ -121,6 +123,11 @@ class ColdStore:
         slot = self.state.own_incarnation
         self.apply(TierIntent(topic_id, partition, epoch, base, end, self.offset + 1, kind, slot))
         return ObjectName(topic_id, partition, base, end, epoch, self.offset)
+
+    def apply_open_intents_given_up(self) -> None:
+        """Uploads that are under way are not any more."""
+        for intent in self.tier().intents:
+            self.apply(TierAbandon(ORDERS, 0, intent.intent_offset, TAKEN_MS))
 
     def put(self, name: ObjectName, data: bytes, suffix: str = SEGMENT_SUFFIX) -> str:
         """Write an object under its key, which is returned."""
@@ -150,7 +157,8 @@ class ColdStore:
             "made_by": "tierbroker",
             "topic": topic,
         }
-        tail = build_tail(name, segment_content(log, aborted, end), about)
+        content = segment_content(log, aborted, end, self.index_shift)
+        tail = build_tail(name, content, about)
         self.put(name, log + tail)
         segment = TierSegment(
             base,
@@ -241,13 +249,15 @@ class ColdStore:
             yield tier_record(event)
 
 
-def segment_content(log: bytes, aborted: Sequence[AbortedTxn], end: int) -> SegmentContent:
+def segment_content(
+    log: bytes, aborted: Sequence[AbortedTxn], end: int, index_shift: int = 0
+) -> SegmentContent:
     """A segment as the hot log hands it out."""
     base = read_header(log).base_offset
     offsets, latest = b"", (-1, base)
     for position, header in walk(log):
         if position:
-            offsets += offset_index.pack_entry(base, header.last_offset, position)
+            offsets += offset_index.pack_entry(base, header.last_offset, position + index_shift)
         latest = max(latest, (header.max_timestamp, header.last_offset))
     producer = ProducerEntry(7, 1, 14, end, 9, 1081, 0, -1)
     return SegmentContent(

@@ -20,8 +20,12 @@ REDRAW_EVERY_S = 0.1
 class ProgressBar:
     """Counts records, and measures the way to `total` in units of the caller's choice."""
 
-    def __init__(self, what: str, total: int | None, *, enabled: bool) -> None:
+    def __init__(
+        self, what: str, total: int | None, *, enabled: bool, noun: str = "records"
+    ) -> None:
+        """`noun` is what is counted where it is not records."""
         self._what = what
+        self._noun = noun
         self._total = total
         self._enabled = enabled and sys.stderr.isatty()
         self._clock = SystemClock()
@@ -62,7 +66,7 @@ class ProgressBar:
         self._bar = Progress(
             TextColumn(self._what),
             BarColumn(),
-            TextColumn("{task.fields[records]:,} records"),
+            TextColumn("{task.fields[records]:,} " + self._noun),
             *([TimeRemainingColumn()] if self._total is not None else []),
             console=Console(stderr=True),
             transient=True,

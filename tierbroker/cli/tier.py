@@ -8,6 +8,9 @@ COMMANDS = {
     "check": LazyCommand(
         "tierbroker.cli.tier_check", "check", "Try out whether a store is good for it."
     ),
+    "verify": LazyCommand(
+        "tierbroker.cli.tier_verify", "verify", "Check what lies in a store, byte by byte."
+    ),
 }
 
 
@@ -18,4 +21,5 @@ def tier() -> None:
     \b
     Examples:
       tierbroker tier check s3://bucket/prefix
+      tierbroker tier verify s3://bucket/prefix --all
     """
