@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tierbroker.base.clock import Clock, SystemClock
 from tierbroker.base.deadlines import Deadlines
-from tierbroker.base.errors import DataDirError, InvalidRequestError, KafkaStorageError
+from tierbroker.base.errors import InvalidRequestError, KafkaStorageError
 from tierbroker.base.executor import ThreadExecutor
 from tierbroker.base.fs import FileSystem, OsFileSystem
 from tierbroker.base.pending import Pending
@@ -47,8 +47,10 @@ from tierbroker.node.metadata import (
     open_metadata,
     start_metadata,
 )
+from tierbroker.node.pages import Pages, Shown
 from tierbroker.node.settings import SCHEMA, Settings
 from tierbroker.node.storage import Storage, find_logs, open_storage
+from tierbroker.node.tier_opening import open_tier
 from tierbroker.node.transactions import make_transactions, transaction_chores
 from tierbroker.node.upkeep import TURN_S, Chore, Upkeep
 from tierbroker.replication.partition import Appender
@@ -95,6 +97,7 @@ class Node:
         self._executor: ThreadExecutor
         self._health = Health()
         self._http: HttpEndpoint
+        self._pages: Pages
         self._storage: Storage
         self._controller: MetadataDriver
         self._startup: LogStartup
@@ -201,6 +204,7 @@ class Node:
     async def stop(self) -> None:
         """Finish what is in flight, make it durable, leave the clean-shutdown note."""
         self._health.phase = Phase.STOPPING
+        self._pages.close()
         self._server.begin_drain()
         self._groups.stop()
         self._transactions.stop()
@@ -225,14 +229,7 @@ class Node:
         settings, storage = self.settings, self._storage
         values = settings.values
         self._health.log_dirs = storage.dirs
-        self._http = HttpEndpoint(
-            settings,
-            self._listeners,
-            self._health,
-            loop=loop,
-            executor=self._executor,
-            clock=self._clock,
-        )
+        self._http = self._open_http(loop)
         topic_configs = TopicConfigs(settings.layers)
         self._controller = open_metadata(
             settings, storage, self._executor, self._clock, self._rng, self._on_failed_metadata
@@ -243,26 +240,7 @@ class Node:
         )
         self._startup = find_logs(storage.logs, image, topic_configs, self._node_id, self._clock)
         self._deadlines = Deadlines(loop, self._clock)
-        self._groups = make_coordinator(
-            values, image, self._partitions, self._clock, self._rng, loop
-        )
-        self._producer_ids = ProducerIds(self._request_producer_ids)
-        self._markers = PartitionMarkers(self._partitions, self._groups, self._clock)
-        self._transactions = make_transactions(
-            values,
-            image,
-            self._partitions,
-            self._producer_ids,
-            self._markers,
-            self._clock,
-            loop,
-            lambda: transaction_version(self._controller.image),
-        )
-        self._health.loads = self._what_loads
-        self._internal_topics = (
-            InternalTopicFollower(OFFSETS_TOPIC, GroupsOfTheBroker(self._groups), self._partitions),
-            InternalTopicFollower(TRANSACTION_STATE_TOPIC, self._transactions, self._partitions),
-        )
+        self._make_coordinators(image, loop)
         services = self._services(topic_configs)
         dispatcher = Dispatcher(SPECS, services, self._supervisor)
         dispatcher.preload((ApiKey.API_VERSIONS, ApiKey.METADATA, ApiKey.PRODUCE, ApiKey.FETCH))
@@ -299,24 +277,44 @@ class Node:
             values, storage.logs, self._partitions, self._executor, self._clock, loop
         )
         self._supervisor.start(self._upkeep().run(), name="upkeep")
+        self._pages = self._make_pages(loop)
         self._server.start()
 
-    async def _open_tier(self, loop: asyncio.AbstractEventLoop) -> "Tiering | None":
-        """The cold tier, if there is to be one. Raises DataDirError where it is another's."""
-        values, tier = self.settings.values, self._controller.image.tier
-        url = values.text("cold.url")
-        if not url:
-            if tier.store_id is not None and len(tier.partitions):
-                raise DataDirError(
-                    f"{len(tier.partitions)} partitions of this cluster have records in an object "
-                    "store, which no setting names. Start with cold.url set to where they are."
-                )
-            return None
-        from tierbroker.node.tiering import Tiering
+    def _open_http(self, loop: asyncio.AbstractEventLoop) -> HttpEndpoint:
+        return HttpEndpoint(
+            self.settings,
+            self._listeners,
+            self._health,
+            loop=loop,
+            executor=self._executor,
+            clock=self._clock,
+        )
 
-        tiering = Tiering(
-            url,
-            values,
+    def _make_coordinators(self, image: MetadataImage, loop: asyncio.AbstractEventLoop) -> None:
+        self._groups = make_coordinator(
+            self.settings.values, image, self._partitions, self._clock, self._rng, loop
+        )
+        self._producer_ids = ProducerIds(self._request_producer_ids)
+        self._markers = PartitionMarkers(self._partitions, self._groups, self._clock)
+        self._transactions = make_transactions(
+            self.settings.values,
+            image,
+            self._partitions,
+            self._producer_ids,
+            self._markers,
+            self._clock,
+            loop,
+            lambda: transaction_version(self._controller.image),
+        )
+        self._health.loads = self._what_loads
+        self._internal_topics = (
+            InternalTopicFollower(OFFSETS_TOPIC, GroupsOfTheBroker(self._groups), self._partitions),
+            InternalTopicFollower(TRANSACTION_STATE_TOPIC, self._transactions, self._partitions),
+        )
+
+    async def _open_tier(self, loop: asyncio.AbstractEventLoop) -> "Tiering | None":
+        return await open_tier(
+            self.settings.values,
             cluster_id=self._storage.dirs.cluster_id,
             driver=self._controller,
             groups=self._groups,
@@ -324,16 +322,22 @@ class Node:
             fs=self._fs,
             clock=self._clock,
             rng=self._rng,
-            scheduler=loop,
-            post=loop.call_soon_threadsafe,
+            loop=loop,
             on_failure=self._supervisor.fail,
         )
-        await tiering.start()
-        if tiering.refusal is not None:
-            refusal = tiering.refusal
-            tiering.close()
-            raise DataDirError(refusal)
-        return tiering
+
+    def _make_pages(self, loop: asyncio.AbstractEventLoop) -> Pages:
+        return Pages(
+            self._http,
+            Shown(
+                cluster_id=self._storage.dirs.cluster_id,
+                node_id=self._node_id,
+                clock=self._clock,
+                scheduler=loop,
+                partitions=self._partitions,
+                tiering=self._tiering,
+            ),
+        )
 
     def _upkeep(self) -> Upkeep:
         values, storage = self.settings.values, self._storage

@@ -1,0 +1,68 @@
+"""Opening the broker's cold tier, where its settings name one."""
+
+import random
+from typing import TYPE_CHECKING
+
+from tierbroker.base.config import ConfigValues
+from tierbroker.base.errors import DataDirError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from tierbroker.base.clock import Clock
+    from tierbroker.base.fs import FileSystem
+    from tierbroker.controller.driver import MetadataDriver
+    from tierbroker.groups.coordinator import GroupCoordinator
+    from tierbroker.node.tiering import Tiering
+    from tierbroker.replication.partitions import Partitions
+
+
+async def open_tier(
+    values: ConfigValues,
+    *,
+    cluster_id: str,
+    driver: "MetadataDriver",
+    groups: "GroupCoordinator",
+    partitions: "Partitions",
+    fs: "FileSystem",
+    clock: "Clock",
+    rng: random.Random,
+    loop: "asyncio.AbstractEventLoop",
+    on_failure: "Callable[[BaseException, str], None]",
+) -> "Tiering | None":
+    """The cold tier, started; None without `cold.url`. Raises DataDirError where it is another's.
+
+    Nothing of it is imported before a setting names a store.
+    """
+    tier = driver.image.tier
+    url = values.text("cold.url")
+    if not url:
+        if tier.store_id is not None and len(tier.partitions):
+            raise DataDirError(
+                f"{len(tier.partitions)} partitions of this cluster have records in an object "
+                "store, which no setting names. Start with cold.url set to where they are."
+            )
+        return None
+    from tierbroker.node.tiering import Tiering
+
+    tiering = Tiering(
+        url,
+        values,
+        cluster_id=cluster_id,
+        driver=driver,
+        groups=groups,
+        partitions=partitions,
+        fs=fs,
+        clock=clock,
+        rng=rng,
+        scheduler=loop,
+        post=loop.call_soon_threadsafe,
+        on_failure=on_failure,
+    )
+    await tiering.start()
+    if tiering.refusal is not None:
+        refusal = tiering.refusal
+        tiering.close()
+        raise DataDirError(refusal)
+    return tiering
