@@ -6,8 +6,10 @@ Both have one shape, so that a test does not know which of them it talks to: `en
 """
 
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ from typing import Protocol
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from integration.broker_processes import Process, free_port, wait_until
+from integration.broker_processes import Process, wait_until
 from tests.s3_server import KEY_ID, SECRET
 
 BUILD_TIMEOUT_S = 1800.0
@@ -27,6 +29,21 @@ MODULES = {
     "minio": "github.com/minio/minio@latest",
     "versitygw": "github.com/versity/versitygw/cmd/versitygw@latest",
 }
+
+
+def lasting_port() -> int:
+    """A port for a server that is stopped and started again.
+
+    No connection of another program gets it meanwhile for its own end: those ports are higher.
+    """
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class ObjectStoreProcess(Protocol):
@@ -87,7 +104,7 @@ class _Server:
     """What both have in common. Not to be used by itself."""
 
     def __init__(self, directory: Path, name: str) -> None:
-        self.port = free_port()
+        self.port = lasting_port()
         self.data_dir = directory / "objects"
         self._name = name
         self._process = Process(directory / f"{name}.log")

@@ -8,13 +8,20 @@ which requests it meets.
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from integration.conftest import CHOICE
+from integration.in_parallel import begin_selected
 from integration.store_proxy import Fault, Request
-from integration.tiered_world import TieredTopic, TieredWorld, world_in
+from integration.tiered_world import TieredTopic, world_in
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 pytestmark = [
     pytest.mark.torture,
@@ -59,6 +66,12 @@ KINDS: dict[str, tuple[float, Choose]] = {
         lambda request, rng: Fault(flip=rng.randrange(1 << 20)) if reads_segment(request) else None,
     ),
     "cut-answer": (0.5, lambda request, rng: Fault(cut=True) if reads_segment(request) else None),
+    "stale-head": (
+        0.5,
+        lambda request, rng: (
+            Fault(stale=True) if request.suffix == "head" and request.method != "PUT" else None
+        ),
+    ),
     "missing": (
         0.4,
         lambda request, rng: (
@@ -74,46 +87,77 @@ KINDS: dict[str, tuple[float, Choose]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TieredWorld]:
-    with world_in(tmp_path_factory.mktemp("tiered")) as world:
-        yield world
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_lost(world: TieredWorld, kind: str) -> None:
-    print(f"TORTURE_SEED={SEED}")
+def broken_requests(kind: str, directory: Path) -> str:
+    """Clients work while requests are broken; when all is well again, what is late arrives."""
     rng = random.Random(f"{SEED} {kind}")
-    topic = TieredTopic(world, f"faults-{kind}", rng)
-    topic.write(40)
-    topic.settle()
-    begun = time.monotonic()
     rate, choose = KINDS[kind]
-
-    def plan(request: Request) -> Fault | None:
-        return choose(request, rng) if rng.random() < rate else None
-
-    injected = world.proxy.injected
-    world.proxy.plan = plan
-    try:
-        deadline = time.monotonic() + PATIENCE_S
-        seen = injected
-        while world.proxy.injected < injected + ROUNDS:
-            topic.write()
-            topic.check_some()
-            topic.delete_records()
-            if world.proxy.injected > seen:
-                seen = world.proxy.injected
-                deadline = time.monotonic() + PATIENCE_S
-            assert time.monotonic() < deadline, f"no more {kind} after {seen - injected}"
-    finally:
+    with world_in(directory) as world:
+        topic = TieredTopic(world, kind, rng)
+        topic.write(40)
+        topic.settle()
+        begun = time.monotonic()
+        world.proxy.plan = lambda request: choose(request, rng) if rng.random() < rate else None
+        work_until(topic, lambda: world.proxy.injected, ROUNDS)
         world.proxy.plan = None
-    calm = time.monotonic()
-    topic.settle()
-    statuses = world.proxy.replay()
-    topic.check_all()
-    topic.close()
-    print(
-        f"{kind}: {world.proxy.injected - injected} injected in {calm - begun:.1f} s, well again "
-        f"after {time.monotonic() - calm:.1f} s, arrived late: {statuses}"
-    )
+        calm = time.monotonic()
+        topic.settle()
+        statuses = world.proxy.replay()
+        topic.check_all()
+        topic.close()
+        return (
+            f"{kind}: {world.proxy.injected} broken in {calm - begun:.1f} s, well again after "
+            f"{time.monotonic() - calm:.1f} s, arrived late: {statuses}"
+        )
+
+
+def killed_store(directory: Path) -> str:
+    """MinIO is killed and comes back, again and again."""
+    rng = random.Random(f"{SEED} killed store")
+    with world_in(directory) as world:
+        topic = TieredTopic(world, "killed-store", rng)
+        topic.write(40)
+        topic.settle()
+        for _ in range(ROUNDS):
+            topic.write(rng.randrange(5, 30))
+            time.sleep(rng.uniform(0, 0.5))
+            world.minio.kill()
+            topic.write(rng.randrange(5, 30))
+            time.sleep(rng.uniform(0, 0.3))
+            world.minio.start()
+            topic.check_some()
+        begun = time.monotonic()
+        topic.settle()
+        topic.check_all()
+        topic.close()
+        return f"{ROUNDS} times killed, well again after {time.monotonic() - begun:.1f} s"
+
+
+def work_until(topic: TieredTopic, count: Callable[[], int], enough: int) -> None:
+    """Write, read and delete until there are enough of what `count` counts."""
+    seen, deadline = 0, time.monotonic() + PATIENCE_S
+    while count() < enough:
+        topic.write()
+        topic.check_some()
+        topic.delete_records()
+        if count() > seen:
+            seen, deadline = count(), time.monotonic() + PATIENCE_S
+        assert time.monotonic() < deadline, f"no more after {seen}"
+
+
+SCENARIOS: dict[str, Callable[[Path], str]] = {
+    **{kind: partial(broken_requests, kind) for kind in KINDS},
+    "killed-store": killed_store,
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, "Future[str]"]]:
+    yield from begin_selected(request, "fault", SCENARIOS, tmp_path_factory.mktemp("faults"))
+
+
+@pytest.mark.parametrize("fault", SCENARIOS)
+def test_nothing_is_lost(outcomes: Mapping[str, "Future[str]"], fault: str) -> None:
+    print(f"TORTURE_SEED={SEED}")
+    print(outcomes[fault].result())

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from integration.broker_processes import Tierbroker, wait_until
 from integration.conftest import create_topic
-from integration.object_stores import Minio
+from integration.object_stores import Minio, lasting_port
 from integration.store_proxy import StoreProxy
 from tests.s3_server import KEY_ID, SECRET, judge
 
@@ -79,13 +79,15 @@ class TieredWorld:
             self.broker.stop()
         self.proxy.stop()
         self.minio.stop()
+        log = self.broker.log_text()
+        assert "Traceback" not in log, log[log.index("Traceback") - 500 :][:3000]
 
-    def new_broker(self, name: str, port: int = 0) -> Tierbroker:
+    def new_broker(self, name: str) -> Tierbroker:
         """A broker with a directory of its own and the same store; not started."""
         directory = self.directory / name
         directory.mkdir()
         settings = {**self._settings, **store_settings(self.proxy.endpoint), "cold.url": URL}
-        return Tierbroker(directory, settings, port)
+        return Tierbroker(directory, settings, lasting_port())
 
     def lose_disk(self) -> None:
         """The broker is killed, and nothing of its data is left."""
