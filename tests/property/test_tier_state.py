@@ -20,6 +20,7 @@ from tierbroker.records.tier.events import (
     TierAbandon,
     TierCheckpointed,
     TierCommit,
+    TierDrop,
     TierEvent,
     TierForget,
     TierIntent,
@@ -247,6 +248,20 @@ class TierMachine(RuleBasedStateMachine):
             gone = [entry for entry in model.live if entry.end_offset < start]
             model.live = model.live[len(gone) :]
             self.becomes_garbage(model.garbage, gone)
+
+    @rule(place=places, further=st.sampled_from([-1, 0, 3, 12]), sure=st.integers(0, 3))
+    def drop(self, place: Place, further: int, sure: int) -> None:
+        """The topic is tiered no more: not too often, or there would be nothing to look at."""
+        if sure:
+            return
+        model = self.model.get(place)
+        start = (model.log_start if model else 0) + further
+        event = TierDrop(*place, 3, start, 5)
+        if self.happens(event, possible=model is not None and further >= 0) and model is not None:
+            for intent in model.intents.values():
+                model.garbage[intent.intent_offset] = (intent.kind, False, self.offset)
+            self.becomes_garbage(model.garbage, model.live)
+            self.model[place] = ModelPartition(log_start=start, garbage=model.garbage)
 
     def becomes_garbage(
         self,

@@ -4,9 +4,8 @@ Level-triggered: a plan follows from what is, never from what happened, so that 
 missed event changes nothing. Nothing here waits, reads a clock or knows a store.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 from tierbroker.base.ids import TopicPartition, Uuid
@@ -80,22 +79,29 @@ def _waits_since(candidate: Candidate) -> int:
 
 
 def retention_start(
-    tier: PartitionTier, local_only_bytes: int, config: TierConfig, now_ms: int
+    tier: PartitionTier | None,
+    behind: Sequence[LocalSegment],
+    active_bytes: int,
+    log_start_offset: int,
+    max_offset: int,
+    config: TierConfig,
+    now_ms: int,
 ) -> int | None:
     """Where the log should start by retention.ms and retention.bytes; None if nothing goes.
 
-    Only whole cold segments go here, oldest first (Kafka: RemoteLogManager's expiration);
-    `local_only_bytes` is what lies behind the tiered end. What the metadata spilled to the bucket
-    goes slice by slice.
+    Whole segments go, oldest first: those of the cold tier, then the closed ones `behind` its end,
+    below `max_offset`, the high watermark. So what could not be uploaded goes in its time, too.
+    What the metadata spilled to the bucket goes slice by slice: such a slice is at least a thousand
+    segments, and stays until the newest of them is due.
     """
-    excess_bytes = tier.size_bytes + local_only_bytes - config.retention_bytes
+    held_bytes = active_bytes + sum(s.size_bytes for s in behind)
+    held_bytes += 0 if tier is None else tier.size_bytes
+    excess_bytes = held_bytes - config.retention_bytes
     start: int | None = None
-    parts = chain(
-        ((s.end_offset, s.log_bytes_total, s.max_timestamp_ms) for s in tier.slices),
-        ((s.end_offset, s.log_bytes, s.max_timestamp_ms) for s in tier.segments),
-    )
-    for end_offset, size_bytes, newest_ms in parts:
-        gone_before = end_offset < tier.log_start_offset
+    for end_offset, size_bytes, newest_ms in _parts(tier, behind):
+        if end_offset >= max_offset:
+            break
+        gone_before = end_offset < log_start_offset
         by_age = config.retention_ms >= 0 and now_ms - newest_ms > config.retention_ms
         by_size = config.retention_bytes >= 0 and excess_bytes >= size_bytes
         if not (gone_before or by_age or by_size):
@@ -104,3 +110,16 @@ def retention_start(
         if not gone_before:
             start = end_offset + 1
     return start
+
+
+def _parts(
+    tier: PartitionTier | None, behind: Sequence[LocalSegment]
+) -> Iterator[tuple[int, int, int]]:
+    """End offset, bytes and newest time of all that may go, oldest first; read as far as needed."""
+    if tier is not None:
+        for spilled in tier.slices:
+            yield spilled.end_offset, spilled.log_bytes_total, spilled.max_timestamp_ms
+        for segment in tier.segments:
+            yield segment.end_offset, segment.log_bytes, segment.max_timestamp_ms
+    for local in behind:
+        yield local.end_offset, local.size_bytes, local.max_timestamp_ms

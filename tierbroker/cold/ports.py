@@ -129,6 +129,11 @@ class TierLedger(TierView, Protocol):
     ) -> Pending[None]:
         """The log starts at `log_start_offset` now: objects wholly below become garbage."""
 
+    def drop(
+        self, topic_id: Uuid, partition: int, leader_epoch: int, log_start_offset: int
+    ) -> Pending[None]:
+        """The partition is tiered no more: all its objects are garbage, the log starts there."""
+
     def forget(
         self, topic_id: Uuid, partition: int, intent_offsets: Sequence[int]
     ) -> Pending[None]:

@@ -103,6 +103,20 @@ def evict_segments(log: "Log", now_ms: int, max_offset: int) -> list[SealedSegme
     return _drop_front(log, count_evictable(facts, log.config, now_ms, max_offset))
 
 
+def overdue_segments(log: "Log", now_ms: int, max_offset: int) -> list[SealedSegment]:
+    """What local retention would let go if the cold tier had it, which it has up to `max_offset`.
+
+    Raises OSError.
+    """
+    facts = [_facts(log, slot, segment) for slot, segment in enumerate(log.segments)]
+    due = count_evictable(facts, log.config, now_ms, log.log_end_offset)
+    return [
+        segment
+        for segment, known in zip(log.segments.sealed[:due], facts, strict=False)
+        if known.end_offset > max_offset
+    ]
+
+
 def evict_below(log: "Log", offset: int) -> list[SealedSegment]:
     """Let all closed segments go that end below `offset`, whatever local retention says.
 

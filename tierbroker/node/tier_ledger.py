@@ -65,6 +65,17 @@ class TierDecisions:
             )
         )
 
+    def drop(
+        self, topic_id: Uuid, partition: int, leader_epoch: int, log_start_offset: int
+    ) -> Pending[None]:
+        """The partition is tiered no more: all its objects are garbage, the log starts there."""
+        now_ms = self._clock.now_ms()
+        return self._driver.submit(
+            lambda image: tier.drop(
+                image, topic_id, partition, leader_epoch, log_start_offset, now_ms
+            )
+        )
+
     def forget(
         self, topic_id: Uuid, partition: int, intent_offsets: Sequence[int]
     ) -> Pending[None]:

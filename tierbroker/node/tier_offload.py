@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tierbroker.base.errors import UnknownTopicOrPartitionError
+from tierbroker.base.errors import InvalidRequestError, UnknownTopicOrPartitionError
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import sleep, until
 from tierbroker.cold.ports import TierLedger
@@ -31,6 +31,10 @@ async def offload(
     targets: list[tuple[Partition, Log, int]] = []
     for partition, log in led_logs(partitions):
         if partition.topic_partition.topic == topic:
+            if log.config.remote_log_copy_disable:
+                raise InvalidRequestError(
+                    f"Nothing of {topic} is copied: remote.log.copy.disable is true."
+                )
             log.roll()
             targets.append((partition, log, log.log_end_offset - 1))
     if not targets:
@@ -41,8 +45,8 @@ async def offload(
     for partition, log, end in targets:
         index = partition.topic_partition.partition
         while ledger.state.named_end_offset(log.topic_id, index) < end:
-            if log.log_start_offset > end or log.closed:
-                break  # empty, deleted, or let go already
+            if log.log_start_offset > end or log.closed or not partition.is_leader:
+                break  # empty, deleted, led elsewhere, or let go already
             hurry()
             await until(sleep(scheduler, OFFLOAD_POLL_S))
         if evict and not log.closed:

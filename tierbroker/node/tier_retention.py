@@ -14,7 +14,10 @@ from tierbroker.base.errors import ApiError, KafkaStorageError
 from tierbroker.base.pending import Pending
 from tierbroker.cold.planner import retention_start
 from tierbroker.cold.ports import TierLedger
+from tierbroker.hot import log_cutting
+from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.log import Log
+from tierbroker.node.tier_overdue import OverdueData
 from tierbroker.replication.partition import Partition
 from tierbroker.replication.partitions import Partitions
 from tierbroker.replication.tiering import TieredPartition, led_logs
@@ -25,10 +28,13 @@ logger = logging.getLogger(__name__)
 class TierRetention:
     """Retention of the tiered partitions that this broker leads. Loop thread only."""
 
-    def __init__(self, ledger: TierLedger, partitions: Partitions, clock: Clock) -> None:
+    def __init__(
+        self, ledger: TierLedger, partitions: Partitions, clock: Clock, overdue: OverdueData
+    ) -> None:
         self._ledger = ledger
         self._partitions = partitions
         self._clock = clock
+        self._overdue = overdue
 
     def evict_limit(self, log: Log) -> int | None:
         """Up to where a tiered log's segments may leave this disk; None for one that is not tiered.
@@ -57,22 +63,94 @@ class TierRetention:
             if partition.is_leader and not log.closed:
                 try:
                     self._apply(partition, log, now_ms)
-                except KafkaStorageError as error:
+                    self._look_for_overdue(log, now_ms)
+                except (KafkaStorageError, OSError) as error:
                     logger.warning("no retention of %s: %s", partition.topic_partition, error)
             yield
+        self._overdue.end_round()
+
+    def drop_unwanted(self) -> None:
+        """Give up the cold part of topics that are tiered no more and shall not keep it (KIP-950).
+
+        The log is what is on this disk then. Cheap where there is none.
+        """
+        state = self._ledger.state
+        if not len(state.partitions):
+            return
+        for partition in self._partitions:
+            log = partition.log
+            if log is None or log.offline or not partition.is_leader:
+                continue
+            if log.config.remote_storage_enable or not log.config.remote_log_delete_on_disable:
+                continue
+            index = partition.topic_partition.partition
+            tier = state.partition(partition.topic_id, index)
+            if tier is not None and not (tier.empty and not tier.intents):
+                self._drop(partition, log)
+
+    def _drop(self, partition: Partition, log: Log) -> None:
+        place = partition.topic_partition
+
+        def dropped(done: Pending[None]) -> None:
+            if done.error is not None:
+                logger.warning("the cold part of %s stays for now: %s", place, done.error)
+            else:
+                logger.info(
+                    "%s is tiered no more: it starts at offset %d, its cold data is being deleted",
+                    place,
+                    log.log_start_offset,
+                )
+
+        self._ledger.drop(
+            partition.topic_id, place.partition, partition.leader_epoch, log.log_start_offset
+        ).on_done(dropped)
 
     def _apply(self, partition: Partition, log: Log, now_ms: int) -> None:
-        tier = self._ledger.state.partition(partition.topic_id, partition.topic_partition.partition)
-        if tier is None or tier.empty:
-            return
-        if log.log_start_offset < tier.log_start_offset:
+        index = partition.topic_partition.partition
+        tier = self._ledger.state.partition(partition.topic_id, index)
+        if tier is not None and log.log_start_offset < tier.log_start_offset:
             self._cut_local(log, tier.log_start_offset)
         tiered = TieredPartition(partition, log)
-        behind = tiered.closed_segments(tier.end_offset + 1)
-        local_bytes = tiered.active_bytes + sum(segment.size_bytes for segment in behind)
-        start = retention_start(tier, local_bytes, tiered.config, now_ms)
-        if start is not None:
-            self._note_start(partition, start)
+        start = tiered.log_start_offset
+        behind = tiered.closed_segments(
+            start if tier is None or tier.empty else tier.end_offset + 1
+        )
+        due = retention_start(
+            tier,
+            behind,
+            tiered.active_bytes,
+            start,
+            partition.high_watermark,
+            tiered.config,
+            now_ms,
+        )
+        if due is not None:
+            self._note_start(partition, due)
+        if (start if due is None else due) >= tiered.active_base_offset:
+            self._roll_if_over(log, now_ms)
+        try:
+            log.epochs.cut_start(start)
+        except OSError as error:
+            if is_disk_failure(error):
+                raise log.go_offline(error) from error
+
+    def _roll_if_over(self, log: Log, now_ms: int) -> None:
+        """Close the active segment when retention.ms is over for all of it: it goes next time."""
+        active, config = log.segments.active, log.config
+        if (
+            active.size_bytes
+            and config.deletes_by_retention
+            and config.retention_ms >= 0
+            and now_ms - log_cutting.newest_ms(log, active) > config.retention_ms
+        ):
+            log.roll()
+
+    def _look_for_overdue(self, log: Log, now_ms: int) -> None:
+        place = log.topic_partition
+        limit = self._ledger.state.named_end_offset(log.topic_id, place.partition) + 1
+        overdue = log_cutting.overdue_segments(log, now_ms, limit)
+        base_offset = overdue[0].base_offset if overdue else -1
+        self._overdue.note(place, sum(segment.size_bytes for segment in overdue), base_offset)
 
     def _note_start(self, partition: Partition, start: int) -> None:
         index = partition.topic_partition.partition

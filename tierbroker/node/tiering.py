@@ -35,9 +35,10 @@ from tierbroker.cold.watched_store import WatchedStore
 from tierbroker.hot import log_tiering
 from tierbroker.hot.log import Log
 from tierbroker.node.cluster_state import ClusterSnapshots
-from tierbroker.node.tier_catching_up import CatchingUp
+from tierbroker.node.tier_catching_up import CatchingUp, must_catch_up
 from tierbroker.node.tier_ledger import TierDecisions
 from tierbroker.node.tier_offload import offload
+from tierbroker.node.tier_overdue import OverdueData
 from tierbroker.node.tier_retention import TierRetention
 from tierbroker.records.tier.state import PartitionTier
 from tierbroker.replication.partition import Partition
@@ -105,7 +106,8 @@ class Tiering:
             grace_ms=values.integer("tier.delete.grace.ms"),
             clock=clock,
         )
-        self.retention = TierRetention(self.ledger, partitions, clock)
+        self.overdue = OverdueData(clock, self._why_not_here)
+        self.retention = TierRetention(self.ledger, partitions, clock, self.overdue)
         self._catching_up = CatchingUp(self.ledger, self.reader, self._stories, scheduler)
         upload_ms = values.integer("tier.upload.timeout.ms")
         self.unfinished = UnfinishedRemover(
@@ -226,6 +228,7 @@ class Tiering:
                 log_tiering.roll_if_quiet(log, now_ms)
             except KafkaStorageError as error:
                 logger.warning("%s was not rolled: %s", log.topic_partition, error)
+        self.retention.drop_unwanted()
         self.uploader.tick()
         self.spiller.tick()
         self.unfinished.tick()
@@ -249,6 +252,17 @@ class Tiering:
         finally:
             self._checkpointing = False
             self._next_checkpoint = self._clock.monotonic() + self._checkpoint_every_s
+
+    def _why_not_here(self, place: TopicPartition) -> str:
+        """What keeps a partition's next segment from the tier."""
+        trouble = self.uploader.troubles.get(place)
+        if self.refusal is not None:
+            return self.refusal
+        if self.checkpointer is None:
+            return "the store has not answered since the start"
+        if trouble is not None:
+            return trouble.reason
+        return self.checkpointer.failure or "it is behind others, or waits for a transaction"
 
     # -- by request ------------------------------------------------------------------------------
 
@@ -299,9 +313,8 @@ class Tiering:
         return self.ledger.retire(topic_id, partition, leader_epoch, log_start_offset)
 
     def is_ahead(self, topic_id: Uuid, partition: int, log: Log) -> bool:
-        """Whether the tier holds offsets that the local log does not reach (D-8)."""
-        tier = self.ledger.state.partition(topic_id, partition)
-        return tier is not None and log.log_end_offset <= tier.end_offset
+        """Whether the tier knows better than the local log where that goes on (D-8)."""
+        return must_catch_up(self.ledger.state.partition(topic_id, partition), log)
 
     def catch_up(self, partition: Partition, log: Log) -> None:
         """Let the log go on behind the tier's end, then give it to the partition."""

@@ -208,5 +208,9 @@ class Partitions:
         config = self._topic_configs.log_config(self._image.configs.topic(topic_name))
         for index in range(len(topic.partitions)):
             partition = self._partitions.get((topic_name, index))
-            if partition is not None and partition.log is not None:
-                partition.log.config = config
+            if partition is None:
+                continue
+            # A log that is catching up with the cold tier is not the partition's yet.
+            log = partition.log or self._logs.get(partition.topic_partition)
+            if log is not None:
+                log.config = config

@@ -6,7 +6,7 @@ still write objects, but nothing that counts (INV-7). An intent that was given u
 so an object that arrives late changes nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from tierbroker.base.errors import (
@@ -27,6 +27,7 @@ from tierbroker.records.tier.events import (
     TierAbandon,
     TierCheckpointed,
     TierCommit,
+    TierDrop,
     TierForget,
     TierIntent,
     TierPurged,
@@ -225,6 +226,36 @@ def retire(
         return Result((), None)
     event = TierRetire(topic_id, partition, leader_epoch, log_start_offset, now_ms)
     return Result((tier_record(event),), None)
+
+
+def drop(
+    image: MetadataImage,
+    topic_id: Uuid,
+    partition: int,
+    leader_epoch: int,
+    log_start_offset: int,
+    now_ms: int,
+) -> Result[None]:
+    """The topic is tiered no more, and its cold data is to go (KIP-950); again changes nothing.
+
+    Raises as `retire` does, and InvalidRequestError when the settings of the topic do not, or not
+    any more, say so: whoever asks may have seen older ones.
+    """
+    place = _check_leader(image, topic_id, partition, leader_epoch)
+    settings = image.configs.topic(place.topic)
+    if _is_true(settings, "remote.storage.enable") or not _is_true(
+        settings, "remote.log.delete.on.disable"
+    ):
+        raise InvalidRequestError(f"The cold data of {place} is to be kept.")
+    tier = image.tier.partition(topic_id, partition)
+    if tier is None or (tier.empty and not tier.intents):
+        return Result((), None)
+    start = max(log_start_offset, tier.log_start_offset)
+    return Result((tier_record(TierDrop(topic_id, partition, leader_epoch, start, now_ms)),), None)
+
+
+def _is_true(settings: Mapping[str, str], key: str) -> bool:
+    return settings.get(key, "").strip().lower() == "true"
 
 
 def forget(

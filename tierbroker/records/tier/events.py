@@ -73,6 +73,19 @@ class TierRetire(NamedTuple):
     now_ms: int
 
 
+class TierDrop(NamedTuple):
+    """The partition has no cold part any more: all its objects are garbage, whatever they hold.
+
+    The log is what brokers have, and starts at `log_start_offset`.
+    """
+
+    topic_id: Uuid
+    partition: int
+    leader_epoch: int
+    log_start_offset: int
+    now_ms: int
+
+
 class TierSpill(NamedTuple):
     """A manifest object takes the place of the oldest unspilled segments, which it lists."""
 
@@ -140,6 +153,7 @@ TierEvent = (
     | TierCommit
     | TierAbandon
     | TierRetire
+    | TierDrop
     | TierSpill
     | TierForget
     | TierCheckpointed
@@ -235,13 +249,18 @@ def _read_abandon(data: bytes) -> tuple[TierEvent, int]:
     return TierAbandon(Uuid(topic), *rest), _HEAD + _ABANDON.size
 
 
-def _write_retire(event: TierRetire) -> bytes:
+def _write_retire(event: TierRetire | TierDrop) -> bytes:
     return _RETIRE.pack(*event)
 
 
 def _read_retire(data: bytes) -> tuple[TierEvent, int]:
     topic, *rest = _RETIRE.unpack_from(data, _HEAD)
     return TierRetire(Uuid(topic), *rest), _HEAD + _RETIRE.size
+
+
+def _read_drop(data: bytes) -> tuple[TierEvent, int]:
+    topic, *rest = _RETIRE.unpack_from(data, _HEAD)
+    return TierDrop(Uuid(topic), *rest), _HEAD + _RETIRE.size
 
 
 def _write_spill(event: TierSpill) -> bytes:
@@ -368,6 +387,7 @@ _WRITERS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
     TierPurged: (10, _write_purged),
     TierPartitionState: (11, _write_partition_state),
     TierPurgeState: (12, _write_purge_state),
+    TierDrop: (13, _write_retire),
 }
 _READERS: dict[int, Callable[[bytes], tuple[TierEvent, int]]] = {
     1: _read_store,
@@ -381,4 +401,5 @@ _READERS: dict[int, Callable[[bytes], tuple[TierEvent, int]]] = {
     10: _read_purged,
     11: _read_partition_state,
     12: _read_purge_state,
+    13: _read_drop,
 }

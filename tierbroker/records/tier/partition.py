@@ -14,6 +14,7 @@ from tierbroker.records.tier.events import (
     CommitMark,
     TierAbandon,
     TierCommit,
+    TierDrop,
     TierIntent,
     TierPartitionState,
     TierRetire,
@@ -281,6 +282,16 @@ class PartitionTier:
             garbage=self.garbage.joined(gone),
         )
 
+    def dropped(self, event: TierDrop, metadata_offset: int) -> "PartitionTier":
+        """After a TierDrop."""
+        start = event.log_start_offset
+        if start < self.log_start_offset:
+            raise self._contradiction(f"the log starts at {self.log_start_offset} already", event)
+        return replace(
+            PartitionTier(self.topic_id, self.partition, start),
+            garbage=self.garbage.joined(self._all_as_garbage((event.now_ms, metadata_offset))),
+        )
+
     def spilled(self, event: TierSpill) -> "PartitionTier":
         """After a TierSpill."""
         self._must_not(self.refusal_of_slice(event.slice), event)
@@ -298,15 +309,17 @@ class PartitionTier:
 
     def removed(self, metadata_offset: int) -> "PartitionTier":
         """After the topic was deleted: all of it is garbage; data objects first, manifests last."""
-        since = (NEVER_MS, metadata_offset)
-        given_up = GarbageArray.of(_intent_garbage(intent, since) for intent in self.intents)
-        gone = given_up.data + _garbage_of(self.segments, self.slices, since)
+        gone = self._all_as_garbage((NEVER_MS, metadata_offset))
         return PartitionTier(
             self.topic_id,
             self.partition,
             self.log_start_offset,
             garbage=self.garbage.joined(gone),
         )
+
+    def _all_as_garbage(self, since: tuple[int, int]) -> bytes:
+        given_up = GarbageArray.of(_intent_garbage(intent, since) for intent in self.intents)
+        return given_up.data + _garbage_of(self.segments, self.slices, since)
 
     def _marks_since(self, checkpointed_offset: int) -> tuple[CommitMark, ...]:
         """The latest mark that the checkpoint contains, and all later ones."""

@@ -15,6 +15,7 @@ from tierbroker.records.tier.events import (
     TierAbandon,
     TierCheckpointed,
     TierCommit,
+    TierDrop,
     TierEvent,
     TierForget,
     TierIntent,
@@ -255,6 +256,11 @@ class TierDelta:
         after = tier.retired(event, metadata_offset)
         self._partitions[event.topic_id, event.partition] = after
 
+    def _drop(self, event: TierDrop, metadata_offset: int) -> None:
+        tier = self._known(event.topic_id, event.partition, event)
+        after = tier.dropped(event, metadata_offset)
+        self._partitions[event.topic_id, event.partition] = after
+
     def _spill(self, event: TierSpill, _: int) -> None:
         tier = self._known(event.topic_id, event.partition, event)
         self._partitions[event.topic_id, event.partition] = tier.spilled(event)
@@ -338,6 +344,7 @@ _HANDLERS: dict[type, Callable[[TierDelta, Any, int], None]] = {
     TierAbandon: TierDelta._abandon,
     TierRetire: TierDelta._retire,
     TierSpill: TierDelta._spill,
+    TierDrop: TierDelta._drop,
     TierForget: TierDelta._forget,
     TierCheckpointed: TierDelta._checkpointed,
     TierPurged: TierDelta._purged,

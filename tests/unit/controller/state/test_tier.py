@@ -18,6 +18,7 @@ from tierbroker.base.errors import (
     UnknownTopicOrPartitionError,
 )
 from tierbroker.base.ids import Uuid
+from tierbroker.controller.records.config_record import ConfigRecord
 from tierbroker.controller.records.partition_change_record import PartitionChangeRecord
 from tierbroker.controller.records.remove_topic_record import RemoveTopicRecord
 from tierbroker.controller.state import tier as deciders
@@ -29,6 +30,7 @@ from tierbroker.controller.state.tier import (
     begin_uploads,
     bind_store,
     commit_upload,
+    drop,
     finish_purge,
     forget,
     note_checkpoint,
@@ -276,6 +278,32 @@ def test_retiring() -> None:
         retire(after, TOPIC, 0, 0, -1, NOW_MS)
     with pytest.raises(FencedLeaderEpochError):
         retire(another_leader(after), TOPIC, 0, 0, 20, NOW_MS)
+
+
+def test_dropping_is_for_topics_whose_settings_say_so() -> None:
+    image = uploaded(start(), Plan(0, 9), Plan(10, 19))
+
+    def after(**settings: str) -> MetadataImage:
+        return replayed(
+            image, [ConfigRecord(2, "a", key.replace("_", "."), v) for key, v in settings.items()]
+        )
+
+    for kept in (
+        image,
+        after(remote_storage_enable="true", remote_log_delete_on_disable="true"),
+        after(remote_storage_enable="false"),
+        after(remote_storage_enable="false", remote_log_delete_on_disable="false"),
+    ):
+        with pytest.raises(InvalidRequestError, match="to be kept"):
+            drop(kept, TOPIC, 0, 0, 5, NOW_MS)
+    unwanted = after(remote_storage_enable="False", remote_log_delete_on_disable="TRUE")
+    dropped = applied(unwanted, drop(unwanted, TOPIC, 0, 0, 5, NOW_MS))
+    assert (tier_of(dropped).empty, tier_of(dropped).log_start_offset) == (True, 5)
+    assert len(tier_of(dropped).garbage) == 2
+    assert drop(dropped, TOPIC, 0, 0, 7, NOW_MS).records == ()
+    assert drop(unwanted, TOPIC, 1, 0, 7, NOW_MS).records == ()
+    with pytest.raises(FencedLeaderEpochError):
+        drop(another_leader(unwanted), TOPIC, 0, 0, 5, NOW_MS)
 
 
 def test_spilling() -> None:

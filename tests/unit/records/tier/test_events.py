@@ -9,6 +9,7 @@ from tierbroker.records.tier.events import (
     TierAbandon,
     TierCheckpointed,
     TierCommit,
+    TierDrop,
     TierEvent,
     TierForget,
     TierIntent,
@@ -32,6 +33,7 @@ EVENTS: list[TierEvent] = [
     TierCommit(TOPIC, 7, segment(10, 19)),
     TierAbandon(TOPIC, 7, 12, 1_700_000_000_000),
     TierRetire(TOPIC, 7, 2, 15, 1_700_000_000_000),
+    TierDrop(TOPIC, 7, 2, 15, 1_700_000_000_000),
     TierSpill(TOPIC, 7, SLICE),
     TierForget(TOPIC, 7, (1, 2, 1 << 40)),
     TierForget(TOPIC, 7, ()),
@@ -80,7 +82,7 @@ def test_a_later_layout_is_not_guessed_at(event: TierEvent) -> None:
         decode(bytes(data))
 
 
-@pytest.mark.parametrize("kind", [0, 8, 13, 255])
+@pytest.mark.parametrize("kind", [0, 8, 14, 255])
 def test_a_later_kind_is_not_guessed_at(kind: int) -> None:
     with pytest.raises(UnknownTierEventError, match=f"kind {kind}, version 0"):
         decode(bytes((kind, 0)) + bytes(40))
@@ -101,6 +103,7 @@ def test_kinds_are_what_they_were() -> None:
         "TierPurged": b"\x0a\x00",
         "TierPartitionState": b"\x0b\x00",
         "TierPurgeState": b"\x0c\x00",
+        "TierDrop": b"\x0d\x00",
     }
 
 

@@ -9,6 +9,7 @@ from tierbroker.records.tier.events import (
     TierAbandon,
     TierCheckpointed,
     TierCommit,
+    TierDrop,
     TierEvent,
     TierForget,
     TierPartitionState,
@@ -199,6 +200,22 @@ def test_all_goes_and_uploads_go_on_at_the_log_start() -> None:
     history.upload(30, 39)  # holds the log start
     assert ranges(history.tier) == [(30, 39)]
     assert history.tier.log_start_offset == 35
+
+
+def test_the_whole_cold_part_is_given_up() -> None:
+    history = uploaded(9, 19, 29, 39)
+    spilled = history.spill(2)
+    late = history.begin(40, 49)
+    live = [entry.intent_offset for entry in history.tier.segments]
+    history.apply(TierDrop(TOPIC, 0, 3, 25, NOW_MS))
+    tier = history.tier
+    assert tier.empty
+    assert (tier.log_start_offset, tier.intents, tier.marks) == (25, (), ())
+    assert [entry.intent_offset for entry in tier.garbage] == [late, *live, spilled.intent_offset]
+    assert {entry.since_metadata_offset for entry in tier.garbage} == {history.offset}
+    assert tier.refusal_of_segment(segment(40, 49, late)) is not None
+    history.upload(25, 39)  # tiered again
+    assert ranges(history.tier) == [(25, 39)]
 
 
 def test_a_log_that_begins_later_than_the_tier_knew() -> None:
