@@ -5,11 +5,20 @@ import click
 from tierbroker.cli.lazy_group import LazyCommand, LazyGroup
 
 COMMANDS = {
+    "status": LazyCommand(
+        "tierbroker.cli.tier_status", "status", "Show what is in the store, and what waits and why."
+    ),
+    "offload": LazyCommand(
+        "tierbroker.cli.tier_offload", "offload", "Bring a topic to the store now."
+    ),
     "check": LazyCommand(
         "tierbroker.cli.tier_check", "check", "Try out whether a store is good for it."
     ),
     "verify": LazyCommand(
         "tierbroker.cli.tier_verify", "verify", "Check what lies in a store, byte by byte."
+    ),
+    "scrub": LazyCommand(
+        "tierbroker.cli.tier_scrub", "scrub", "List or delete what nothing in a store names."
     ),
 }
 
@@ -20,6 +29,8 @@ def tier() -> None:
 
     \b
     Examples:
+      tierbroker tier status
+      tierbroker tier offload clicks --wait
       tierbroker tier check s3://bucket/prefix
       tierbroker tier verify s3://bucket/prefix --all
     """
