@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import conditions, report
+from bench.cold_read import ColdRead
 from bench.connections import IdleConnections
 from bench.consume import ConsumeHot
 from bench.durable import ProduceDurable
@@ -15,6 +16,7 @@ from bench.exactly_once import ProduceExactlyOnce
 from bench.kafka import KafkaSystem, is_installed
 from bench.latency import EndToEnd
 from bench.memory import Resident
+from bench.offload import Offload
 from bench.produce import ProduceBatches, ProduceSmall
 from bench.row import Brokers, Result, Row, measure
 from bench.start import EmbeddedStart, StartToFirstAck
@@ -31,6 +33,8 @@ ROWS: tuple[Row, ...] = (
     StartToFirstAck(),
     EmbeddedStart(),
     Resident(),
+    ColdRead(),
+    Offload(),
     IdleConnections(),
     ManyPartitions(),
 )

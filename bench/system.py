@@ -4,6 +4,7 @@ A row of the table knows only the `System` protocol, so that another broker can 
 this one and every repetition be taken from each in turn.
 """
 
+import copy
 import json
 import os
 import shutil
@@ -73,13 +74,27 @@ class Tierbroker:
         self._process: subprocess.Popen[bytes] | None = None
         self._directory: Path | None = None
         self._arguments: tuple[str, ...] = ()
+        self._further: tuple[str, ...] = ()
         self.bootstrap = ""
         self.pid = -1
+
+    def variant(self, *arguments: str) -> "Tierbroker":
+        """The same program, started with further arguments."""
+        other = copy.copy(self)
+        other._further = arguments
+        return other
+
+    @property
+    def data(self) -> Path:
+        """The data directory, from the first start on."""
+        assert self._directory is not None
+        return self._directory / "data"
 
     def start(self, durability: Durability) -> None:
         """Start and wait for the ready file."""
         self._directory = new_directory()
-        self._arguments = ("--port", "0", "--set", f"flush.mode={durability.value}")
+        flush = ("--set", f"flush.mode={durability.value}")
+        self._arguments = ("--port", "0", *flush, *self._further)
         self._start()
 
     def prepare(self, port: int) -> None:
@@ -129,7 +144,7 @@ class Tierbroker:
 
     def _run(self, *arguments: str) -> None:
         assert self._directory is not None
-        data = str(self._directory / "data")
+        data = str(self.data)
         with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [*self._command, "dev", "--data", data, *self._arguments, *arguments],

@@ -21,6 +21,7 @@ from tierbroker.wire.messages import (
     fetch,
     find_coordinator,
     init_producer_id,
+    list_offsets,
     metadata,
     produce,
 )
@@ -32,6 +33,7 @@ FIND_VERSION = 3
 INIT_VERSION = 5
 END_VERSION = 5
 FETCH_VERSION = 12
+LIST_OFFSETS_VERSION = 9
 METADATA_VERSION = 9
 API_VERSIONS_VERSION = 3
 CLIENT_ID = b"bench"
@@ -188,16 +190,26 @@ def _pause(error_code: int) -> None:
     time.sleep(0.05)
 
 
-def fetch_request(topic: str, offset: int, *, max_wait_ms: int = 10_000) -> bytes:
-    """A packed Fetch request for partition 0, without a session."""
-    partition = fetch.FetchPartition(
-        partition=0, fetch_offset=offset, partition_max_bytes=1 << 20, current_leader_epoch=-1
+def fetch_request(
+    topic: str,
+    offset: int,
+    *,
+    partition: int = 0,
+    max_bytes: int = 1 << 20,
+    max_wait_ms: int = 10_000,
+) -> bytes:
+    """A packed Fetch request for one partition, without a session."""
+    asked = fetch.FetchPartition(
+        partition=partition,
+        fetch_offset=offset,
+        partition_max_bytes=max_bytes,
+        current_leader_epoch=-1,
     )
     request = fetch.FetchRequest(
         max_wait_ms=max_wait_ms,
         min_bytes=1,
-        max_bytes=1 << 20,
-        topics=[fetch.FetchTopic(topic=topic, partitions=[partition])],
+        max_bytes=max_bytes,
+        topics=[fetch.FetchTopic(topic=topic, partitions=[asked])],
     )
     return _packed(fetch, request, FETCH_VERSION)
 
@@ -218,6 +230,28 @@ def fetched_bytes(answer: bytes) -> int:
     if response.error_code or item.error_code:
         raise RuntimeError(f"fetch failed: error {response.error_code or item.error_code}")
     return len(item.records or b"")
+
+
+def fetched_records(answer: bytes) -> memoryview:
+    """The same, but the records."""
+    response = _decoded(fetch, answer, FETCH_VERSION)
+    item = response.responses[0].partitions[0]
+    if response.error_code or item.error_code:
+        raise RuntimeError(f"fetch failed: error {response.error_code or item.error_code}")
+    return memoryview(item.records or b"")
+
+
+def list_offset(client: WireClient, topic: str, partition: int, timestamp: int) -> int:
+    """The offset for a time, or for one of the special ones (-1 the end, -4 where the local part
+    begins, -5 the last one in the cold tier); -1 if there is none."""
+    asked = list_offsets.ListOffsetsPartition(partition_index=partition, timestamp=timestamp)
+    wanted = list_offsets.ListOffsetsTopic(name=topic, partitions=[asked])
+    request = list_offsets.ListOffsetsRequest(replica_id=-1, topics=[wanted])
+    answer = client.call(_packed(list_offsets, request, LIST_OFFSETS_VERSION))
+    item = _decoded(list_offsets, answer, LIST_OFFSETS_VERSION).topics[0].partitions[0]
+    if item.error_code:
+        raise RuntimeError(f"no offset of {topic}-{partition}: error {item.error_code}")
+    return int(item.offset)
 
 
 def create_by_metadata(client: WireClient, topic: str, timeout_s: float = 30.0) -> None:
