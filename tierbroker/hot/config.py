@@ -150,6 +150,20 @@ def check_consistent(values: Mapping[str, ConfigValue]) -> None:
                     f"local.retention.{kind}={local} exceeds retention.{kind}={total}: "
                     f"the local part cannot outlive the whole; lower it or set -2"
                 )
+        if values.get("remote.log.copy.disable"):
+            _local_as_total(values)
+
+
+def _local_as_total(values: Mapping[str, ConfigValue]) -> None:
+    """Where nothing is copied any more, what leaves this disk is gone (KIP-950)."""
+    for kind in ("ms", "bytes"):
+        local, total = values[f"local.retention.{kind}"], values[f"retention.{kind}"]
+        if local not in (LOCAL_AS_TOTAL, total):
+            raise InvalidConfigError(
+                f"remote.log.copy.disable=true: nothing is copied to the cold tier any more, so "
+                f"local.retention.{kind}={local} must be the same as retention.{kind}={total}; "
+                "set it to -2"
+            )
 
 
 def _at_most(values: Mapping[str, ConfigValue], low_name: str, high_name: str) -> None:

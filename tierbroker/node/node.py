@@ -22,7 +22,7 @@ from tierbroker.broker.fetch_sessions import FetchSessionCache
 from tierbroker.broker.producer_ids import ProducerIds
 from tierbroker.broker.registry import SPECS
 from tierbroker.broker.services import BrokerServices
-from tierbroker.broker.topic_settings import check_topic_settings
+from tierbroker.broker.topic_settings import check_topic_settings, settings_of_new_topic
 from tierbroker.broker.txn_gate import TransactionGate
 from tierbroker.broker.txn_markers import PartitionMarkers
 from tierbroker.controller.state.changes import Changes
@@ -395,6 +395,11 @@ class Node:
                 rng=self._rng,
                 check_topic=partial(
                     check_topic_settings, topic_configs, tiered=bool(values.text("cold.url"))
+                ),
+                complete_topic=partial(
+                    settings_of_new_topic,
+                    topic_configs,
+                    tiered=values.flag("log.remote.storage.enable"),
                 ),
                 default_partitions=values.integer("num.partitions"),
                 default_replication_factor=values.integer("default.replication.factor"),

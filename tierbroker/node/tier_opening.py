@@ -4,7 +4,7 @@ import random
 from typing import TYPE_CHECKING
 
 from tierbroker.base.config import ConfigValues
-from tierbroker.base.errors import DataDirError
+from tierbroker.base.errors import DataDirError, InvalidConfigError
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,13 +31,19 @@ async def open_tier(
     loop: "asyncio.AbstractEventLoop",
     on_failure: "Callable[[BaseException, str], None]",
 ) -> "Tiering | None":
-    """The cold tier, started; None without `cold.url`. Raises DataDirError where it is another's.
+    """The cold tier, started; None without `cold.url`. Raises DataDirError where it is another's,
+    InvalidConfigError where one is needed.
 
     Nothing of it is imported before a setting names a store.
     """
     tier = driver.image.tier
     url = values.text("cold.url")
     if not url:
+        if values.flag("log.remote.storage.enable"):
+            raise InvalidConfigError(
+                "log.remote.storage.enable=true: new topics cannot be tiered without a cold tier. "
+                "Set cold.url too, for example --set cold.url=file:///var/lib/tierbroker/cold"
+            )
         if tier.store_id is not None and len(tier.partitions):
             raise DataDirError(
                 f"{len(tier.partitions)} partitions of this cluster have records in an object "

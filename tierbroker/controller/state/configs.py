@@ -227,8 +227,9 @@ def _check_values(
     scope = _scope(resource)
     env.schema.parse(changed, scope)
     if scope is Scope.TOPIC:
-        if changed and env.check_topic is not None:
-            env.check_topic(wanted)
+        # To remove a setting changes something, too: what it falls back to may not fit.
+        if wanted != before and env.check_topic is not None:
+            env.check_topic(wanted, before)
     else:
         touched = changed.keys() | (before.keys() - wanted.keys())
         fixed = sorted(touched - env.dynamic_broker_keys)

@@ -23,8 +23,11 @@ class Environment:
     """default.replication.factor"""
     max_partitions_per_request: int = 10_000
     """New partitions of one request (ReplicationControlManager in Kafka)."""
-    check_topic: Callable[[Mapping[str, str]], object] | None = None
-    """Raises InvalidConfigError for settings of a topic that contradict each other, or that no
-    broker can carry out; each has been parsed by the schema before."""
+    check_topic: Callable[[Mapping[str, str], Mapping[str, str]], object] | None = None
+    """Raises InvalidConfigError for settings of a topic that contradict each other, that no broker
+    can carry out, or that cannot follow the ones before (none for a new topic); each has been
+    parsed by the schema before."""
+    complete_topic: Callable[[str, Mapping[str, str]], Mapping[str, str]] | None = None
+    """What a new topic of that name gets set beside what is asked for."""
     dynamic_broker_keys: frozenset[str] = frozenset()
     """Broker keys that may be set while brokers run; the others are read-only."""

@@ -191,7 +191,9 @@ def _checked_configs(request: NewTopic, env: Environment) -> dict[str, str]:
         configs[key] = value
     env.schema.parse(configs, Scope.TOPIC)
     if env.check_topic is not None:
-        env.check_topic(configs)
+        env.check_topic(configs, {})
+    if env.complete_topic is not None:
+        configs |= env.complete_topic(request.name, configs)
     return configs
 
 

@@ -1,5 +1,7 @@
 """Deciding on configurations."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from tests.metadata_cluster import applied, cluster, environment, with_topic
@@ -129,3 +131,26 @@ def test_validate_only_writes_nothing() -> None:
     result = alter(image_with_topic(), [request], environment(), validate_only=True)
     assert result.response[0].error is None
     assert result.records == ()
+
+
+def test_settings_are_judged_together_and_against_those_before() -> None:
+    seen: list[tuple[dict[str, str], dict[str, str]]] = []
+
+    def check(wanted: Mapping[str, str], before: Mapping[str, str]) -> None:
+        seen.append((dict(wanted), dict(before)))
+        if "retention.ms" in before and "retention.ms" not in wanted:
+            raise InvalidConfigError("it must stay")
+
+    env = environment(check_topic=check)
+    image = changed(image_with_topic(), TOPIC, ConfigChange("retention.ms", SET, "5"))
+    for change, wanted in (
+        (ConfigChange("retention.ms", DELETE), {}),
+        (ConfigChange("retention.ms", SET, "6"), {"retention.ms": "6"}),
+    ):
+        result = alter_incrementally(image, [ResourceChanges(TOPIC, (change,))], env)
+        assert seen.pop() == (wanted, {"retention.ms": "5"})
+        assert (result.response[0].error is not None) is (not wanted)
+        assert bool(result.records) is bool(wanted)
+    same = ResourceChanges(TOPIC, (ConfigChange("retention.ms", SET, "5"),))
+    alter_incrementally(image, [same], env)
+    assert not seen

@@ -1,5 +1,7 @@
 """Deciding on topics."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from tests.metadata_cluster import applied, cluster, environment, with_topic
@@ -259,3 +261,19 @@ def test_delete_errors() -> None:
     twice = delete_topics(image, [TopicRef("a"), TopicRef("a")])
     assert [type(outcome.error) for outcome in twice.response] == [InvalidRequestError]
     assert twice.records == ()
+
+
+def test_a_new_topic_gets_what_the_broker_adds() -> None:
+    def complete(name: str, texts: Mapping[str, str]) -> dict[str, str]:
+        assert name == "a"
+        return {} if "cleanup.policy" in texts else {"retention.ms": "7"}
+
+    image = cluster(1)
+    env = environment(complete_topic=complete)
+    result = create_topics(image, [NewTopic("a")], env)
+    assert result.response[0].created is not None
+    assert result.response[0].created.configs == {"retention.ms": "7"}
+    assert applied(image, result).configs.topic("a") == {"retention.ms": "7"}
+    own = NewTopic("a", configs=(("cleanup.policy", "compact"),))
+    after = applied(image, create_topics(image, [own], env))
+    assert after.configs.topic("a") == {"cleanup.policy": "compact"}
