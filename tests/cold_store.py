@@ -15,8 +15,8 @@ from tierbroker.base.clock import ManualClock
 from tierbroker.base.executor import InlineExecutor
 from tierbroker.base.fs import OsFileSystem
 from tierbroker.base.ids import Uuid, uuid_text
+from tierbroker.cold.checkpoint_object import build_checkpoint
 from tierbroker.cold.checksum import crc64nvme
-from tierbroker.cold.container import ContentKind, SectionKind, build_end
 from tierbroker.cold.head import CheckpointName, Head, encode_head
 from tierbroker.cold.keys import (
     HEAD_KEY,
@@ -27,6 +27,7 @@ from tierbroker.cold.keys import (
     object_key,
 )
 from tierbroker.cold.manifest import build_manifest
+from tierbroker.cold.ports import CheckpointContent
 from tierbroker.cold.segment_object import build_tail
 from tierbroker.cold.stores.memory import MemoryStore
 from tierbroker.controller.records.feature_level_record import FeatureLevelRecord
@@ -217,14 +218,8 @@ class ColdStore:
             b'{"group": "billing", "topic": "orders", "partition": 0, "offset": 42, '
             b'"leader_epoch": 3, "metadata": "", "commit_timestamp_ms": 1700000000000}\n'
         )
-        data = build_end(
-            ContentKind.CHECKPOINT,
-            (
-                (SectionKind.METADATA, b"".join(metadata)),
-                (SectionKind.GROUP_OFFSETS, offsets),
-                (SectionKind.LOG_ENDS, ends),
-            ),
-        )
+        content = CheckpointContent(self.offset, metadata, offsets, ends)
+        data = b"".join(build_checkpoint(content))
         key = checkpoint_key(CLUSTER, incarnation, self.offset, self.sequence)
         self.objects[key] = data
         name = CheckpointName(

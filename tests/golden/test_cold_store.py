@@ -16,12 +16,14 @@ import pytest
 
 from tests.cold_store import ABORTED, CLUSTER, LINEAGE, PLAIN, SECOND, STORE_ID, golden_store
 from tierbroker.cold.checkpoint_object import parse_checkpoint
+from tierbroker.cold.container import ENTRY_BYTES, FOOTER_BYTES, SectionKind
 from tierbroker.cold.head import decode_head
 from tierbroker.cold.manifest import parse_manifest
 from tierbroker.cold.segment_object import parse_tail, read_about
 from tierbroker.records.tier.segment import SegmentArray
 
 FOLDER = Path(__file__).with_name("cold")
+PAGE = Path(__file__).parents[2] / "docs" / "cold-format.md"
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "read_cold.py"
 
 
@@ -105,6 +107,35 @@ def test_a_reader_made_from_the_document_alone_reads_all_records() -> None:
     assert [(r["offset"], r["timestamp"], r["value"]) for r in records[-2:]] == [
         (plain.offset, plain.timestamp_ms, plain.value.decode()) for plain in PLAIN
     ]
+
+
+def test_every_block_of_the_page_is_true(tmp_path: Path) -> None:
+    keys, frame, command = re.findall(r"^```(?:sh)?\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+    forms = [
+        re.escape(form).replace(r"\{", "{").replace(r"\}", "}").replace(r"\ ", " ")
+        for form in keys.splitlines()
+    ]
+    patterns = [re.compile(re.sub(r"\{[a-z ]+\}", r"[\\w-]+", form)) for form in forms]
+    for path in (path for path in FOLDER.rglob("*") if path.is_file()):
+        key = str(path.relative_to(FOLDER))
+        assert sum(bool(pattern.fullmatch(key)) for pattern in patterns) == 1, key
+    sizes = [int(number) for number in re.findall(r"(\d+) bytes", frame)]
+    assert sizes == [ENTRY_BYTES, FOOTER_BYTES]
+    command = command.replace("DIRECTORY", str(FOLDER)).replace("TOPIC", "orders")
+    program, *arguments = command.split()
+    assert program == "python"
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=PAGE.parents[1], capture_output=True, check=True
+    )
+    assert len(done.stdout.splitlines()) == 47
+
+
+def test_the_page_names_every_section() -> None:
+    named = {
+        SectionKind(int(number)).name: name
+        for number, name in re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", PAGE.read_text(), re.M)
+    }
+    assert named == {kind.name: kind.name for kind in SectionKind}
 
 
 def test_the_reader_imports_nothing_of_the_broker() -> None:

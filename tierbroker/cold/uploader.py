@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError, KafkaStorageError
-from tierbroker.base.ids import TopicPartition, Uuid
+from tierbroker.base.ids import TopicPartition, Uuid, uuid_text
 from tierbroker.base.parts import release_parts
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import Stories, sleep, until
@@ -332,10 +332,13 @@ class Uploader:
         name: ObjectName,
         content: SegmentContent,
     ) -> TierSegment:
-        key = object_key(
-            self._cluster_id, self._ledger.state.incarnations[intent.incarnation], name
-        )
-        about = {**self._about, "topic": partition.topic_partition.topic}
+        incarnation = self._ledger.state.incarnations[intent.incarnation]
+        key = object_key(self._cluster_id, incarnation, name)
+        about = {
+            **self._about,
+            "incarnation": uuid_text(incarnation),
+            "topic": partition.topic_partition.topic,
+        }
         tail = build_tail(name, content, about)
         size_bytes = content.log_bytes + len(tail)
         stored = await until(self._store.put(key, [*content.log, tail]))
