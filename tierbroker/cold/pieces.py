@@ -9,15 +9,20 @@ read again.
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
+from struct import Struct
 
-from tierbroker.base.errors import CorruptMessageError
 from tierbroker.cold.errors import ObjectDamagedError
 from tierbroker.records import epoch_lineage
-from tierbroker.records.batch import crc_valid, walk
+from tierbroker.records.batch import CRC_START, MAGIC_V2, MIN_BATCH_LENGTH, SIZE_OVERHEAD
+from tierbroker.records.checksum import crc32c
 from tierbroker.records.epoch_lineage import EpochEntry
 
 ObjectId = tuple[int, int]
 """(incarnation, intent offset): tells an object from every other one of the cluster."""
+MAX_OFFSET = (1 << 63) - 1
+# Base offset, length, leader epoch, magic, CRC and last offset's delta of a batch's header.
+_JUDGED = Struct(">qiiBI2xi")
+_unpack_judged = _JUDGED.unpack_from
 
 
 class Piece:
@@ -74,29 +79,38 @@ def check_piece(
     """
     positions: list[int] = []
     last_offsets: list[int] = []
-    end = 0
+    end, size = 0, len(data)
     previous = base_offset - 1
-    try:
-        for at, header in walk(data):
-            if header.base_offset <= previous or header.last_offset > end_offset:
-                raise ObjectDamagedError(
-                    f"{what}: a batch of offsets {header.base_offset} to {header.last_offset} at "
-                    f"byte {position + at} does not follow {previous} within {end_offset}"
-                )
-            if not crc_valid(data, at, header):
-                raise ObjectDamagedError(f"{what}: wrong CRC of the batch at byte {position + at}")
-            epoch = epoch_lineage.epoch_at(lineage, header.base_offset)
-            if epoch >= 0 and header.partition_leader_epoch != epoch:
-                raise ObjectDamagedError(
-                    f"{what}: the batch at byte {position + at} is of leader epoch "
-                    f"{header.partition_leader_epoch}, offset {header.base_offset} of {epoch}"
-                )
-            positions.append(at)
-            last_offsets.append(header.last_offset)
-            previous = header.last_offset
-            end = at + header.size_bytes
-    except CorruptMessageError as error:
-        raise ObjectDamagedError(f"{what} at byte {position}: {error}") from error
+    epoch, epoch_end = -1, base_offset
+    # All of a scan comes through here, on the loop's thread: one unpacking, no header objects.
+    while size - end >= _JUDGED.size:
+        first, length, leader_epoch, magic, crc, delta = _unpack_judged(data, end)
+        at, end = end, end + length + SIZE_OVERHEAD
+        if length < MIN_BATCH_LENGTH or magic != MAGIC_V2:
+            raise ObjectDamagedError(
+                f"{what} at byte {position + at}: no v2 batch: length {length}, magic {magic}"
+            )
+        if end > size:
+            end = at
+            break
+        last = first + delta
+        if first <= previous or last > end_offset:
+            raise ObjectDamagedError(
+                f"{what}: a batch of offsets {first} to {last} at byte {position + at} does not "
+                f"follow {previous} within {end_offset}"
+            )
+        if crc32c(data[at + CRC_START : end]) != crc:
+            raise ObjectDamagedError(f"{what}: wrong CRC of the batch at byte {position + at}")
+        if first >= epoch_end:
+            epoch, epoch_end = _epoch_at(lineage, first)
+        if leader_epoch != epoch >= 0:
+            raise ObjectDamagedError(
+                f"{what}: the batch at byte {position + at} is of leader epoch {leader_epoch}, "
+                f"offset {first} of {epoch}"
+            )
+        positions.append(at)
+        last_offsets.append(last)
+        previous = last
     rest = len(data) - end
     if is_last and rest:
         raise ObjectDamagedError(f"{what}: {rest} bytes at its end are no whole batch")
@@ -104,6 +118,12 @@ def check_piece(
     if rest >= 12 and not positions:
         wanted = int.from_bytes(data[8:12], "big") + 12
     return Piece(data[:end], position, positions, last_offsets), wanted
+
+
+def _epoch_at(lineage: Sequence[EpochEntry], offset: int) -> tuple[int, int]:
+    """The leader epoch under which `offset` was written, and the offset where the next begins."""
+    later = (entry.start_offset for entry in lineage if entry.start_offset > offset)
+    return epoch_lineage.epoch_at(lineage, offset), min(later, default=MAX_OFFSET)
 
 
 class PieceCache:

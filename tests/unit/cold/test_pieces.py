@@ -1,0 +1,86 @@
+"""Pieces of cold segments: judged when they arrive, found by offset."""
+
+import pytest
+
+from tests.log_setup import make_batch
+from tierbroker.cold.errors import ObjectDamagedError
+from tierbroker.cold.pieces import Piece, check_piece
+from tierbroker.records.batch import patch_offsets
+from tierbroker.records.epoch_lineage import EpochEntry
+
+LINEAGE = (EpochEntry(1, 0), EpochEntry(3, 12))
+
+
+def batch(base_offset: int, records: int = 4, epoch: int = 1) -> bytes:
+    data, _ = make_batch([b"value"] * records)
+    patch_offsets(data, 0, base_offset, epoch)
+    return bytes(data)
+
+
+def judge(data: bytes, *, end_offset: int = 99, is_last: bool = False) -> tuple[Piece, int]:
+    return check_piece(
+        memoryview(data),
+        1000,
+        base_offset=4,
+        end_offset=end_offset,
+        is_last=is_last,
+        lineage=LINEAGE,
+        what="an object",
+    )
+
+
+def test_whole_batches_are_found_by_offset() -> None:
+    parts = [batch(4), batch(8), batch(12, epoch=3), batch(20, epoch=3)]
+    data = b"".join(parts)
+    piece, wanted = judge(data + parts[0][:40])
+    assert (piece.end_position, wanted) == (1000 + len(data), 0)
+    assert piece.last_offsets == [7, 11, 15, 23]
+    assert piece.batches(9, 1) == (parts[1], 12)
+    assert piece.batches(13, 1 << 20) == (parts[2] + parts[3], 24)
+    assert piece.batches(17, 1 << 20) == (parts[3], 24)
+    assert piece.batches(24, 1 << 20) is None
+
+
+def test_a_batch_that_is_larger_than_the_piece_says_how_large_it_is() -> None:
+    data = batch(4, 50)
+    piece, wanted = judge(data[:100])
+    assert (piece.positions, wanted) == ([], len(data))
+
+
+@pytest.mark.parametrize("cut", [3, 20, 60])
+def test_a_segment_does_not_end_within_a_batch(cut: int) -> None:
+    whole = batch(4)
+    judge(whole, is_last=True)
+    with pytest.raises(ObjectDamagedError, match=f"{cut} bytes at its end are no whole batch"):
+        judge(whole + batch(8)[:cut], is_last=True)
+
+
+def test_wrong_bytes_are_found_out() -> None:
+    first = batch(4)
+    data = bytearray(first + batch(8))
+    data[-1] ^= 1
+    with pytest.raises(ObjectDamagedError, match=f"wrong CRC .* at byte {1000 + len(first)}"):
+        judge(bytes(data))
+
+
+@pytest.mark.parametrize("second", [batch(7), batch(4), batch(97)])
+def test_offsets_rise_within_the_segment(second: bytes) -> None:
+    with pytest.raises(ObjectDamagedError, match=r"does not follow 7 within 99"):
+        judge(batch(4) + second)
+
+
+@pytest.mark.parametrize(("offset", "epoch", "right"), [(8, 3, 1), (12, 1, 3), (16, 2, 3)])
+def test_a_batch_is_of_the_epoch_that_the_lineage_names(
+    offset: int, epoch: int, right: int
+) -> None:
+    with pytest.raises(ObjectDamagedError, match=f"epoch {epoch}, offset {offset} of {right}"):
+        judge(batch(4) + batch(offset, epoch=epoch))
+
+
+def test_what_is_no_batch_is_found_out() -> None:
+    data = batch(4)
+    for place, byte in ((16, 1), (8, 255)):
+        wrong = bytearray(data + data)
+        wrong[len(data) + place] = byte
+        with pytest.raises(ObjectDamagedError, match="no v2 batch"):
+            judge(bytes(wrong))
