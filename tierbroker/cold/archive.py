@@ -29,7 +29,7 @@ from tierbroker.records.tier.state import PartitionTier, TierState
 ATTEMPTS = 3
 """Heads that are read until one names a checkpoint that is there: old ones are deleted."""
 READ_BYTES = 1 << 20
-LIMITS = ReadLimits(cache_bytes=64 << 20, index_cache_bytes=16 << 20, piece_bytes=4 << 20, depth=8)
+LIMITS = ReadLimits(cache_bytes=32 << 20, index_cache_bytes=16 << 20, piece_bytes=4 << 20, depth=4)
 
 
 @dataclass(frozen=True, slots=True)
