@@ -255,24 +255,26 @@ class _Restoring:
         lines = list(_json_lines(self._sections.group_offsets))
         if topic is None or not lines:
             return 0, 0
-        clamped = 0
+        clamped, now_ms = 0, self._clock.now_ms()
         records: dict[int, list[Record]] = {}
         for line in lines:
             partition = ends.get(TopicPartition(line["topic"], line["partition"]))
             if partition is None:
                 continue
             offset = min(max(line["offset"], partition.start_offset), partition.end_offset)
+            # A group that could not commit while the cluster was lost has not been idle.
+            committed_ms = max(line["commit_timestamp_ms"], now_ms)
             clamped += offset != line["offset"]
             committed = CommittedOffset(
                 offset,
                 line["leader_epoch"] if offset == line["offset"] else -1,
                 line["metadata"],
-                line["commit_timestamp_ms"],
+                committed_ms,
             )
             key = offset_key(line["group"], line["topic"], line["partition"])
             shard = partition_of(line["group"], len(topic.partitions))
             records.setdefault(shard, []).append(
-                Record(0, line["commit_timestamp_ms"], key, offset_value(committed), ())
+                Record(0, committed_ms, key, offset_value(committed), ())
             )
         for shard, written in records.items():
             log = storage.logs.get(TopicPartition(OFFSETS_TOPIC, shard))
