@@ -16,7 +16,7 @@ from tierbroker.cold.scrub import Orphan, Scrub, Scrubber, Tally
 
 _COLUMNS = (
     Column("key", "OBJECT"),
-    Column("kind", "WHAT"),
+    Column("what", "WHAT"),
     Column("bytes", "BYTES", numeric=True),
     Column("modified", "WRITTEN"),
 )
