@@ -26,21 +26,18 @@ def run_with_archive(
     """Open the store and the archive in it, tell the story of `work`; raises CommandFailedError."""
 
     async def story(store: ObjectStore) -> T:
-        return await work(store, await open_archive(store))
+        archive = await open_archive(store)
+        try:
+            return await work(store, archive)
+        except (ObjectDamagedError, ObjectNotFoundError) as error:
+            raise CommandFailedError(
+                f"{error}.\nTo find all that is wrong: tierbroker tier verify {url}"
+            ) from error
 
-    return run_story(url, settings, story)
-
-
-def run_story(url: str, settings: Mapping[str, str], work: Callable[[ObjectStore], Story[T]]) -> T:
-    """The same with nothing but the store."""
     # What goes wrong is told once, by the error; without a handler warnings are printed as well.
     logging.getLogger("tierbroker").addHandler(logging.NullHandler())
     try:
-        return run_with_store(url, settings, os.environ, work)
-    except (ObjectDamagedError, ObjectNotFoundError) as error:
-        raise CommandFailedError(
-            f"{error}.\nTo find all that is wrong: tierbroker tier verify {url}"
-        ) from error
+        return run_with_store(url, settings, os.environ, story)
     except (StoreError, InvalidConfigError) as error:
         raise CommandFailedError(str(error)) from error
 

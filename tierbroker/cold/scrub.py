@@ -36,6 +36,8 @@ from tierbroker.cold.stores.unfinished import UnfinishedUpload, UnfinishedUpload
 from tierbroker.records.tier.garbage import GarbageObject
 from tierbroker.records.tier.state import PartitionTier, TierState
 
+FILE_AGE_MS = 3_600_000
+"""Temporary files of a directory store have no key to judge them by: they are as old at least."""
 AT_ONCE = 16
 """Deletes that are under way together; the head is read before each such group."""
 
@@ -320,7 +322,7 @@ class Scrubber:
     def _is_left(self, upload: UnfinishedUpload) -> bool:
         """Nobody goes on with it: by its age alone where it has no key yet, else also by intent."""
         if not upload.upload_id:
-            return True
+            return upload.begun_ms <= self._clock.now_ms() - FILE_AGE_MS
         if not upload.key.startswith(self._own):
             return False
         found = _OBJECT.fullmatch(upload.key, len(self._own))
