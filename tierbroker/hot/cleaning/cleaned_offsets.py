@@ -98,7 +98,8 @@ class CleanedOffsets:
         and made again. To believe the file would keep old values whose tombstones then go."""
         try:
             path = f"{self._dir.path}/{slot}/{PARTITION_METADATA_FILE}"
-            return self._dir.fs.mtime_ms(path) > self._found_ms
+            # Both within one tick of the kernel's clock: the worse is assumed.
+            return self._dir.fs.mtime_ms(path) >= self._found_ms
         except OSError:
             return False
 
