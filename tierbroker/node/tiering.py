@@ -24,7 +24,7 @@ from tierbroker.cold.binding import bind
 from tierbroker.cold.checkpointer import Checkpointer
 from tierbroker.cold.errors import StoreError, StoreMismatchError
 from tierbroker.cold.ports import LocalPartition
-from tierbroker.cold.rate import ByteRate
+from tierbroker.cold.rate import UNLIMITED, ByteRate, RatedReads
 from tierbroker.cold.reader import ColdOffset, ColdRead, ReadLimits, TierReader
 from tierbroker.cold.remover import Remover
 from tierbroker.cold.spiller import Spiller
@@ -146,8 +146,10 @@ class Tiering:
         )
 
     def _make_reader(self) -> TierReader:
+        limit = self._values.integer("remote.log.manager.fetch.max.bytes.per.second")
+        rate = ByteRate(self._clock, self._scheduler, limit)
         return TierReader(
-            self.store,
+            self.store if limit == UNLIMITED else RatedReads(self.store, rate),
             self.ledger,
             self._stories,
             cluster_id=self._cluster_id,

@@ -2,9 +2,10 @@
 
 import pytest
 
+from tests.faulty_store import FaultyStore
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.scheduler import ManualScheduler
-from tierbroker.cold.rate import ByteRate
+from tierbroker.cold.rate import ByteRate, RatedReads
 
 
 class RateWorld:
@@ -65,6 +66,27 @@ def test_who_waits_no_more_is_not_called() -> None:
     waiting.cancel()
     world.advance(2)
     assert not waiting.done
+
+
+def test_reads_of_a_store_are_limited_together() -> None:
+    world = RateWorld(100)
+    inner = FaultyStore(world.clock)
+    inner.inner.put("a", [bytes(1000)])
+    store = RatedReads(inner, world.rate)
+    reads = [store.get_range("a", start, 100) for start in (0, 100, 200)]
+    assert [read.done for read in reads] == [True, False, False]
+    reads[1].cancel()
+    world.advance(1.1)
+    assert [read.done for read in reads] == [True, False, False]
+    world.advance(1)
+    assert [read.done for read in reads] == [True, False, True]
+    assert bytes(reads[2].result()) == bytes(100)
+    assert inner.calls["get_range"] == 2
+    # Nothing else waits.
+    assert store.put("b", [b"x"]).done
+    assert store.head("b").result().size_bytes == 1
+    assert store.delete("b").done
+    assert store.url == inner.url
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 40])
