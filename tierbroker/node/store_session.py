@@ -1,7 +1,8 @@
 """A store opened for one piece of work, by a tool and not by a broker."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tierbroker.base.clock import SystemClock
@@ -26,18 +27,35 @@ def run_with_store(
     Credentials and the like come from `flags` and the environment, as a broker's do. Raises
     InvalidConfigError and what the story raises.
     """
-    settings = Settings.load({**flags, "cold.url": url}, env)
-    return asyncio.run(_run(settings, work))
+    return asyncio.run(_run(url, flags, env, work))
 
 
-async def _run(settings: Settings, work: Callable[[ObjectStore], Story[T]]) -> T:
-    loop = asyncio.get_running_loop()
-    values = settings.values
-    executor = ThreadExecutor(values.integer("cold.threads"), loop.call_soon_threadsafe)
-    ports = StorePorts(executor, OsFileSystem(), SystemClock(), loop)
-    store = open_store(str(values["cold.url"]), values, ports)
-    try:
+async def _run(
+    url: str,
+    flags: Mapping[str, str],
+    env: Mapping[str, str],
+    work: Callable[[ObjectStore], Story[T]],
+) -> T:
+    with opened_store(url, flags, env, asyncio.get_running_loop()) as store:
         return await tell(work(store))
+
+
+@contextmanager
+def opened_store(
+    url: str,
+    flags: Mapping[str, str],
+    env: Mapping[str, str],
+    loop: asyncio.AbstractEventLoop,
+) -> Iterator[ObjectStore]:
+    """The store, whose work comes to its end on the loop. Raises InvalidConfigError."""
+    values = Settings.load({**flags, "cold.url": url}, env).values
+    executor = ThreadExecutor(values.integer("cold.threads"), loop.call_soon_threadsafe)
+    try:
+        ports = StorePorts(executor, OsFileSystem(), SystemClock(), loop)
+        store = open_store(str(values["cold.url"]), values, ports)
+        try:
+            yield store
+        finally:
+            store.close()
     finally:
-        store.close()
         executor.close()
