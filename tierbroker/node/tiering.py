@@ -8,6 +8,7 @@ that is another cluster's does stop the start, or all work with it.
 import logging
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tierbroker import __version__
@@ -22,11 +23,13 @@ from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import Stories, sleep, tell, until
 from tierbroker.cold.binding import bind
 from tierbroker.cold.checkpointer import Checkpointer
+from tierbroker.cold.config import split_url
 from tierbroker.cold.errors import StoreError, StoreMismatchError
-from tierbroker.cold.ports import LocalPartition
+from tierbroker.cold.ports import LocalPartition, ObjectStore
 from tierbroker.cold.rate import UNLIMITED, ByteRate, RatedReads
 from tierbroker.cold.reader import ColdOffset, ColdRead, ReadLimits, TierReader
 from tierbroker.cold.remover import Remover
+from tierbroker.cold.room import RoomKeeper
 from tierbroker.cold.spiller import Spiller
 from tierbroker.cold.stores import StorePorts, open_store
 from tierbroker.cold.unfinished_remover import UnfinishedRemover
@@ -83,6 +86,7 @@ class Tiering:
         self._clock = clock
         self._rng = rng
         self._scheduler = scheduler
+        self._fs = fs
         self._executor = ThreadExecutor(values.integer("cold.threads"), post)
         opened = open_store(url, values, StorePorts(self._executor, fs, clock, scheduler))
         self.store = WatchedStore(opened, clock)
@@ -124,9 +128,19 @@ class Tiering:
         self._next_checkpoint = 0.0
         self._checkpointing = False
 
+    def _store_with_room(self) -> ObjectStore:
+        """The store; one in a directory leaves some of its disk to the logs."""
+        url = split_url(self.store.url)
+        if url.scheme != "file":
+            return self.store
+        kept_bytes = self._values.integer("log.disk.reserve.bytes") // 2
+        return RoomKeeper(
+            self.store, self._executor, partial(self._fs.free_bytes, url.place), kept_bytes
+        )
+
     def _make_uploader(self) -> Uploader:
         return Uploader(
-            self.store,
+            self._store_with_room(),
             self.ledger,
             _Led(self._partitions),
             self._stories,
