@@ -142,6 +142,21 @@ def test_what_is_not_there_is_said_with_the_next_step(tmp_path: Path) -> None:
     assert b"--data DIR" in done.stderr
 
 
+def test_what_is_on_its_way_to_the_store_is_told(tmp_path: Path) -> None:
+    settings = {"cold.url": f"file://{tmp_path}/cold", "log.retention.check.interval.ms": "3600000"}
+    with tierbroker.Broker(tmp_path / "data", config=settings) as broker:
+        cli = cli_with({**os.environ, "TIERBROKER_BOOTSTRAP": broker.bootstrap})
+        sets = ("remote.storage.enable=true", "local.retention.ms=3600000")
+        ok(cli("topic", "new", "t", *(word for text in sets for word in ("--config", text))))
+        ok(cli("produce", "t", "one"))
+        broker.offload("t")
+        ok(cli("produce", "t", "two"))
+        first, second = map(json.loads, ok(cli("topic", "why", "t", "--json")).splitlines())
+    assert (first["rule"], second["rule"]) == ("age", "age")
+    assert first["setting"] == "local.retention.ms=3600000"
+    assert "the object store keeps it" in first["why"]
+
+
 def test_the_page_names_every_rule_and_its_commands_work(tmp_path: Path) -> None:
     page = PAGE.read_text()
     named = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)

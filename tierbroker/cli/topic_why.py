@@ -140,17 +140,25 @@ def _image(dirs: Sequence[str]) -> MetadataImage:
 def _describe(
     topic: str, settings: Settings, image: MetadataImage, broker: RunningBroker | None
 ) -> Topic:
-    if image.topic(topic) is None:
+    known = image.topic(topic)
+    if known is None:
         raise CommandFailedError(
             f"There is no topic {topic}.\nThe topics that there are: tierbroker topic ls"
         )
+    topic_id = known.topic_id
     configs = TopicConfigs(settings.layers)
     texts = image.configs.topic(topic)
     origins = {origin.key.name: origin for origin in configs.explain(texts)}
     for name in ALSO_NEEDED:
         origins[name] = explain_broker_key(SCHEMA.find(name, Scope.BROKER), settings.layers)
     compacts = settings.values.flag("log.cleaner.enable")
-    return Topic(configs.log_config(texts), origins, compacts, broker)
+    return Topic(
+        configs.log_config(texts),
+        origins,
+        compacts,
+        broker,
+        lambda partition: image.tier.named_end_offset(topic_id, partition) + 1,
+    )
 
 
 def _places(directory: str, topic: str, partition: int | None) -> list[TopicPartition]:

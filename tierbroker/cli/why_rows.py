@@ -4,7 +4,7 @@ Reads a partition's directory, and asks the broker there for names at most; chan
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -93,6 +93,8 @@ class Topic:
     """Whether the broker compacts at all."""
     broker: RunningBroker | None
     """The one that was asked for its settings."""
+    in_store_to: Callable[[int], int]
+    """Of a partition: the offset below which a checkpoint of the cold tier has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,10 @@ def partition_rows(
         )
         for segment in found.segments
     ]
-    reasons = explain(facts, topic.config, found.now_ms, found.log_start, found.high_watermark)
+    in_store_to = topic.in_store_to(place.partition) if topic.config.remote_storage_enable else None
+    reasons = explain(
+        facts, topic.config, found.now_ms, found.log_start, found.high_watermark, in_store_to
+    )
     rows = [
         _segment_row(segment, reason, found, topic)
         for segment, reason in zip(found.segments, reasons, strict=True)
@@ -189,7 +194,7 @@ def _segment_row(segment: SegmentOnDisk, reason: Reason, found: _Partition, topi
         "rule": reason.rule.value,
         "until": None if reason.until_ms is None else utc_text(reason.until_ms),
         "until_more_bytes": reason.until_more_bytes,
-        "why": by_retention(reason),
+        "why": by_retention(reason, tiered=topic.config.remote_storage_enable),
     }
     # Nothing of the topic's own moves a segment below the log start: the next check does.
     setting = reason.setting

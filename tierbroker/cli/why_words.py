@@ -17,6 +17,8 @@ _RETENTION = {
     Rule.AGE: "its newest record is not older than retention.ms",
     Rule.SIZE: "the segments behind it do not hold retention.bytes yet",
     Rule.FOREVER: "neither retention.ms nor retention.bytes limits this topic",
+    Rule.NOT_IN_STORE: "due to leave this disk, but no checkpoint in the object store names it "
+    "yet: see tierbroker tier status",
     Rule.COMPACTION: "cleanup.policy is not delete: compaction rewrites, retention removes nothing",
 }
 
@@ -43,9 +45,19 @@ REMOVED = (
 )
 
 
-def by_retention(reason: Reason) -> str:
+_TIERED = {
+    Rule.DUE: "it is in the object store: the next check of retention removes it from this disk",
+    Rule.AGE: "on this disk until its newest record is older than local.retention.ms; the object "
+    "store keeps it until retention.ms or retention.bytes",
+    Rule.SIZE: "on this disk until the segments behind it hold local.retention.bytes; the object "
+    "store keeps it until retention.ms or retention.bytes",
+    Rule.FOREVER: "neither local.retention.ms nor local.retention.bytes lets it leave this disk",
+}
+
+
+def by_retention(reason: Reason, *, tiered: bool) -> str:
     """What retention says of a segment."""
-    text = _RETENTION[reason.rule]
+    text = (_TIERED.get(reason.rule) if tiered else None) or _RETENTION[reason.rule]
     if reason.from_the_future:
         text += "; its newest record is far ahead of the clock"
     return text

@@ -65,6 +65,15 @@ def count_deletable(
     return count
 
 
+def local_part(config: LogConfig) -> LogConfig:
+    """The settings with local.retention.ms and .bytes in the place of those for the whole log."""
+    return replace(
+        config,
+        retention_ms=config.effective_local_retention_ms,
+        retention_bytes=config.effective_local_retention_bytes,
+    )
+
+
 def count_evictable(
     segments: Sequence[SegmentFacts], config: LogConfig, now_ms: int, max_offset: int
 ) -> int:
@@ -73,11 +82,7 @@ def count_evictable(
     Kafka's local.retention.ms and local.retention.bytes (KIP-405), the same rule as above. Never
     the active one, and nothing at or above `max_offset`: only what lies safe in the cold tier.
     """
-    local = replace(
-        config,
-        retention_ms=config.effective_local_retention_ms,
-        retention_bytes=config.effective_local_retention_bytes,
-    )
+    local = local_part(config)
     closed = [segment for segment in segments if not segment.active]
     left_bytes = sum(segment.size_bytes for segment in segments)
     count = 0

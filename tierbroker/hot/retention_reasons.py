@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tierbroker.hot.config import LogConfig
-from tierbroker.hot.retention import SegmentFacts, count_deletable, deletable
+from tierbroker.hot.retention import (
+    SegmentFacts,
+    count_deletable,
+    count_evictable,
+    deletable,
+    local_part,
+)
 
 FAR_MS = 24 * 3_600_000
 """A record newer than the clock by more than this was given a wrong time, most likely."""
@@ -30,6 +36,8 @@ class Rule(StrEnum):
     SIZE = "size"
     FOREVER = "forever"
     """Neither age nor size limits the topic."""
+    NOT_IN_STORE = "not-in-store"
+    """A tiered topic's: due to leave this disk, but no checkpoint in the store names it yet."""
     COMPACTION = "compaction"
     """Not cleanup.policy=delete: cleaning rewrites it, retention never removes it."""
 
@@ -55,9 +63,19 @@ def explain(
     now_ms: int,
     log_start_offset: int,
     max_offset: int,
+    in_store_to: int | None = None,
 ) -> list[Reason]:
-    """A reason for each segment, oldest first; `max_offset` is the high watermark."""
+    """A reason for each segment, oldest first; `max_offset` is the high watermark.
+
+    Of a tiered topic `in_store_to` is the offset below which a checkpoint in the store has all;
+    local.retention.* decide there what stays on this disk, and nothing else does.
+    """
     gone = count_deletable(segments, config, now_ms, log_start_offset, max_offset)
+    settings = _SETTINGS
+    if in_store_to is not None:
+        gone = max(gone, count_evictable(segments, config, now_ms, in_store_to))
+        max_offset = in_store_to
+        config, settings = local_part(config), _LOCAL_SETTINGS
     left_bytes = sum(segment.size_bytes for segment in segments)
     until_ms: int | None = None
     reasons: list[Reason] = []
@@ -75,23 +93,25 @@ def explain(
                 by_size = max(config.retention_bytes - left_bytes, 0)
         setting: str | None = None
         if slot < gone:
-            rule, setting = _let_go_by(by_age, by_size, now_ms)
+            rule, by = _let_go_by(by_age, by_size, now_ms)
+            setting = by and settings[by]
         elif (by_size == 0 or (by_age or now_ms + 1) <= now_ms) and not deletable(
             segment, max_offset
         ):
-            rule = Rule.HIGH_WATERMARK
+            rule = Rule.HIGH_WATERMARK if in_store_to is None else Rule.NOT_IN_STORE
         else:
             rule = _kept_by(config, older_stays=older_stays)
-        setting = setting or _SETTINGS[rule]
+        setting = setting or settings[rule]
         ahead = newest_ms > now_ms + FAR_MS
         reasons.append(Reason(rule, setting, by_age, by_size, from_the_future=ahead))
     return reasons
 
 
-def _let_go_by(by_age: int | None, by_size: int | None, now_ms: int) -> tuple[Rule, str | None]:
+def _let_go_by(by_age: int | None, by_size: int | None, now_ms: int) -> tuple[Rule, Rule | None]:
+    """The rule, and the one of the two limits that decides."""
     if by_age is not None and by_age <= now_ms:
-        return Rule.DUE, "retention.ms"
-    return (Rule.DUE, "retention.bytes") if by_size == 0 else (Rule.LOG_START, None)
+        return Rule.DUE, Rule.AGE
+    return (Rule.DUE, Rule.SIZE) if by_size == 0 else (Rule.LOG_START, None)
 
 
 def _kept_by(config: LogConfig, *, older_stays: bool) -> Rule:
@@ -112,5 +132,11 @@ _SETTINGS: dict[Rule, str | None] = {
     Rule.AGE: "retention.ms",
     Rule.SIZE: "retention.bytes",
     Rule.FOREVER: "retention.ms",
+    Rule.NOT_IN_STORE: "remote.storage.enable",
     Rule.COMPACTION: "cleanup.policy",
+}
+_LOCAL_SETTINGS = _SETTINGS | {
+    rule: f"local.{setting}"
+    for rule, setting in _SETTINGS.items()
+    if setting is not None and setting.startswith("retention.")
 }

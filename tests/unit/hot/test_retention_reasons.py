@@ -68,3 +68,25 @@ def test_compaction_alone_removes_no_segment(policy: str, rule: Rule) -> None:
     (found,) = reasons(segments(NOW_MS), retention_ms=HOUR_MS, cleanup_policy=(policy,))
     assert found.rule is rule
     assert (found.until_ms is None) == (policy == "compact")
+
+
+def test_a_tiered_log_keeps_what_the_store_lacks() -> None:
+    old = NOW_MS - 2 * HOUR_MS
+    config = LogConfig.from_values(
+        {"remote.storage.enable": True, "local.retention.ms": HOUR_MS, "retention.ms": -1}
+    )
+    facts = segments(old, old, NOW_MS, NOW_MS)
+    found = explain(facts, config, NOW_MS, 0, 1000, in_store_to=10)
+    assert [reason.rule for reason in found] == [
+        Rule.DUE,
+        Rule.NOT_IN_STORE,
+        Rule.AGE,
+        Rule.AGE,
+    ]
+    assert [reason.setting for reason in found] == [
+        "local.retention.ms",
+        "remote.storage.enable",
+        "local.retention.ms",
+        "local.retention.ms",
+    ]
+    assert found[2].until_ms == NOW_MS + HOUR_MS + 1
