@@ -59,7 +59,7 @@ format: setup ## format the code and fix what the linter can fix
 generate: setup ## write the generated message codecs anew
 	$(BIN)/python -m tools.generate
 
-docs: setup ## write docs/apis.md and docs/configs.md anew
+docs: setup ## write docs/apis.md, configs.md and metrics.md anew
 	$(BIN)/python -m tools.docs
 
 # uv resolves for every platform and Python at once; it lives outside .venv, where nothing else needs it.

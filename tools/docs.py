@@ -1,9 +1,9 @@
-"""Writes the reference pages that the code already knows: docs/apis.md and docs/configs.md.
+"""Writes the reference pages that the code already knows: APIs, configuration, metrics.
 
     python -m tools.docs [--check]
 
 Nothing is written by hand there, so the pages cannot lag behind. A page says what its source
-says: the registry and the header of each handler, the declaration of each configuration key.
+says: the registry and the header of each handler, the declaration of each key and metric.
 """
 
 import argparse
@@ -15,7 +15,9 @@ from pathlib import Path
 from tierbroker.base.config import ConfigKey, ConfigType, Scope
 from tierbroker.broker.api import ApiSpec
 from tierbroker.broker.registry import SPECS
+from tierbroker.node.metrics import METRICS
 from tierbroker.node.settings import SCHEMA
+from tierbroker.replication.metrics import DETAILS
 from tierbroker.wire.messages.index import APIS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,9 +111,38 @@ def _code(text: str | None) -> str:
     return f"`{text}`" if text else "(empty)"
 
 
+def metrics_page() -> str:
+    """Every metric, by what it is about."""
+    lines = [
+        "# Metrics",
+        "",
+        GENERATED,
+        "`GET /metrics` at the broker's `http.listener`, in Prometheus's text format or as",
+        "OpenMetrics. How to scrape it: [operations.md](operations.md). Counters begin at 0 with",
+        "each start. Those marked † come with `/metrics?detail=partition` alone: there is one of",
+        "each for every partition. Those of the cold tier come from brokers that have one. Memory,",
+        "CPU and open files are there as `process_*`, as with other programs.",
+    ]
+    for title, metrics in METRICS:
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| metric | type | labels | meaning |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| `{metric.name}`{' †' if metric in DETAILS else ''} | {metric.kind} "
+            f"| {', '.join(f'`{label}`' for label in metric.labels)} | {metric.doc} |"
+            for metric in metrics
+        ]
+    return "\n".join(lines) + "\n"
+
+
 PAGES: dict[str, Callable[[Path], str]] = {
     "docs/apis.md": apis_page,
     "docs/configs.md": lambda _: configs_page(),
+    "docs/metrics.md": lambda _: metrics_page(),
 }
 
 

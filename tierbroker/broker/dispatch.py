@@ -8,7 +8,7 @@ further: it stops the node.
 import importlib
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tierbroker.base.errors import CloseConnection
@@ -36,10 +36,12 @@ Reply = Answer | Pending[Answer]
 class Route:
     """An API with its codec and handler, imported when the first request of its kind arrives."""
 
-    __slots__ = ("codec", "handle", "spec")
+    __slots__ = ("codec", "count", "handle", "spec")
 
     def __init__(self, spec: ApiSpec) -> None:
         self.spec = spec
+        self.count = 0
+        """Requests since the start."""
         self.handle: Callable[[Any, RequestContext], Any] | None = None
         self.codec: Codec
 
@@ -61,16 +63,31 @@ class Dispatcher:
         self._routes = {int(spec.key): Route(spec) for spec in specs}
         self._broker = broker
         self._supervisor = supervisor
+        self.refused = 0
+        """Requests since the start whose connection was closed."""
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """The APIs that were asked for since the start, and how often."""
+        from tierbroker.wire.messages.index import APIS
+
+        for route in self._routes.values():
+            if route.count:
+                yield APIS[int(route.spec.key)].name, route.count
 
     def __call__(self, peer: Peer, frame: bytearray | memoryview) -> Reply:
         """Answer one request; raises CloseConnection when the client must be turned away."""
         try:
             return self._answer(peer, frame)
-        except (CloseConnection, AssertionError):
+        except AssertionError:
+            raise
+        except CloseConnection:
+            self.refused += 1
             raise
         except DecodeError as error:
+            self.refused += 1
             raise CloseConnection(f"malformed request: {error}") from error
         except Exception as error:
+            self.refused += 1
             logger.exception("request of %s:%s failed", peer.client_host, peer.client_port)
             # D-14: one request never stops the broker.
             raise CloseConnection("the request failed inside the broker") from error
@@ -87,6 +104,7 @@ class Dispatcher:
         if route is None or not route.spec.min_version <= version <= route.spec.max_version:
             return self._refuse_version(header.api_key, version, header.correlation_id)
         handle = route.handle or route.load()
+        route.count += 1
         request = route.codec.decode_request(frame, header.body_position, version)
         session = peer.session
         if session is None:

@@ -74,6 +74,10 @@ class ReadCounts:
     requests: int = 0
     bytes: int = 0
     failures: int = 0
+    hits: int = 0
+    """Reads that found their records in memory."""
+    misses: int = 0
+    """Reads that had to wait for the store, each counted once."""
 
 
 @dataclass(slots=True)
@@ -81,6 +85,8 @@ class _Cursor:
     """A reader that goes through a partition."""
 
     depth: int = 1
+    waited: bool = False
+    """Its next records were not here when they were asked for."""
 
 
 class TierReader:
@@ -136,11 +142,15 @@ class TierReader:
             return self.read(tier, place, segment.end_offset + 1, max_bytes)
         cursor = self._cursors.pop((place, offset), None) or _Cursor()
         if found is None:
+            self.counts.misses += not cursor.waited
+            cursor.waited = True
             self._keep_cursor(place, offset, cursor)
             if not self._is_coming(object_id, position, place):
                 self._bring_first(tier, place, segment, tail, position, max_bytes)
             return None
         piece, records, next_offset = found
+        self.counts.hits += not cursor.waited
+        cursor.waited = False
         cursor.depth = min(2 * cursor.depth, self._limits.depth)
         self._keep_cursor(place, next_offset, cursor)
         self._read_ahead(tier, place, segment, tail, piece.end_position, cursor.depth)

@@ -9,8 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tierbroker.base.clock import Clock
 from tierbroker.base.executor import Executor, Outcome
+from tierbroker.base.metrics import Histogram
 from tierbroker.base.parts import Lease
+
+FLUSH_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 FlushCallback = Callable[[OSError | None], None]
 """Called on the loop thread with None once durable, or with the error of the log directory."""
@@ -70,12 +74,16 @@ class GroupFlusher:
         executor: Executor,
         on_failure: Callable[[str, OSError], None],
         defer: Callable[[Callable[[], None]], object] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._strategy = strategy
         self._executor = executor
         self._on_failure = on_failure
         self._defer = defer
         self._lanes: dict[str, _Lane] = {}
+        self._now = _no_clock if clock is None else clock.monotonic
+        self.seconds = Histogram(FLUSH_BOUNDS_S)
+        """How long flushes took that succeeded, from the start of one to its end on the loop."""
 
     def request(self, log: FlushableLog, callback: FlushCallback | None = None) -> None:
         """Make everything appended to `log` so far durable, then call back.
@@ -127,6 +135,7 @@ class GroupFlusher:
             return
         targets = [log.dirty_files() for log in group]
         flush = self._strategy.flush
+        lane.began = self._now()
         self._executor.run(
             lambda: flush(targets),
             lambda outcome: self._finish(lane, group, targets, outcome),
@@ -149,6 +158,7 @@ class GroupFlusher:
                 lane.busy = False
                 _call_all(group, lane.error)
                 return
+            self.seconds.observe(self._now() - lane.began)
             for target in targets:
                 target.log.mark_flushed(target.end_offset)
             # The disk works on the next group while the callbacks of this one run.
@@ -167,14 +177,19 @@ class GroupFlusher:
 class _Lane:
     """The requests of one log directory."""
 
-    __slots__ = ("busy", "error", "path", "waiting")
+    __slots__ = ("began", "busy", "error", "path", "waiting")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.busy = False
         """A flush is in flight, or about to start."""
+        self.began = 0.0
         self.error: OSError | None = None
         self.waiting: dict[FlushableLog, list[FlushCallback]] = {}
+
+
+def _no_clock() -> float:
+    return 0.0
 
 
 def _call_all(group: dict[FlushableLog, list[FlushCallback]], error: OSError | None) -> None:

@@ -44,6 +44,11 @@ class Cleaning:
         """How often to tick, when nothing is found to do."""
         return self._values.integer("log.cleaner.backoff.ms") / 1000
 
+    @property
+    def cleaner(self) -> "Cleaner | None":
+        """What compacts, once there was something to compact."""
+        return self._cleaner
+
     def tick(self) -> None:
         """Look for work if there can be any."""
         if self._cleaner is None and self._values.flag("log.cleaner.enable"):

@@ -34,6 +34,7 @@ from tierbroker.controller.state.topics import OFFSETS_TOPIC, TRANSACTION_STATE_
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.hot.log_dir import LogDir
 from tierbroker.node.addresses import advertised_address
+from tierbroker.node.chores import make_upkeep
 from tierbroker.node.cleaning import Cleaning
 from tierbroker.node.follower import MetadataFollower
 from tierbroker.node.groups import GroupsOfTheBroker, forget_deleted_topics, make_coordinator
@@ -47,12 +48,12 @@ from tierbroker.node.metadata import (
     open_metadata,
     start_metadata,
 )
-from tierbroker.node.pages import Pages, Shown
+from tierbroker.node.pages import Pages
+from tierbroker.node.parts import NodeParts
 from tierbroker.node.settings import SCHEMA, Settings
 from tierbroker.node.storage import Storage, find_logs, open_storage
 from tierbroker.node.tier_opening import open_tier
-from tierbroker.node.transactions import make_transactions, transaction_chores
-from tierbroker.node.upkeep import TURN_S, Chore, Upkeep
+from tierbroker.node.transactions import make_transactions
 from tierbroker.replication.partition import Appender
 from tierbroker.replication.partitions import Partitions
 from tierbroker.server.config import parse_listeners, server_limits
@@ -112,6 +113,7 @@ class Node:
         self._tiering: Tiering | None = None
         self._server: Server
         self._broker_epoch = -1
+        self._started_at = 0.0
         self._ports: dict[str, int] = {}
 
     @property
@@ -164,7 +166,7 @@ class Node:
         Clients can connect before, when there are many logs to open: `on_progress` tells.
         Raises DataDirError, ListenError, InvalidConfigError; nothing is left running then.
         """
-        started = self._clock.monotonic()
+        self._started_at = self._clock.monotonic()
         loop = asyncio.get_running_loop()
         threads = self.settings.values.integer("background.threads")
         self._executor = ThreadExecutor(threads, loop.call_soon_threadsafe)
@@ -190,7 +192,7 @@ class Node:
             await self._abort_start()
             raise
         self._health.phase = Phase.SERVING
-        self.ready_ms = int((self._clock.monotonic() - started) * 1000)
+        self.ready_ms = int((self._clock.monotonic() - self._started_at) * 1000)
 
     def hurry_start(self) -> None:
         """The node is to stop: a start that still opens logs leaves the rest of them alone."""
@@ -276,8 +278,9 @@ class Node:
         self._cleaning = Cleaning(
             values, storage.logs, self._partitions, self._executor, self._clock, loop
         )
-        self._supervisor.start(self._upkeep().run(), name="upkeep")
-        self._pages = self._make_pages(loop)
+        parts = self._bind_parts(loop, services, dispatcher)
+        self._supervisor.start(make_upkeep(parts, values).run(), name="upkeep")
+        self._pages = Pages(self._http, parts)
         self._server.start()
 
     def _open_http(self, loop: asyncio.AbstractEventLoop) -> HttpEndpoint:
@@ -326,39 +329,26 @@ class Node:
             on_failure=self._supervisor.fail,
         )
 
-    def _make_pages(self, loop: asyncio.AbstractEventLoop) -> Pages:
-        return Pages(
-            self._http,
-            Shown(
-                cluster_id=self._storage.dirs.cluster_id,
-                node_id=self._node_id,
-                clock=self._clock,
-                scheduler=loop,
-                partitions=self._partitions,
-                tiering=self._tiering,
-            ),
-        )
-
-    def _upkeep(self) -> Upkeep:
-        values, storage = self.settings.values, self._storage
-        tiering = self._tiering
-        return Upkeep(
-            storage.logs,
-            self._partitions,
-            storage.flusher,
-            self._clock,
-            retention_every_s=values.integer("log.retention.check.interval.ms") / 1000,
-            tiering=tiering,
-            chores=(
-                *(() if tiering is None else (Chore(TURN_S, tiering.tick),)),
-                Chore(TURN_S, storage.scrub.tick),
-                Chore(self._cleaning.every_s, self._cleaning.tick),
-                Chore(
-                    values.integer("offsets.retention.check.interval.ms") / 1000,
-                    self._groups.expire_offsets,
-                ),
-                *transaction_chores(self._transactions, values),
-            ),
+    def _bind_parts(
+        self, loop: asyncio.AbstractEventLoop, services: BrokerServices, dispatcher: Dispatcher
+    ) -> NodeParts:
+        return NodeParts(
+            node_id=self._node_id,
+            started_at=self._started_at,
+            health=self._health,
+            clock=self._clock,
+            scheduler=loop,
+            executor=self._executor,
+            storage=self._storage,
+            controller=self._controller,
+            partitions=self._partitions,
+            server=self._server,
+            dispatcher=dispatcher,
+            fetch_sessions=services.fetch_sessions,
+            groups=self._groups,
+            transactions=self._transactions,
+            cleaning=self._cleaning,
+            tiering=self._tiering,
         )
 
     @property

@@ -3,38 +3,27 @@
 Nothing that a page needs is imported before somebody asks for it: a start pays for none of them.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tierbroker.base.clock import Clock
 from tierbroker.node.http_endpoint import HttpEndpoint
+from tierbroker.node.parts import NodeParts
 from tierbroker.server.http_messages import HttpRequest, Reply
 
 if TYPE_CHECKING:
-    from tierbroker.base.scheduler import Scheduler
+    from tierbroker.node.metrics import MetricsPage
     from tierbroker.node.tier_pages import TierPages
-    from tierbroker.node.tiering import Tiering
-    from tierbroker.replication.partitions import Partitions
-
-
-@dataclass(slots=True)
-class Shown:
-    """The parts of a node that its pages show."""
-
-    cluster_id: str
-    node_id: int
-    clock: Clock
-    scheduler: "Scheduler"
-    partitions: "Partitions"
-    tiering: "Tiering | None"
+    from tierbroker.node.tier_report import TierReports
 
 
 class Pages:
     """The pages of one node beside health."""
 
-    def __init__(self, http: HttpEndpoint, shown: Shown) -> None:
-        self._shown = shown
+    def __init__(self, http: HttpEndpoint, parts: NodeParts) -> None:
+        self._parts = parts
+        self._reports: TierReports | None = None
         self._tier_pages: TierPages | None = None
+        self._metrics_page: MetricsPage | None = None
+        http.add_page("/metrics", GET=self._metrics)
         http.add_page("/v1/tier", GET=self._tier)
         http.add_page("/v1/tier/offload", POST=self._offload)
 
@@ -43,22 +32,40 @@ class Pages:
         if self._tier_pages is not None:
             self._tier_pages.close()
 
+    def _metrics(self, request: HttpRequest) -> Reply:
+        if self._metrics_page is None:
+            from tierbroker.node.metrics import MetricsPage
+
+            self._metrics_page = MetricsPage(
+                self._parts, self._parts.executor, self._reports_of_the_tier()
+            )
+        return self._metrics_page.handle(request)
+
     def _tier(self, request: HttpRequest) -> Reply:
-        return self._about_the_tier().status(request)
+        return self._pages_of_the_tier().status(request)
 
     def _offload(self, request: HttpRequest) -> Reply:
-        return self._about_the_tier().offload(request)
+        return self._pages_of_the_tier().offload(request)
 
-    def _about_the_tier(self) -> "TierPages":
+    def _pages_of_the_tier(self) -> "TierPages":
         if self._tier_pages is None:
             from tierbroker.node.tier_pages import TierPages
-            from tierbroker.node.tier_report import TierReports
 
-            shown = self._shown
-            reports = None
-            if shown.tiering is not None:
-                reports = TierReports(shown.tiering, shown.partitions, shown.clock, shown.scheduler)
+            parts = self._parts
             self._tier_pages = TierPages(
-                reports, cluster_id=shown.cluster_id, node_id=shown.node_id, clock=shown.clock
+                self._reports_of_the_tier(),
+                cluster_id=parts.storage.dirs.cluster_id,
+                node_id=parts.node_id,
+                clock=parts.clock,
             )
         return self._tier_pages
+
+    def _reports_of_the_tier(self) -> "TierReports | None":
+        parts = self._parts
+        if self._reports is None and parts.tiering is not None:
+            from tierbroker.node.tier_report import TierReports
+
+            self._reports = TierReports(
+                parts.tiering, parts.partitions, parts.clock, parts.scheduler
+            )
+        return self._reports

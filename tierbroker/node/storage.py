@@ -80,7 +80,7 @@ def open_storage(
     strategy = make_strategy(
         str(values["log.flush.strategy"]), fs, [log_dir.path for log_dir in dirs], clock
     )
-    flusher = GroupFlusher(strategy, executor, logs.take_path_offline, scheduler.call_soon)
+    flusher = GroupFlusher(strategy, executor, logs.take_path_offline, scheduler.call_soon, clock)
     scrub = Scrub(
         logs,
         ScrubState(fs, next(iter(dirs)).path, clock.now_ms()),

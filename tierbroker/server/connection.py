@@ -162,6 +162,7 @@ class Connection:
             if count == 0:
                 self._on_end_of_input()
                 return
+            context.received_bytes += count
             frames = framer.received(count)
             if frames:
                 self.frame_tick = context.tick

@@ -35,6 +35,7 @@ class ServerContext:
         "on_error",
         "output_limit_bytes",
         "read_turn_bytes",
+        "received_bytes",
         "scratch",
         "sender",
         "tick",
@@ -62,6 +63,8 @@ class ServerContext:
         self.output_limit_bytes = limits.output_limit_bytes
         self.read_turn_bytes = limits.read_turn_bytes
         self.scratch = Scratch()
+        self.received_bytes = 0
+        """From all clients since the start."""
         self.tick = 0
         self._deferred: dict[Callable[[], None], None] = {}
 

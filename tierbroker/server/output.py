@@ -46,7 +46,14 @@ class Progress(Enum):
 class Sender:
     """How all connections of a server send: what the kernel offers, and the worker threads."""
 
-    __slots__ = ("executor", "residency", "sendfile", "slack_bytes", "turn_bytes")
+    __slots__ = (
+        "answered_bytes",
+        "executor",
+        "residency",
+        "sendfile",
+        "slack_bytes",
+        "turn_bytes",
+    )
 
     def __init__(
         self, residency: Residency, executor: Executor, sendfile: bool, turn_bytes: int
@@ -57,6 +64,8 @@ class Sender:
         self.turn_bytes = turn_bytes
         # A rest this short, of a slice or of everything, goes along: no turn of its own for it.
         self.slack_bytes = turn_bytes // 16
+        self.answered_bytes = 0
+        """Of all answers since the start."""
 
 
 class Output:
@@ -97,6 +106,7 @@ class Output:
         if FileSlice in map(type, answer):
             self._has_slices = True
         self.unsent_bytes += size + SIZE_BYTES
+        self._sender.answered_bytes += size + SIZE_BYTES
 
     def send(self) -> Progress:
         """Send what the socket takes, at most one turn's worth.

@@ -54,14 +54,14 @@ class Server:
         self._listeners = list(listeners)
         self._limits = limits
         self._log = RateLimitedLog(clock)
-        sender = Sender(
+        self._sender = Sender(
             residency or best_residency(), executor, limits.sendfile, limits.send_turn_bytes
         )
         self.memory = MemoryBudget(
             limits.memory_budget_bytes, limits.request_max_bytes, loop.call_soon
         )
         self._context = ServerContext(
-            loop, dispatch, limits, self.memory, sender, self._log, on_error, self._on_closed
+            loop, dispatch, limits, self.memory, self._sender, self._log, on_error, self._on_closed
         )
         self._acceptors: list[Acceptor] = []
         self._connections: dict[int, Connection] = {}
@@ -77,6 +77,21 @@ class Server:
     def connection_count(self) -> int:
         """Open client connections."""
         return len(self._connections)
+
+    @property
+    def accepted_count(self) -> int:
+        """Client connections since the start."""
+        return self._next_id - 1
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes from clients since the start."""
+        return self._context.received_bytes
+
+    @property
+    def answered_bytes(self) -> int:
+        """Bytes of answers to clients since the start, sent or about to be."""
+        return self._sender.answered_bytes
 
     def start(self) -> dict[str, int]:
         """Accept clients, binding first if need be; returns the port of each listener by name."""

@@ -29,6 +29,7 @@ from tierbroker.transactions.ports import (
 from tierbroker.transactions.record_codec import NAME_BYTES_MAX
 from tierbroker.transactions.shard import Shard, ShardState, Surroundings
 from tierbroker.transactions.state import STATES_BY_LABEL
+from tierbroker.transactions.state import TransactionState as OpenState
 from tierbroker.transactions.values import EPOCH_BUMP_VERSION, NO_PRODUCER_EPOCH, NO_PRODUCER_ID
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.describe_transactions import TransactionState
@@ -256,6 +257,21 @@ class TransactionCoordinator:
                 state = described(shard.ledger, transactional_id)
             states.append(state)
         return states
+
+    def totals(self) -> tuple[int, int, int]:
+        """How many transactional ids, how many of them open, and for how many milliseconds the
+        oldest of those; of the shards that are loaded."""
+        now_ms = self._clock.now_ms()
+        count = opened = oldest_ms = 0
+        for shard in self._shards.values():
+            if shard.state is not ShardState.ACTIVE:
+                continue
+            count += len(shard.ledger.transactions)
+            for transaction in shard.ledger.transactions.values():
+                if transaction.values.state is OpenState.ONGOING:
+                    opened += 1
+                    oldest_ms = max(oldest_ms, now_ms - transaction.values.start_ms)
+        return count, opened, oldest_ms
 
     def list_transactions(
         self, request: ListTransactionsRequest, version: int

@@ -86,6 +86,8 @@ class Cleaner:
         self._job_id = 0
         self._swapping: Swapping | None = None
         self._stopped = False
+        self.rounds = self.read_bytes = self.kept_bytes = 0
+        """Rounds that replaced segments, bytes that they read, bytes of these that are left."""
 
     @property
     def busy(self) -> bool:
@@ -359,6 +361,9 @@ class Cleaner:
         offsets = self._offsets_of(log)
         offsets.note(log, result.cleaned_end_offset)
         offsets.write()
+        self.rounds += 1
+        self.read_bytes += statistics.bytes_before
+        self.kept_bytes += statistics.bytes_after
         logger.info(
             "Compacted %s from offset %d to %d: %d of %d records and %d of %d bytes are left",
             log.topic_partition,

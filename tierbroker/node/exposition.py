@@ -1,0 +1,76 @@
+"""Samples as text, by prometheus_client: Prometheus's own format, or OpenMetrics.
+
+Imported when somebody scrapes for the first time, because prometheus_client takes its time.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.process_collector import ProcessCollector
+
+from tierbroker.base.metrics import HistogramValue, MetricKind, Sample
+
+_END = b"# EOF\n"
+
+
+class _Families:
+    """What prometheus_client's encoders take for a registry."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Family]:
+        return iter(self._families)
+
+
+class Page:
+    """One scrape, written metric by metric."""
+
+    def __init__(self, accept: str) -> None:
+        """`accept` is the header of the request."""
+        self._encode, self.content_type = choose_encoder(accept)
+        self._parts: list[bytes] = []
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """All samples of one metric."""
+        self._add([_family(samples)])
+
+    def add_process(self) -> None:
+        """What the kernel knows of this process: memory, CPU, descriptors."""
+        self._add(ProcessCollector(registry=None).collect())
+
+    def finish(self) -> bytes:
+        """The whole page."""
+        end = _END if "openmetrics" in self.content_type else b""
+        return b"".join(self._parts) + end
+
+    def _add(self, families: Iterable[Family]) -> None:
+        text = self._encode(_Families(families))
+        self._parts.append(text.removesuffix(_END))
+
+
+def _family(samples: Sequence[Sample]) -> Family:
+    metric = samples[0].metric
+    if metric.kind is MetricKind.HISTOGRAM:
+        histogram = HistogramMetricFamily(metric.name, metric.doc, labels=metric.labels)
+        for sample in samples:
+            assert isinstance(sample.value, HistogramValue)
+            histogram.add_metric(sample.labels, *_cumulative(sample.value))
+        return histogram
+    kind = CounterMetricFamily if metric.kind is MetricKind.COUNTER else GaugeMetricFamily
+    family = kind(metric.name, metric.doc, labels=metric.labels)
+    for sample in samples:
+        assert not isinstance(sample.value, HistogramValue)
+        family.add_metric(sample.labels, sample.value)
+    return family
+
+
+def _cumulative(value: HistogramValue) -> tuple[list[tuple[str, float]], float]:
+    buckets: list[tuple[str, float]] = []
+    total = 0
+    for bound, count in zip((*value.bounds, float("inf")), value.counts, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound == float("inf") else str(bound), total))
+    return buckets, value.sum

@@ -1,0 +1,154 @@
+"""/metrics: asks every part for its samples and writes them as Prometheus wants them.
+
+In turns of the loop, so that a scrape of many topics never holds up a request. prometheus_client
+is imported, on a worker, when somebody scrapes for the first time.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from tierbroker import __version__
+from tierbroker.base.executor import Executor, Outcome
+from tierbroker.base.metrics import Metric, Sample, Samples, gauge
+from tierbroker.base.pending import Pending
+from tierbroker.base.story import sleep, tell, until
+from tierbroker.broker import metrics as broker_metrics
+from tierbroker.cold import metrics as tier_metrics
+from tierbroker.controller import metrics as controller_metrics
+from tierbroker.groups import metrics as group_metrics
+from tierbroker.hot import metrics as log_metrics
+from tierbroker.node.parts import NodeParts
+from tierbroker.replication import metrics as partition_metrics
+from tierbroker.server import metrics as server_metrics
+from tierbroker.server.http_messages import BadRequestError, HttpRequest, HttpResponse
+from tierbroker.transactions import metrics as transaction_metrics
+
+if TYPE_CHECKING:
+    from tierbroker.node.tier_report import PartitionReport, TierReports
+
+BUILD = gauge("build_info", "1, labelled with the version.", "version")
+UPTIME = gauge("uptime_seconds", "Time since the broker was started.")
+READY = gauge("ready", "1 when /readyz says that clients may come.")
+
+METRICS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
+    ("Broker", (BUILD, UPTIME, READY)),
+    ("Connections", server_metrics.METRICS),
+    ("Requests", broker_metrics.METRICS),
+    ("Topics and partitions", (*controller_metrics.METRICS, *partition_metrics.METRICS)),
+    ("Disks", log_metrics.METRICS),
+    ("Groups and transactions", (*group_metrics.METRICS, *transaction_metrics.METRICS)),
+    ("Cold tier", tier_metrics.METRICS),
+)
+"""All that there are, for the page that describes them."""
+
+PARTITIONS_A_TURN = 500
+DETAIL_PARTITION = "partition"
+
+
+class MetricsPage:
+    """The page of one node. `reports` is None without a cold tier."""
+
+    def __init__(self, parts: NodeParts, executor: Executor, reports: "TierReports | None") -> None:
+        self._parts = parts
+        self._executor = executor
+        self._reports = reports
+        self._exposition: ModuleType | None = None
+
+    def handle(self, request: HttpRequest) -> Pending[HttpResponse]:
+        """GET /metrics[?detail=partition]; Prometheus's text, or OpenMetrics if it is accepted."""
+        detail = request.query.get("detail", "")
+        if detail not in ("", DETAIL_PARTITION):
+            raise BadRequestError(f"detail={detail!r}: only detail={DETAIL_PARTITION} is known")
+        return tell(self._page(request.headers.get("accept", ""), details=bool(detail)))
+
+    async def _page(self, accept: str, *, details: bool) -> HttpResponse:
+        if self._exposition is None:
+            self._exposition = await until(_load(self._executor))
+        page = self._exposition.Page(accept)
+        samples = await self._collect(details=details)
+        samples.sort(key=_name)  # stable: samples of a metric keep their order
+        for _, family in groupby(samples, key=_name):
+            page.add(list(family))
+            await until(sleep(self._parts.scheduler, 0))
+        page.add_process()
+        return HttpResponse(200, page.finish(), page.content_type)
+
+    async def _collect(self, *, details: bool) -> list[Sample]:
+        parts = self._parts
+        found = [*self._node_samples()]
+        found += server_metrics.samples(parts.server)
+        found += broker_metrics.samples(parts.dispatcher, parts.fetch_sessions)
+        found += controller_metrics.samples(parts.controller.image)
+        found += log_metrics.samples(
+            parts.storage.dirs, parts.storage.flusher, parts.cleaning.cleaner
+        )
+        found += group_metrics.samples(parts.groups)
+        found += transaction_metrics.samples(parts.transactions)
+        totals = partition_metrics.PartitionTotals(details=details)
+        partitions = list(parts.partitions)
+        for start in range(0, len(partitions), PARTITIONS_A_TURN):
+            totals.add(partitions[start : start + PARTITIONS_A_TURN])
+            await until(sleep(parts.scheduler, 0))
+        found += totals.samples()
+        if self._reports is not None:
+            found += self._tier_samples(self._reports)
+            found += topic_samples(await self._reports.collect())
+        return found
+
+    def _node_samples(self) -> Samples:
+        parts = self._parts
+        yield BUILD.at(1, __version__)
+        yield UPTIME.at(parts.clock.monotonic() - parts.started_at)
+        yield READY.at(0 if parts.health.reasons() else 1)
+
+    def _tier_samples(self, reports: "TierReports") -> Samples:
+        tiering, now_ms = reports.tiering, self._parts.clock.now_ms()
+        refused = tiering.refusal is not None
+        yield from tier_metrics.store_samples(tiering.store.watch, refused=refused, now_ms=now_ms)
+        yield from tier_metrics.work_samples(tiering.uploader, tiering.reader, tiering.remover)
+        yield from tier_metrics.checkpoint_samples(
+            tiering.ledger.state.checkpoint, tiering.checkpointer, now_ms
+        )
+        yield tier_metrics.GARBAGE.at(reports.garbage_objects)
+
+
+def topic_samples(reports: "list[PartitionReport]") -> Samples:
+    """Sums of the tiered partitions by topic; of what waits, the longest wait."""
+    for topic, group in groupby(reports, key=lambda report: report.place.topic):
+        of_topic = list(group)
+        yield tier_metrics.HOT.at(sum(each.hot_bytes for each in of_topic), topic)
+        yield tier_metrics.COLD.at(sum(each.cold_bytes for each in of_topic), topic)
+        yield tier_metrics.LAG_BYTES.at(sum(each.lag.size_bytes for each in of_topic), topic)
+        yield tier_metrics.LAG_SEGMENTS.at(sum(each.lag.segments for each in of_topic), topic)
+        yield tier_metrics.LAG_SECONDS.at(max(each.waits_ms for each in of_topic) / 1000, topic)
+        yield tier_metrics.OVERDUE.at(sum(each.overdue_bytes for each in of_topic), topic)
+
+
+def all_metrics() -> Iterator[Metric]:
+    """Every metric that a node can show."""
+    for _, metrics in METRICS:
+        yield from metrics
+
+
+def _name(sample: Sample) -> str:
+    return sample.metric.name
+
+
+def _load(executor: Executor) -> Pending[ModuleType]:
+    loaded: Pending[ModuleType] = Pending()
+
+    def load() -> ModuleType:
+        import tierbroker.node.exposition as module
+
+        return module
+
+    def done(outcome: Outcome[ModuleType]) -> None:
+        if outcome.error is not None:
+            loaded.fail(outcome.error)
+        else:
+            loaded.resolve(outcome.unwrap())
+
+    executor.run(load, done)
+    return loaded
