@@ -9,6 +9,8 @@ from rich.console import Console
 
 from bench import conditions, report
 from bench.cold_read import ColdRead
+from bench.cold_scan import ColdScan
+from bench.cold_state import ColdState
 from bench.connections import IdleConnections
 from bench.consume import ConsumeHot
 from bench.durable import ProduceDurable
@@ -35,6 +37,8 @@ ROWS: tuple[Row, ...] = (
     Resident(),
     ColdRead(),
     Offload(),
+    ColdScan(),
+    ColdState(),
     IdleConnections(),
     ManyPartitions(),
 )

@@ -20,9 +20,10 @@ def cpu_of(pid: int, work: Callable[[], object]) -> float:
     return cpu_seconds(pid) - before
 
 
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process, in 10^6 bytes."""
+def resident_mb(pid: int, *, highest: bool = False) -> float:
+    """Resident memory of a process, in 10^6 bytes: now, or the most there was since its start."""
+    field = "VmHWM:" if highest else "VmRSS:"
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(field):
             return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError(f"process {pid} has no memory")

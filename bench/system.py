@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -107,13 +108,16 @@ class Tierbroker:
         """Start and do not wait."""
         self._run()
 
-    def restart(self) -> tuple[float, float]:
-        """SIGTERM, wait, and start again."""
+    def restart(self, between: Callable[[], object] | None = None) -> tuple[float, float]:
+        """SIGTERM, wait, do what is to be done `between`, and start again."""
         started = time.perf_counter()
         self._end()
         ended = time.perf_counter()
+        if between is not None:
+            between()
+        starts = time.perf_counter()
         self._start()
-        return ended - started, time.perf_counter() - ended
+        return ended - started, time.perf_counter() - starts
 
     def stop(self) -> None:
         """SIGTERM, then wait."""

@@ -71,8 +71,7 @@ class ColdBroker:
         arguments = [f"--set={name}={value}" for name, value in wanted.items()]
         self.system = system.variant("--cold", f"s3://{BUCKET}/tier", *arguments)
         self.system.start(Durability.REPLICATED)
-        self.client = WireClient(self.system.bootstrap)
-        self._admin = AdminClient({"bootstrap.servers": self.system.bootstrap, "log_level": 0})
+        self._connect()
 
     def stop(self) -> None:
         """Both processes."""
@@ -80,6 +79,16 @@ class ColdBroker:
         self.system.stop()
         self.minio.stop()
         remove_later(self._directory)
+
+    def restart(self) -> None:
+        """The broker, on what it has; its memory begins anew."""
+        self.client.close()
+        self.system.restart()
+        self._connect()
+
+    def _connect(self) -> None:
+        self.client = WireClient(self.system.bootstrap)
+        self._admin = AdminClient({"bootstrap.servers": self.system.bootstrap, "log_level": 0})
 
     def requests(self) -> Counter[str]:
         """How often each operation was asked of MinIO so far."""
