@@ -4,11 +4,12 @@ Nothing is registered anywhere: `node` asks the parts that it has made for their
 is the business of the parts, in plain attributes; a name, a type and a sentence are declared here.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from tierbroker.base.histogram import HistogramValue
 
 PREFIX = "tierbroker_"
 
@@ -34,7 +35,7 @@ class Metric:
         assert self.name.startswith(PREFIX), self.name
         assert (self.kind is MetricKind.COUNTER) == self.name.endswith("_total"), self.name
 
-    def at(self, value: "float | HistogramValue", *labels: str) -> "Sample":
+    def at(self, value: float | HistogramValue, *labels: str) -> "Sample":
         """A sample of it; one text for each label."""
         assert len(labels) == len(self.labels), f"{self.name} has the labels {self.labels}"
         return Sample(self, labels, value)
@@ -55,15 +56,6 @@ def histogram(name: str, doc: str, *labels: str) -> Metric:
     return Metric(PREFIX + name, MetricKind.HISTOGRAM, doc, labels)
 
 
-class HistogramValue(NamedTuple):
-    """A histogram as it stands: counts of values up to each bound, and beyond the last one."""
-
-    bounds: tuple[float, ...]
-    counts: tuple[int, ...]
-    """One more than bounds; not cumulative."""
-    sum: float
-
-
 class Sample(NamedTuple):
     """A value of a metric at one moment."""
 
@@ -73,25 +65,3 @@ class Sample(NamedTuple):
 
 
 Samples = Iterator[Sample]
-
-
-class Histogram:
-    """Counts values by size; some hundred nanoseconds each."""
-
-    __slots__ = ("_bounds", "_counts", "_sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        assert list(bounds) == sorted(set(bounds)), "bounds grow"
-        self._bounds = tuple(bounds)
-        self._counts = [0] * (len(self._bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count a value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    @property
-    def value(self) -> HistogramValue:
-        """What was counted so far."""
-        return HistogramValue(self._bounds, tuple(self._counts), self._sum)

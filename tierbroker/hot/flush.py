@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.executor import Executor, Outcome
-from tierbroker.base.metrics import Histogram
+from tierbroker.base.histogram import Histogram
 from tierbroker.base.parts import Lease
 
 FLUSH_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)

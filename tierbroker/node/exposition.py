@@ -10,7 +10,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.process_collector import ProcessCollector
 
-from tierbroker.base.metrics import HistogramValue, MetricKind, Sample
+from tierbroker.base.histogram import HistogramValue
+from tierbroker.base.metrics import MetricKind, Sample
 
 _END = b"# EOF\n"
 

@@ -1,7 +1,6 @@
 """The parts of a started node, for its pages and its upkeep."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from tierbroker.base.clock import Clock
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from tierbroker.transactions.coordinator import TransactionCoordinator
 
 
-@dataclass(frozen=True, slots=True)
-class NodeParts:
+class NodeParts(NamedTuple):
     """Bound together by the node, once all of them are there."""
 
     node_id: int

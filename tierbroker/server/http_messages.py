@@ -5,10 +5,9 @@ what this broker tells nor make it do something, be it by a form, by a script, o
 that suddenly resolves to this machine (DNS rebinding).
 """
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from tierbroker.base.pending import Pending
 
@@ -22,19 +21,20 @@ class BadRequestError(Exception):
     """The request cannot be understood; the message is for its sender."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """A request that has arrived whole. Names of headers are in lower case."""
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
     peer_host: str = "127.0.0.1"
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; raises BadRequestError."""
+        import json  # as below: no start needs it
+
         try:
             value = json.loads(self.body)
         except (ValueError, RecursionError) as error:
@@ -44,8 +44,7 @@ class HttpRequest:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(NamedTuple):
     """An answer with its body whole."""
 
     status: int
@@ -64,6 +63,8 @@ Routes = Mapping[str, Mapping[str, Handler]]
 
 def json_response(value: Mapping[str, object], status: int = 200) -> HttpResponse:
     """An object, readable for people too."""
+    import json
+
     return HttpResponse(status, json.dumps(value, indent=2).encode() + b"\n", JSON)
 
 

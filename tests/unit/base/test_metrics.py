@@ -1,6 +1,6 @@
 import pytest
 
-from tierbroker.base.metrics import Histogram, counter, gauge
+from tierbroker.base.metrics import counter, gauge
 from tierbroker.node.metrics import all_metrics
 
 
@@ -17,15 +17,6 @@ def test_a_sample_has_a_text_for_each_label() -> None:
     assert metric.at(3, "t") == (metric, ("t",), 3)
     with pytest.raises(AssertionError):
         metric.at(3)
-
-
-def test_a_histogram_counts_by_size() -> None:
-    histogram = Histogram([1, 2.5])
-    for value in (0.5, 1, 2, 3, 100):
-        histogram.observe(value)
-    assert histogram.value == ((1, 2.5), (2, 1, 2), 106.5)
-    with pytest.raises(AssertionError):
-        Histogram([2, 1])
 
 
 def test_every_metric_of_the_node_has_a_name_and_a_sentence_of_its_own() -> None:

@@ -3,7 +3,8 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from tierbroker.base.metrics import Histogram, Sample, counter, gauge, histogram
+from tierbroker.base.histogram import Histogram
+from tierbroker.base.metrics import Sample, counter, gauge, histogram
 from tierbroker.node.exposition import Page
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
