@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from tests.faulty_fs import FaultyFileSystem
 from tests.log_setup import NOW_MS
-from tests.metadata_cluster import applied, cluster, environment
+from tests.metadata_cluster import applied, cluster, environment, log_dir
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.errors import ApiError, UnknownTopicOrPartitionError
@@ -106,6 +106,16 @@ class ImmediateFlusher:
         callback(self.error)
 
 
+class ListedDirs(list[Any]):
+    """Directories that a test makes up; the one that the metadata names works, until it is lost."""
+
+    lost = False
+
+    @property
+    def online(self) -> list[Any]:
+        return [] if self.lost else [SimpleNamespace(directory_id=log_dir(BROKER_ID))]
+
+
 class HandlerBench:
     """The services of one broker, and topics on it."""
 
@@ -114,7 +124,7 @@ class HandlerBench:
         loaded = Settings.load(texts)
         self.controller = FakeController(brokers)
         self.partitions = FakePartitions()
-        self.log_dirs: list[Any] = []
+        self.log_dirs = ListedDirs()
         self.scheduler = ManualScheduler()
         self.clock = ManualClock(NOW_MS)
         self.flusher = ImmediateFlusher(self.scheduler)

@@ -14,7 +14,7 @@ from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.pending import Pending
 from tierbroker.broker.fetch_sessions import FetchSessionCache
 from tierbroker.broker.producer_ids import ProducerIds
-from tierbroker.broker.topic_bodies import TopicBodies
+from tierbroker.broker.topic_bodies import Disks, TopicBodies
 from tierbroker.controller.driver import MetadataDriver
 from tierbroker.controller.state.environment import Environment
 from tierbroker.controller.state.image import Endpoint, MetadataImage
@@ -98,6 +98,12 @@ class BrokerServices:
     def image(self) -> MetadataImage:
         """The newest committed metadata."""
         return self.controller.image
+
+    @property
+    def disks(self) -> Disks:
+        """The log directories of this broker that work."""
+        online = self.log_dirs.online
+        return Disks(self.broker_id, frozenset([log_dir.directory_id for log_dir in online]))
 
     def endpoint_of(self, broker_id: int, listener: str) -> Endpoint | None:
         """Where clients of a listener reach a live broker, None when they cannot."""

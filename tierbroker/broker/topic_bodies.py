@@ -6,18 +6,37 @@ is bounded: the topics of the present image, in the few variants that were asked
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from tierbroker.base.ids import Uuid
 from tierbroker.controller.state.image import MetadataImage, PartitionImage, TopicImage
 from tierbroker.controller.state.topics import INTERNAL_TOPICS
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.metadata import PartitionRow, TopicHead, pack_topic
 
-if TYPE_CHECKING:
-    from tierbroker.base.ids import Uuid
-
 KEPT_VARIANTS = 4
 _SLACK_TOPICS = 64
+_RESERVED_DIRECTORIES = 100
+"""Ids below stand for directories that nobody has named yet (Kafka: DirectoryId)."""
+
+
+class Disks(NamedTuple):
+    """The log directories that work, of one broker."""
+
+    broker_id: int
+    directories: frozenset[Uuid]
+
+    def has_lost(self, partition: PartitionImage) -> bool:
+        """Whether the broker's replica lies where it cannot be read or written any more."""
+        for replica, directory in zip(partition.replicas, partition.directories, strict=True):
+            if replica == self.broker_id:
+                known = int.from_bytes(directory, "big") >= _RESERVED_DIRECTORIES
+                return known and directory not in self.directories
+        return False
+
+    def reached(self, partition: PartitionImage, brokers: frozenset[int]) -> frozenset[int]:
+        """Those of the brokers that serve the partition, if it is theirs."""
+        return brokers - {self.broker_id} if self.has_lost(partition) else brokers
 
 
 class Variant(NamedTuple):
@@ -28,6 +47,7 @@ class Variant(NamedTuple):
     """Authorized operations to be told."""
     reachable: frozenset[int]
     """Brokers that the listener's clients can connect to."""
+    disks: Disks
 
 
 class TopicBodies:
@@ -76,16 +96,18 @@ def _packed(topic: TopicImage, variant: Variant) -> bytes:
         is_internal=topic.name in INTERNAL_TOPICS,
         operations=variant.operations,
     )
-    rows = [_row(partition, variant.reachable) for partition in topic.partitions]
+    rows = [_row(partition, variant) for partition in topic.partitions]
     return pack_topic(variant.version, head, rows)
 
 
-def _row(partition: PartitionImage, reachable: frozenset[int]) -> PartitionRow:
-    """A leader whom the listener's clients cannot reach is none to them."""
+def _row(partition: PartitionImage, variant: Variant) -> PartitionRow:
+    """A leader whom the listener's clients cannot reach is none to them, nor one without disk."""
     leader, replicas = partition.leader, partition.replicas
+    reachable = variant.disks.reached(partition, variant.reachable)
     error = ErrorCode.NONE
     if leader not in reachable:
-        error = ErrorCode.LEADER_NOT_AVAILABLE if leader < 0 else ErrorCode.LISTENER_NOT_FOUND
+        hidden = leader >= 0 and leader not in variant.reachable
+        error = ErrorCode.LISTENER_NOT_FOUND if hidden else ErrorCode.LEADER_NOT_AVAILABLE
         leader = -1
     offline = (
         ()

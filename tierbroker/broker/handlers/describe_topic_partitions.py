@@ -88,13 +88,17 @@ def _describe(
 ) -> DescribeTopicPartitionsResponseTopic:
     listener = context.peer.listener_name
     partitions = []
+    disks = context.broker.disks
     for index in indexes:
         partition = topic.partitions[index]
-        alive = {
-            replica
-            for replica in partition.replicas
-            if context.broker.endpoint_of(replica, listener) is not None
-        }
+        reachable = frozenset(
+            [
+                replica
+                for replica in partition.replicas
+                if context.broker.endpoint_of(replica, listener) is not None
+            ]
+        )
+        alive = disks.reached(partition, reachable)
         has_leader = partition.leader in alive
         partitions.append(
             DescribeTopicPartitionsResponsePartition(

@@ -105,7 +105,7 @@ def _answer(
         response.cluster_authorized_operations = CLUSTER_OPERATIONS
     operations = TOPIC_OPERATIONS if request.include_topic_authorized_operations else NOT_REQUESTED
     reachable = frozenset(entry.node_id for entry in response.brokers)
-    variant = Variant(context.api_version, operations, reachable)
+    variant = Variant(context.api_version, operations, reachable, broker.disks)
     told = image.topics if wants_all else _asked_for(request, image, failures)
     return PackedMetadata(response, broker.topic_bodies.pack(image, told, variant))
 

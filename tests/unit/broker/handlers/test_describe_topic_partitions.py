@@ -98,3 +98,12 @@ def test_a_leader_that_this_listener_cannot_reach(bench: HandlerBench) -> None:
     (partition,) = topic.partitions
     assert (partition.error_code, partition.leader_id) == (ErrorCode.LEADER_NOT_AVAILABLE, -1)
     assert partition.offline_replicas == [1, 2]
+
+
+def test_a_partition_on_a_lost_disk_is_offline(bench: HandlerBench) -> None:
+    bench.log_dirs.lost = True
+    request = DescribeTopicPartitionsRequest(topics=[TopicRequest(name="c")])
+    (topic,) = describe_topic_partitions.handle(request, bench.context(0)).topics
+    (found,) = topic.partitions
+    assert (found.error_code, found.leader_id) == (ErrorCode.LEADER_NOT_AVAILABLE, -1)
+    assert found.offline_replicas == [1]

@@ -88,6 +88,19 @@ async def test_a_fenced_broker_is_offline(tmp_path: pathlib.Path) -> None:
     assert (orphan.error_code, orphan.leader_id) == (ErrorCode.LEADER_NOT_AVAILABLE, -1)
 
 
+async def test_a_partition_on_a_lost_disk_is_offline(tmp_path: pathlib.Path) -> None:
+    bench = HandlerBench(tmp_path, brokers=2)
+    bench.controller.image = with_topic(bench.controller.image, "t", (1, 2), (2, 1))
+    bench.log_dirs.lost = True
+    for _ in range(2):
+        own, other = (await ask(bench, "t")).topics[0].partitions
+        offline = bench.log_dirs.lost
+        expected = (ErrorCode.LEADER_NOT_AVAILABLE, -1, [1]) if offline else (0, 1, [])
+        assert (own.error_code, own.leader_id, own.offline_replicas) == expected
+        assert (other.leader_id, other.offline_replicas) == (2, [1] if offline else [])
+        bench.log_dirs.lost = False
+
+
 async def test_operations_only_when_asked_for(tmp_path: pathlib.Path) -> None:
     bench = HandlerBench(tmp_path)
     bench.add_topic("t")
