@@ -7,7 +7,8 @@ most an object that the remover takes away. Nothing local is ever deleted here.
 """
 
 import logging
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tierbroker.base.clock import Clock
@@ -43,6 +44,8 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 IN_A_ROW = 16
 """Segments of one partition before others have their turn."""
+PARTITIONS_A_TURN = 2000
+"""To look at one takes some microseconds."""
 BAD_SIGNS = 3
 """So many failures in a row, of whatever partitions, are the store's: one upload at a time then,
 ever more seldom, so that an outage of a day leaves few attempts to clear away."""
@@ -107,6 +110,9 @@ class Uploader:
         self._under_way: dict[tuple[Uuid, int], TierIntent | None] = {}
         self._failed_in_a_row = 0
         self._next_try = 0.0
+        self._looking: Iterator[int] | None = None
+        self._waiting: deque[LocalPartition] = deque()
+        """What the last look found due, those first that wait longest."""
         self._turn_asked = False
         self._stopped = False
         self.counts = UploadCounts()
@@ -122,37 +128,64 @@ class Uploader:
         self._stopped = True
 
     def tick(self) -> None:
-        """Begin the uploads that are due, those first whose records wait longest."""
-        self._turn_asked = False
-        if self._stopped:
+        """Look at all partitions, so many a turn, and begin the uploads that are due: those first
+        whose records wait longest."""
+        if self._stopped or self._looking is not None:
             return
-        now_ms, now = self._clock.now_ms(), self._clock.monotonic()
-        candidates: list[tuple[Candidate, LocalPartition]] = []
+        self._looking = self._look()
+        self._look_on()
+
+    def _look_on(self) -> None:
+        if self._looking is not None and next(self._looking, None) is None:
+            self._looking = None
+        elif not self._stopped:
+            self._scheduler.call_soon(self._look_on)
+
+    def _look(self) -> Iterator[int]:
+        """Yields between turns."""
+        now_ms = self._clock.now_ms()
+        due: list[tuple[Candidate, LocalPartition]] = []
         seen: set[TopicPartition] = set()
-        for partition in self._logs:
+        for number, partition in enumerate(self._logs, 1):
             seen.add(partition.topic_partition)
-            trouble = self.troubles.get(partition.topic_partition)
-            if self._is_busy(partition) or (trouble is not None and now < trouble.retry_at):
-                continue
-            self._abandon_left_over(partition)
-            if self._is_busy(partition):
-                continue
-            candidate = self._candidate_of(partition, now_ms)
+            candidate = self._look_at(partition, now_ms)
             if candidate is not None:
-                candidates.append((candidate, partition))
+                due.append((candidate, partition))
+            if number % PARTITIONS_A_TURN == 0:
+                yield number
         for place in self.troubles.keys() - seen:
             del self.troubles[place]  # deleted, led by another broker, or not tiered any more
-        self._begin(candidates, now)
+        partitions = {candidate.topic_partition: partition for candidate, partition in due}
+        ordered = in_order((candidate for candidate, _ in due), len(due))
+        self._waiting = deque(partitions[candidate.topic_partition] for candidate in ordered)
+        self._fill_places()
 
-    def _begin(self, candidates: list[tuple[Candidate, LocalPartition]], now: float) -> None:
-        places = self._limits.concurrency
-        if self._failed_in_a_row >= BAD_SIGNS:
-            places = 1 if now >= self._next_try else 0
-        partitions = {candidate.topic_partition: part for candidate, part in candidates}
-        for candidate in in_order(
-            (candidate for candidate, _ in candidates), places - len(self._under_way)
-        ):
-            partition = partitions[candidate.topic_partition]
+    def _look_at(self, partition: LocalPartition, now_ms: int) -> Candidate | None:
+        """What is due of the partition, unless it is busy or has to wait."""
+        trouble = self.troubles.get(partition.topic_partition)
+        if trouble is not None and self._clock.monotonic() < trouble.retry_at:
+            return None
+        if not self._is_busy(partition):
+            self._abandon_left_over(partition)
+        return None if self._is_busy(partition) else self._candidate_of(partition, now_ms)
+
+    @property
+    def _places(self) -> int:
+        """How many uploads may be under way now."""
+        if self._failed_in_a_row < BAD_SIGNS:
+            return self._limits.concurrency
+        return 1 if self._clock.monotonic() >= self._next_try else 0
+
+    def _fill_places(self) -> None:
+        """Begin with those that wait; what is due is looked at once more."""
+        self._turn_asked = False
+        while self._waiting and len(self._under_way) < self._places and not self._stopped:
+            partition = self._waiting.popleft()
+            candidate = None
+            if partition.is_leader:
+                candidate = self._look_at(partition, self._clock.now_ms())
+            if candidate is None:
+                continue
             self._under_way[partition.topic_id, partition.topic_partition.partition] = None
             self._stories.begin(
                 self._carry(partition, candidate.segment),
@@ -188,11 +221,11 @@ class Uploader:
         index = partition.topic_partition.partition
         tier = self._ledger.state.partition(partition.topic_id, index)
         tiered_end = -1 if tier is None else tier.end_offset
-        start = tiered_end + 1 if tiered_end >= 0 else partition.log_start_offset
-        if start >= partition.active_base_offset:
-            self.troubles.pop(partition.topic_partition, None)
-            return None
         try:
+            start = tiered_end + 1 if tiered_end >= 0 else partition.log_start_offset
+            if start >= partition.active_base_offset:
+                self.troubles.pop(partition.topic_partition, None)
+                return None
             closed = partition.closed_segments(start)
         except KafkaStorageError as error:
             self._note_trouble(partition, str(error))
@@ -226,8 +259,9 @@ class Uploader:
     async def _carry(self, partition: LocalPartition, segment: LocalSegment) -> None:
         """Upload the segment, and those of the partition that are due after it."""
         key = partition.topic_id, partition.topic_partition.partition
+        goes_on = False
         try:
-            for _ in range(IN_A_ROW):
+            for number in range(1, IN_A_ROW + 1):
                 await self._upload(partition, segment, key)
                 self.troubles.pop(partition.topic_partition, None)
                 self._failed_in_a_row = 0
@@ -235,6 +269,7 @@ class Uploader:
                 if following is None or self._stopped or not partition.is_leader:
                     break
                 segment = following.segment
+                goes_on = number == IN_A_ROW
         except (ApiError, StoreError, LookupError) as error:
             self._note_failure(partition, error)
             intent = self._under_way.get(key)
@@ -242,6 +277,8 @@ class Uploader:
                 await self._abandon(key, (intent,))
         finally:
             self._under_way.pop(key, None)
+            if goes_on:
+                self._waiting.append(partition)
             self._ask_for_turn()
 
     def _note_failure(self, partition: LocalPartition, error: Exception) -> None:
@@ -256,7 +293,7 @@ class Uploader:
         """A place is free: look who is next, once this turn is over."""
         if not self._turn_asked and not self._stopped:
             self._turn_asked = True
-            self._scheduler.call_soon(self.tick)
+            self._scheduler.call_soon(self._fill_places)
 
     async def _upload(
         self, partition: LocalPartition, segment: LocalSegment, key: tuple[Uuid, int]

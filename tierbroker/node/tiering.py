@@ -349,4 +349,5 @@ class _Led:
         self._partitions = partitions
 
     def __iter__(self) -> Iterator[LocalPartition]:
-        return iter(tiered_partitions(iter(self._partitions)))
+        # A copy: whoever iterates may take several turns.
+        return tiered_partitions(list(self._partitions))

@@ -1,5 +1,6 @@
 """Uploads: intent, object, commit; what fails leaves at most an object to be cleared away."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -14,7 +15,7 @@ from tierbroker.cold.errors import (
     StoreUnavailableError,
 )
 from tierbroker.cold.ports import UploadPlan
-from tierbroker.cold.uploader import IN_A_ROW, LONGEST_PAUSE_S
+from tierbroker.cold.uploader import IN_A_ROW, LONGEST_PAUSE_S, PARTITIONS_A_TURN
 from tierbroker.controller.records.partition_change_record import PartitionChangeRecord
 from tierbroker.records.tier.segment import ObjectKind
 
@@ -313,6 +314,53 @@ def test_segments_that_do_not_follow_the_cold_part_are_told() -> None:
     (trouble,) = world.uploader.troubles.values()
     assert "begins at offset 15, and none at 20" in trouble.reason
     assert world.ends() == [9, 19]
+
+
+def test_many_partitions_are_looked_at_over_several_turns() -> None:
+    world = TierWorld()
+    seen: list[int] = []
+
+    class Many:
+        def __iter__(self) -> Iterator[FakePartition]:
+            for number in range(2 * PARTITIONS_A_TURN + 1):
+                seen.append(number)
+                yield FakePartition(number, topic="u")
+            yield world.partition
+
+    world.uploader._logs = Many()
+    close(world, 1)
+    world.uploader.tick()
+    assert len(seen) == PARTITIONS_A_TURN
+    world.uploader.tick()  # one look at a time
+    assert len(seen) == PARTITIONS_A_TURN
+    assert world.ends() == []
+    world.scheduler.end_turn()
+    assert world.ends() == [9]
+
+
+def test_a_disk_that_fails_while_a_partition_waits_for_its_place() -> None:
+    class Failing(FakePartition):
+        @property
+        def log_start_offset(self) -> int:
+            if self.unreadable is not None:
+                raise self.unreadable
+            return 0
+
+        @log_start_offset.setter
+        def log_start_offset(self, offset: int) -> None:
+            assert offset == 0
+
+    world = TierWorld(partitions=2, concurrency=1)
+    close(world, 1)
+    world.partitions[1] = Failing(1)
+    close(world, 1, 1)
+    world.store.hold("put")
+    world.uploader.tick()
+    world.partitions[1].unreadable = KafkaStorageError("the log is offline")
+    world.store.release()
+    world.scheduler.end_turn()
+    assert world.ends(0) == [9]
+    assert "offline" in world.uploader.troubles[world.partitions[1].topic_partition].reason
 
 
 def test_after_a_stop_nothing_begins() -> None:
