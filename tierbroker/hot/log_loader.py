@@ -50,6 +50,7 @@ from tierbroker.hot.segment_recovery import (
     Bounds,
     RecoveryNotes,
     is_mended,
+    nothing_follows,
     recover_segment,
 )
 from tierbroker.hot.trusted_segment import has_indexes, index_problem, load_trusted
@@ -272,7 +273,8 @@ class _Loader:
             return 0
         if clean:
             return len(self._bases)
-        below = [base_offset for base_offset in self._bases if base_offset <= recovery_point]
+        # Of a segment that ends at the recovery point the indexes may not be flushed yet.
+        below = [base_offset for base_offset in self._bases if base_offset < recovery_point]
         return max(len(below) - 1, 0)
 
     def _sealed(self, base_offset: int, end_offset: int, recovery_point: int) -> SealedSegment:
@@ -334,36 +336,38 @@ class _Loader:
             )
         self._notes.expected = base_offset
         active = self._active(base_offset)
+        bounds = self._bounds(slot, recovery_point, cut_from)
+        refuse = self._refuse_damage
+        judged = recover_segment(self._fs, active, bounds, self._notes, refuse_damage=refuse)
+        self.end_offset = judged.next_offset
+        return active, judged.torn
+
+    def _bounds(self, slot: int, recovery_point: int, cut_from: int) -> Bounds:
         later = tuple([(base, self._log_path(base)) for base in self._bases[slot + 1 :]])
-        bounds = Bounds(recovery_point, cut_from, later[0][0] if later else None, later)
-        judgement = recover_segment(
-            self._fs, active, bounds, self._notes, refuse_damage=self._refuse_damage
-        )
-        self.end_offset = judgement.next_offset
-        return active, judgement.torn
+        return Bounds(recovery_point, cut_from, later[0][0] if later else None, later)
 
     def _ends_early(self, active: ActiveSegment, slot: int, recovery_point: int) -> bool:
         """Whether the segment stops short of the next one, its last batches never written.
 
-        Compaction leaves such gaps too: where the log shows traces of it, a gap is none. A segment
-        without bytes is no loss in any case.
+        Compaction leaves such gaps too: where the log shows traces of it, a gap is none that a
+        batch follows, or that was durable as it is.
         """
         if slot + 1 >= len(self._bases) or self._bases[slot + 1] == self.end_offset:
             return False
-        path = self._log_path(self._bases[slot + 1])
-        if (self._config.compacted or self._notes.has_holes) and self._fs.stat_size(path):
-            return False
+        following = self._bases[slot + 1]
+        if self._config.compacted or self._notes.has_holes:
+            bounds = self._bounds(slot, recovery_point, recovery_point)
+            if recovery_point >= following or not nothing_follows(self._fs, bounds):
+                return False
         if self.end_offset < recovery_point:
-            self._take_gap(active, self._notes, self.end_offset, self._bases[slot + 1])
-            self.end_offset = self._bases[slot + 1]
+            self._take_gap(active, self._notes, self.end_offset, following)
+            self.end_offset = following
             return False
         logger.warning(
-            "%s: offsets %d to %d were lost in a crash before they were durable; "
-            "the log ends at offset %d",
+            "%s ends at offset %d: up to offset %d all was lost in a crash before it was durable",
             self._name,
             self.end_offset,
-            self._bases[slot + 1] - 1,
-            self.end_offset,
+            following - 1,
         )
         return True
 

@@ -7,6 +7,7 @@ recovery point, stays where it is and becomes a region that walks get past (`dam
 """
 
 import logging
+import os
 from typing import NamedTuple, Protocol
 
 from tierbroker.base.fs import FileSystem
@@ -118,6 +119,23 @@ def recover_segment(
         fs.ftruncate(segment.fd, torn_at)
     segment.rewrite_indexes()
     return Judgement(judging.next_offset, torn_at is not None)
+
+
+def nothing_follows(fs: FileSystem, bounds: Bounds) -> bool:
+    """Whether no batch of the next segment reached the disk: it would be cut away whole.
+
+    `bounds`: of the segment before. Changes nothing. Raises OSError.
+    """
+    (base_offset, path), *later = bounds.later_logs
+    following = later[0][0] if later else None
+    bounds = bounds._replace(following=following, later_logs=tuple(later))
+    fd = fs.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        shadow = _Shadow(path, base_offset, fs.file_size(fd))
+        _Judging(fs, fd, shadow, bounds, RecoveryNotes()).run()
+        return not shadow.size_bytes and not shadow.damage
+    finally:
+        fs.close(fd)
 
 
 class _Held(NamedTuple):

@@ -206,7 +206,52 @@ def test_gaps_of_compaction_are_none(setup: LogSetup) -> None:
     ]
 
 
+@pytest.mark.parametrize("policy", ["compact", "delete"])
+@pytest.mark.parametrize("left", [b"", bytes(300), None])
+@pytest.mark.parametrize("recovery_point", [0, 10, 16])
+def test_a_hole_that_no_batch_follows_ends_the_log(
+    setup: LogSetup, policy: str, left: bytes | None, recovery_point: int
+) -> None:
+    setup.values["cleanup.policy"] = (policy,)
+    log = filled(setup, 5)
+    for _ in range(2):
+        log.roll()
+        fill(log, 5)
+    setup.kill()
+    second, last = path_of(setup, ".log", 1), path_of(setup, ".log", 2)
+    second.write_bytes(second.read_bytes()[: batch_starts(second)[3]])
+    last.write_bytes(last.read_bytes()[:40] if left is None else left)
+    again = setup.open(recovery_point=recovery_point)
+    assert (again.log_end_offset, len(again.segments), again.damage) == (16, 2, ())
+    fill(again, 1)
+    assert [record.offset for record in read_records(again)] == list(range(18))
+
+
+def test_a_hole_that_was_durable_at_the_end_stays(setup: LogSetup) -> None:
+    setup.values["cleanup.policy"] = ("compact",)
+    log = filled(setup, 5)
+    log.roll()
+    setup.kill()
+    first = path_of(setup, ".log", 0)
+    first.write_bytes(first.read_bytes()[: batch_starts(first)[-1]])
+    again = setup.open(recovery_point=10)
+    assert (again.log_end_offset, again.damage) == (10, ())
+
+
 # -- side files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", bytes(12)])
+def test_the_indexes_of_what_ends_at_the_recovery_point_are_not_trusted(
+    setup: LogSetup, content: bytes
+) -> None:
+    log = filled(setup, 5)
+    log.flush()
+    log.roll()
+    setup.kill()
+    path_of(setup, ".timeindex", 0).write_bytes(content)
+    again = setup.open(recovery_point=10)
+    assert again.segments.first.max_timestamp() == (NOW_MS + 4, 9)
 
 
 @pytest.mark.parametrize("suffix", [".index", ".timeindex"])
