@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from tierbroker.base.fs import Buffer, FileSystem, OsFileSystem
 
 PAGE_BYTES = 4096
+SECTOR_BYTES = 512
+"""What a disk writes in one go; the sectors of a page are written in order."""
 
 
 @dataclass(slots=True)
@@ -47,8 +49,10 @@ class FaultyFileSystem:
     calls: list[str] = field(default_factory=list)
     _failures: list[_Failure] = field(default_factory=list)
     _spoiled: list[tuple[str, int, int]] = field(default_factory=list)
-    _files: dict[str, _File] = field(default_factory=dict)
+    _files: dict[str, dict[str, _File]] = field(default_factory=dict)
+    """By directory and name, as the process sees them."""
     _names: dict[str, dict[str, _File]] = field(default_factory=dict)
+    """By directory and name, as a crash leaves them."""
     _fds: dict[int, _File] = field(default_factory=dict)
 
     # -- what a test does ----------------------------------------------------------------------
@@ -77,13 +81,14 @@ class FaultyFileSystem:
     @property
     def used_bytes(self) -> int:
         """Bytes in all files made through this file system."""
-        return sum(file.size for file in self._files.values())
+        return sum(file.size for names in self._files.values() for file in names.values())
 
     def crash(self, rng: random.Random | None = None) -> None:
         """The machine stops: descriptors are gone and so is what was not durable.
 
         Without `rng` all of it is. With it each lost page and directory is drawn: a file may end
-        anywhere after its durable part and have zeroed pages in it.
+        anywhere after its durable part, have zeroed pages in it, and a last page of which only
+        the first sectors were written.
         """
         for fd in list(self._fds):
             self.inner.close(fd)
@@ -91,7 +96,7 @@ class FaultyFileSystem:
         self._failures.clear()
         contents = {id(file): self._after_crash(file, rng) for file in self._all_files()}
         for directory, durable in list(self._names.items()):
-            if not os.path.isdir(directory):
+            if not self._is_directory(directory):
                 continue
             kept = durable
             if rng is not None and rng.random() < 0.5:
@@ -110,17 +115,20 @@ class FaultyFileSystem:
     def open(self, path: str, flags: int, mode: int = 0o644) -> int:
         self._call("open", path)
         fd = self.inner.open(path, flags, mode)
-        if os.path.isdir(path):
+        directory, _, name = path.rpartition("/")
+        files = self._files.get(directory)
+        file = files.get(name) if files else None
+        if file is None and self._is_directory(path):
             return fd
-        file = self._files.get(path)
         if file is None:
             size = self.inner.file_size(fd)
             # What was there before this object is durable.
             existing = self.inner.pread(fd, size, 0) if size and not flags & os.O_WRONLY else b""
-            file = self._files[path] = _File(path, size, existing)
-            names = self._names_of(path)
+            file = _File(path, size, existing)
+            self._files.setdefault(directory, {})[name] = file
+            names = self._names.setdefault(directory, {})
             if size:
-                names[os.path.basename(path)] = file
+                names[name] = file
         elif flags & os.O_TRUNC:
             file.size = file.uncut = 0
         self._fds[fd] = file
@@ -176,8 +184,9 @@ class FaultyFileSystem:
 
     def syncfs(self, fd: int) -> None:
         self._call("syncfs", self._path(fd))
-        for file in self._files.values():
-            self._sync(file)
+        for files in self._files.values():
+            for file in files.values():
+                self._sync(file)
         for directory in self._names:
             self._names[directory] = self._current_names(directory)
 
@@ -190,25 +199,30 @@ class FaultyFileSystem:
 
     def rename(self, source: str, target: str) -> None:
         self._call("rename", source)
-        for path in (source, target):
-            self._names_of(path)
+        from_directory, _, name = source.rpartition("/")
+        to_directory, _, to_name = target.rpartition("/")
+        for directory in (from_directory, to_directory):
+            self._names.setdefault(directory, {})
         self.inner.rename(source, target)
-        if source in self._files:
-            self._files[target] = self._files.pop(source)
-            self._files[target].path = target
-        prefix = source + "/"
-        for path in [p for p in self._files if p.startswith(prefix)]:
-            moved = self._files.pop(path)
-            moved.path = target + path[len(source) :]
-            self._files[moved.path] = moved
-        if source in self._names:
-            self._names[target] = self._names.pop(source)
+        moved = self._files.get(from_directory, {}).pop(name, None)
+        if moved is not None:
+            moved.path = target
+            self._files.setdefault(to_directory, {})[to_name] = moved
+            return
+        for held in (self._files, self._names):
+            for path in [p for p in held if _is_within(p, source)]:
+                held[target + path[len(source) :]] = held.pop(path)
+        for path, files in self._files.items():
+            if _is_within(path, target):
+                for name, file in files.items():
+                    file.path = f"{path}/{name}"
 
     def unlink(self, path: str) -> None:
         self._call("unlink", path)
-        self._names_of(path)
+        directory, _, name = path.rpartition("/")
+        self._names.setdefault(directory, {})
         self.inner.unlink(path)
-        self._files.pop(path, None)
+        self._files.get(directory, {}).pop(name, None)
 
     def mkdir(self, path: str) -> None:
         self._call("mkdir", path)
@@ -217,9 +231,9 @@ class FaultyFileSystem:
     def rmtree(self, path: str) -> None:
         self._call("rmtree", path)
         self.inner.rmtree(path)
-        for name in [p for p in self._files if p.startswith(path + "/")]:
-            del self._files[name]
-        self._names.pop(path, None)
+        for held in (self._files, self._names):
+            for gone in [p for p in held if _is_within(p, path)]:
+                del held[gone]
 
     def listdir(self, path: str) -> list[str]:
         self._call("listdir", path)
@@ -289,26 +303,23 @@ class FaultyFileSystem:
             file.durable = content
             file.uncut = 1 << 62
 
-    def _names_of(self, path: str) -> dict[str, _File]:
-        """The durable names of the file's directory, noted before they first change."""
-        directory = os.path.dirname(path)
-        if directory not in self._names:
-            self._names[directory] = {}
-        return self._names[directory]
+    def _is_directory(self, path: str) -> bool:
+        return os.path.isdir(path)
 
     def _current_names(self, directory: str) -> dict[str, _File]:
-        return {
-            os.path.basename(path): file
-            for path, file in self._files.items()
-            if os.path.dirname(path) == directory
-        }
+        return dict(self._files.get(directory, {}))
 
     def _all_files(self) -> list[_File]:
-        durable = [file for names in self._names.values() for file in names.values()]
-        return [*self._files.values(), *durable]
+        """Each once, in an order that does not depend on the machine."""
+        seen = {
+            id(file): file
+            for names in (*self._files.values(), *self._names.values())
+            for file in names.values()
+        }
+        return list(seen.values())
 
     def _after_crash(self, file: _File, rng: random.Random | None) -> bytes:
-        if rng is None or self._files.get(file.path) is not file or rng.random() < 0.2:
+        if rng is None or not self._is_there(file) or rng.random() < 0.2:
             return file.durable
         current = self.inner.read_file(file.path)
         old = file.durable[: file.uncut]
@@ -320,15 +331,25 @@ class FaultyFileSystem:
             source = current if rng.random() < 0.5 else old
             page = source[start : min(start + PAGE_BYTES, size)]
             result[start : start + len(page)] = page
+        last_page = size - size % PAGE_BYTES
+        if size > last_page + SECTOR_BYTES and rng.random() < 0.5:
+            torn_at = rng.randrange(last_page + SECTOR_BYTES, size, SECTOR_BYTES)
+            result[last_page:torn_at] = current[last_page:torn_at]
+            result[torn_at:] = old[torn_at:size].ljust(size - torn_at, b"\0")
         return bytes(result)
+
+    def _is_there(self, file: _File) -> bool:
+        directory, _, name = file.path.rpartition("/")
+        return self._files.get(directory, {}).get(name) is file
 
     def _restore_names(
         self, directory: str, names: dict[str, _File], contents: dict[int, bytes]
     ) -> None:
-        for path in [p for p in self._files if os.path.dirname(p) == directory]:
+        for name in self._files.pop(directory, ()):
+            path = f"{directory}/{name}"
             if self.inner.exists(path):
                 self.inner.unlink(path)
-            del self._files[path]
+        restored: dict[str, _File] = {}
         for name, file in names.items():
             path = f"{directory}/{name}"
             content = contents[id(file)]
@@ -336,5 +357,10 @@ class FaultyFileSystem:
             if content:
                 self.inner.pwrite(fd, content, 0)
             self.inner.close(fd)
-            self._files[path] = _File(path, len(content), content)
-        self._names[directory] = dict(self._current_names(directory))
+            restored[name] = _File(path, len(content), content)
+        self._files[directory] = restored
+        self._names[directory] = dict(restored)
+
+
+def _is_within(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory + "/")

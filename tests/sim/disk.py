@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tests.faulty_fs import FaultyFileSystem
+from tests.memory_fs import MemoryFileSystem
 from tierbroker.base.clock import Clock, SystemClock
-from tierbroker.base.fs import OsFileSystem
 
 
 @dataclass(slots=True)
@@ -18,10 +18,14 @@ class SimDisk(FaultyFileSystem):
 
     clock: Clock = field(default_factory=SystemClock)
     _changed_ms: dict[str, int] = field(default_factory=dict)
+    _memory: MemoryFileSystem = field(init=False)
 
     def __post_init__(self) -> None:
-        # Nothing here waits for a real disk: what is durable is only noted.
-        self.inner = OsFileSystem(durable=False)
+        # What is durable is only noted, so nothing here needs a real disk.
+        self.inner = self._memory = MemoryFileSystem()
+
+    def _is_directory(self, path: str) -> bool:
+        return self._memory.is_directory(path)
 
     def _write(self, op: str, fd: int, data: bytes, position: int) -> int:
         self._changed_ms[self._path(fd)] = self.clock.now_ms()

@@ -75,7 +75,7 @@ class Simulation:
         ]
         # One batch on the way: compaction keeps the last one of each producer, as Kafka's does, so
         # after a crash an earlier one that comes again would be out of order.
-        keyed = IdempotentProducer(COMPACTED, 200, self.judge, keys=4, in_flight=1)
+        keyed = IdempotentProducer(COMPACTED, 200, self.judge, keys=8, in_flight=1)
         self.producers.append(keyed)
         self.judge.topic(COMPACTED).compacted = True
         self.plain = [
@@ -177,6 +177,11 @@ class Simulation:
         self._note_retention()
 
     def _clean(self) -> None:
+        """The active segment is never cleaned, so it becomes one of the others now and then."""
+        log = self.broker.partition(COMPACTED).log
+        if log is not None and not log.offline and self.rng.random() < 0.7:
+            log.roll()
+            self.broker.settle()
         self.clock.advance(1_000)
         self.broker.clean()
 
