@@ -1,11 +1,16 @@
 """Segments and slices, packed."""
 
 import struct
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.tier_state import segment
+from tierbroker.cold.spiller import SLICE_SEGMENTS
 from tierbroker.records.tier.errors import CorruptTierEventError
+from tierbroker.records.tier.packed import OffsetRuns
 from tierbroker.records.tier.segment import (
     ENTRY_BYTES,
     SLICE_BYTES,
@@ -146,3 +151,28 @@ def test_bytes_that_are_no_entries() -> None:
 
 def test_what_it_looks_like() -> None:
     assert repr(run(19)).startswith("SegmentArray.of([TierSegment(base_offset=10,")
+
+
+def test_memory_of_a_partition_is_bounded() -> None:
+    """With all that Python adds: 64 bytes a segment, 200 a slice of a thousand."""
+
+    def grown(make: Callable[[int], OffsetRuns[Any]], count: int) -> float:
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            kept = [make(number) for number in range(20)]
+            after = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert all(len(entries) == count for entries in kept)
+        return (after - before) / len(kept) / count
+
+    segments = SegmentArray.of(segment(10 * n, 10 * n + 9, n) for n in range(1000))
+    covered = SLICE_SEGMENTS * 10
+    slices = SliceArray.of(
+        TierSlice(covered * n, covered * (n + 1) - 1, 5, 9, SLICE_SEGMENTS, 3, n, 0, 56_000, 7)
+        for n in range(10)
+    )
+    assert grown(lambda _: SegmentArray(bytes(bytearray(segments.data))), 1000) <= 64
+    assert grown(lambda _: SliceArray(bytes(bytearray(slices.data))), 10) <= 200
+    assert SLICE_SEGMENTS >= 1000
