@@ -34,9 +34,9 @@ class Page:
         self._encode, self.content_type = choose_encoder(accept)
         self._parts: list[bytes] = []
 
-    def add(self, samples: Sequence[Sample]) -> None:
-        """All samples of one metric."""
-        self._add([_family(samples)])
+    def add(self, samples: Sequence[Sample], *, goes_on: bool = False) -> None:
+        """Samples of one metric; `goes_on`: further ones of the metric that was added last."""
+        self._add([_family(samples)], headless=goes_on)
 
     def add_process(self) -> None:
         """What the kernel knows of this process: memory, CPU, descriptors."""
@@ -47,9 +47,11 @@ class Page:
         end = _END if "openmetrics" in self.content_type else b""
         return b"".join(self._parts) + end
 
-    def _add(self, families: Iterable[Family]) -> None:
-        text = self._encode(_Families(families))
-        self._parts.append(text.removesuffix(_END))
+    def _add(self, families: Iterable[Family], *, headless: bool = False) -> None:
+        text = self._encode(_Families(families)).removesuffix(_END)
+        while headless and text.startswith(b"#"):
+            text = text.partition(b"\n")[2]
+        self._parts.append(text)
 
 
 def _family(samples: Sequence[Sample]) -> Family:

@@ -4,8 +4,8 @@ In turns of the loop, so that a scrape of many topics never holds up a request. 
 is imported, on a worker, when somebody scrapes for the first time.
 """
 
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ METRICS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
 )
 """All that there are, for the page that describes them."""
 
-PARTITIONS_A_TURN = 500
+PARTITIONS_A_TURN = SAMPLES_A_TURN = 500
 DETAIL_PARTITION = "partition"
 
 
@@ -67,34 +67,48 @@ class MetricsPage:
         if self._exposition is None:
             self._exposition = await until(_load(self._executor))
         page = self._exposition.Page(accept)
-        samples = await self._collect(details=details)
-        samples.sort(key=_name)  # stable: samples of a metric keep their order
-        for _, family in groupby(samples, key=_name):
-            page.add(list(family))
-            await until(sleep(self._parts.scheduler, 0))
+        families: dict[str, list[Sample]] = {}
+        for samples in await self._collect(details=details):
+            await self._sort(samples, families)
+        for name in sorted(families):
+            family = families[name]
+            for start in range(0, len(family), SAMPLES_A_TURN):
+                page.add(family[start : start + SAMPLES_A_TURN], goes_on=start > 0)
+                await self._turn()
         page.add_process()
         return HttpResponse(200, page.finish(), page.content_type)
 
-    async def _collect(self, *, details: bool) -> list[Sample]:
+    async def _sort(self, samples: Iterable[Sample], families: dict[str, list[Sample]]) -> None:
+        """To their metrics, by name."""
+        iterator = iter(samples)
+        while some := list(islice(iterator, SAMPLES_A_TURN)):
+            for sample in some:
+                families.setdefault(sample.metric.name, []).append(sample)
+            await self._turn()
+
+    def _turn(self) -> until[None]:
+        return until(sleep(self._parts.scheduler, 0))
+
+    async def _collect(self, *, details: bool) -> list[Iterable[Sample]]:
         parts = self._parts
-        found = [*self._node_samples()]
-        found += server_metrics.samples(parts.server)
-        found += broker_metrics.samples(parts.dispatcher, parts.fetch_sessions)
-        found += controller_metrics.samples(parts.controller.image)
-        found += log_metrics.samples(
-            parts.storage.dirs, parts.storage.flusher, parts.cleaning.cleaner
-        )
-        found += group_metrics.samples(parts.groups)
-        found += transaction_metrics.samples(parts.transactions)
+        found: list[Iterable[Sample]] = [
+            self._node_samples(),
+            server_metrics.samples(parts.server),
+            broker_metrics.samples(parts.dispatcher, parts.fetch_sessions),
+            controller_metrics.samples(parts.controller.image),
+            log_metrics.samples(parts.storage.dirs, parts.storage.flusher, parts.cleaning.cleaner),
+            group_metrics.samples(parts.groups),
+            transaction_metrics.samples(parts.transactions),
+        ]
         totals = partition_metrics.PartitionTotals(details=details)
         partitions = list(parts.partitions)
         for start in range(0, len(partitions), PARTITIONS_A_TURN):
             totals.add(partitions[start : start + PARTITIONS_A_TURN])
-            await until(sleep(parts.scheduler, 0))
-        found += totals.samples()
+            await self._turn()
+        found.append(totals.samples())
         if self._reports is not None:
-            found += self._tier_samples(self._reports)
-            found += topic_samples(await self._reports.collect())
+            found.append(self._tier_samples(self._reports))
+            found.append(topic_samples(await self._reports.collect()))
         return found
 
     def _node_samples(self) -> Samples:
@@ -130,10 +144,6 @@ def all_metrics() -> Iterator[Metric]:
     """Every metric that a node can show."""
     for _, metrics in METRICS:
         yield from metrics
-
-
-def _name(sample: Sample) -> str:
-    return sample.metric.name
 
 
 def _load(executor: Executor) -> Pending[ModuleType]:

@@ -22,7 +22,7 @@ from tierbroker.replication.partition import Partition
 from tierbroker.replication.partitions import Partitions
 from tierbroker.replication.tiering import TieredPartition
 
-PARTITIONS_A_TURN = 50
+TURN_S = 0.005
 
 
 class PartitionReport(NamedTuple):
@@ -64,9 +64,11 @@ class TierReports:
     async def collect(self, topic: str | None = None) -> list[PartitionReport]:
         """A report on every tiered partition, by topic and number; a story."""
         found: list[PartitionReport] = []
-        for turn, (partition, log) in enumerate(self._tiered(topic)):
-            if turn % PARTITIONS_A_TURN == PARTITIONS_A_TURN - 1:
+        turn_ends = self._clock.monotonic() + TURN_S
+        for partition, log in self._tiered(topic):
+            if self._clock.monotonic() >= turn_ends:
                 await until(sleep(self._scheduler, 0))
+                turn_ends = self._clock.monotonic() + TURN_S
             if not log.closed:
                 found.append(self._report(partition, log))
         if topic is None:

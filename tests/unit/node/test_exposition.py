@@ -52,6 +52,16 @@ def test_prometheus_text_says_what_was_sampled() -> None:
     assert "process_resident_memory_bytes" in found
 
 
+def test_a_metric_may_come_in_pieces() -> None:
+    size = gauge("size_bytes", "Bytes.", "topic")
+    for accept in ("", OPENMETRICS):
+        made, whole = Page(accept), Page(accept)
+        made.add([size.at(1, "a")])
+        made.add([size.at(2, "#"), size.at(3, "c")], goes_on=True)
+        whole.add([size.at(1, "a"), size.at(2, "#"), size.at(3, "c")])
+        assert made.finish() == whole.finish()
+
+
 def test_openmetrics_is_written_for_who_accepts_it() -> None:
     made = page(OPENMETRICS)
     assert made.content_type.startswith("application/openmetrics-text; version=1.0.0")
