@@ -8,11 +8,18 @@ import random
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, DeletedRecords
 
 from integration.broker_processes import Tierbroker, wait_until
 from integration.conftest import create_topic
@@ -104,8 +111,11 @@ class TieredTopic:
         self._world = world
         self._rng = rng
         self._count = 0
+        self._transaction_end = 0
+        self._deleted_before = 0
         self.records: list[dict[int, bytes]] = [{} for _ in range(PARTITIONS)]
         """By partition and offset: what a reader of committed records must find."""
+        self.restored_end = [0] * PARTITIONS
         self.maybe: list[dict[int, bytes]] = [{} for _ in range(PARTITIONS)]
         """By partition and value's number: sent and never acknowledged; a reader may find them."""
         create_topic(world.broker.bootstrap, name, PARTITIONS, TOPIC)
@@ -144,6 +154,15 @@ class TieredTopic:
         self.reader.close()
         self._connect()
 
+    def forget_from(self, partition: int, offset: int) -> None:
+        """A restore brought back what is before that offset; what was behind it is lost."""
+        self.restored_end[partition] = offset
+        if partition == TRANSACTIONAL:
+            self._transaction_end = 0
+        records = self.records[partition]
+        for lost in [known for known in records if known >= offset]:
+            del records[lost]
+
     # -- writing ---------------------------------------------------------------------------------
 
     def write(self, count: int = 12) -> None:
@@ -153,14 +172,21 @@ class TieredTopic:
         found: dict[int, bytes] = {}
         self._transactional.begin_transaction()
         self._send(self._transactional, TRANSACTIONAL, count, found)
+        self._transaction_end = max(found) + 2  # behind its marker
         if self._rng.random() < 0.3:
             self._transactional.abort_transaction(30)
         else:
             self._transactional.commit_transaction(30)
             self.records[TRANSACTIONAL].update(found)
 
+    def timed_write(self, count: int) -> float:
+        """As `write`, to the partition of plain records; the seconds until all is acknowledged."""
+        begun = time.monotonic()
+        self._send(self._plain, PLAIN, count, self.records[PLAIN])
+        return time.monotonic() - begun
+
     def try_to_write(self, count: int = 12) -> None:
-        """As `write`, of the plain partition alone; the broker may end meanwhile."""
+        """As `write`, without transactions; the broker may end meanwhile."""
         producer = Producer(
             {
                 "bootstrap.servers": self._world.broker.bootstrap,
@@ -172,7 +198,8 @@ class TieredTopic:
                 "request.timeout.ms": 900,
             }
         )
-        self._send(producer, PLAIN, count, self.records[PLAIN], sure=False)
+        for partition in (PLAIN, DELETED):
+            self._send(producer, partition, count, self.records[partition], sure=False)
 
     def _send(
         self,
@@ -189,12 +216,17 @@ class TieredTopic:
             value = b"%s-%d-%08d-" % (self.name.encode(), partition, self._count)
             value += self._rng.randbytes(VALUE_BYTES)
 
-            def done(error: KafkaError | None, message: Message, value: bytes = value) -> None:
+            def done(
+                error: KafkaError | None,
+                message: Message,
+                value: bytes = value,
+                number: int = self._count,
+            ) -> None:
                 if error is None:
                     found[message.offset()] = value
                 else:
                     errors.append(error)
-                    self.maybe[partition][self._count] = value
+                    self.maybe[partition][number] = value
 
             producer.produce(self.name, value, partition=partition, on_delivery=done)
         left = producer.flush(30)
@@ -203,14 +235,35 @@ class TieredTopic:
 
     def delete_records(self) -> None:
         """The start of one partition moves to somewhere in the middle."""
+        start = self._rng.choice(sorted(self.records[DELETED]))
+        for offset in [known for known in self.records[DELETED] if known < start]:
+            del self.records[DELETED][offset]
+        assert self._delete_before(start).low_watermark == start
+
+    def try_to_delete(self) -> None:
+        """As `delete_records`; the broker may end meanwhile, and nobody knows then what is left."""
         offsets = sorted(self.records[DELETED])
-        start = offsets[self._rng.randrange(len(offsets))]
-        admin = AdminClient({"bootstrap.servers": self._world.broker.bootstrap, "log_level": 3})
-        for done in admin.delete_records([TopicPartition(self.name, DELETED, start)]).values():
-            assert done.result(30).low_watermark == start
-        for offset in offsets:
-            if offset < start:
-                del self.records[DELETED][offset]
+        if len(offsets) < 10:
+            return
+        start = offsets[len(offsets) // 2]
+        for offset in [known for known in offsets if known < start]:
+            self._count += 1
+            self.maybe[DELETED][self._count] = self.records[DELETED].pop(offset)
+        with suppress(KafkaException):
+            self._delete_before(start)
+
+    def _delete_before(self, start: int) -> DeletedRecords:
+        self._deleted_before = start
+        admin = AdminClient(
+            {
+                "bootstrap.servers": self._world.broker.bootstrap,
+                "log_level": 0,
+                "socket.timeout.ms": 2000,
+            }
+        )
+        place = TopicPartition(self.name, DELETED, start)
+        (done,) = admin.delete_records([place], request_timeout=2).values()
+        return done.result(10)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -227,8 +280,9 @@ class TieredTopic:
     def check_all(self) -> None:
         """Read everything: it is what was acknowledged, or was sent at least."""
         for partition, expected in enumerate(self.records):
-            start = min(expected) if expected else 0
-            found = self._read(partition, start, None)
+            if not expected:
+                continue
+            found = self._read(partition, min(expected), None)
             lost = expected.keys() - found.keys()
             assert not lost, f"{self.name}-{partition} lost {len(lost)}: {sorted(lost)[:5]} ..."
             other = [offset for offset, value in expected.items() if found[offset] != value]
@@ -239,6 +293,19 @@ class TieredTopic:
             assert not strange, f"{self.name}-{partition} shows what nobody wrote: {strange[:5]}"
             for offset in more:
                 expected[offset] = found[offset]  # seen once, it must stay
+
+    def check_newest(self, count: int) -> None:
+        """Read the newest records of the plain partition."""
+        expected = self.records[PLAIN]
+        start = sorted(expected)[-count]
+        found = self._read(PLAIN, start, None)
+        assert found == {offset: value for offset, value in expected.items() if offset >= start}
+
+    def nothing_from(self, partition: int, start: int, seconds: float) -> bool:
+        """Whether nothing comes from there for so long, and no error either."""
+        self.reader.assign([TopicPartition(self.name, partition, start)])
+        messages = self.reader.consume(1, seconds)
+        return not messages
 
     def _read(self, partition: int, start: int, count: int | None) -> dict[int, bytes]:
         found: dict[int, bytes] = {}
@@ -255,17 +322,21 @@ class TieredTopic:
                 elif error.code() == KafkaError._PARTITION_EOF:
                     return found
                 else:
-                    raise AssertionError(f"{self.name}-{partition} from {start}: {error}")
+                    place = TopicPartition(self.name, partition)
+                    bounds = self.reader.get_watermark_offsets(place, timeout=10)
+                    raise AssertionError(f"{place} from {start}, there is {bounds}: {error}")
         return found
 
     # -- on the broker's disk --------------------------------------------------------------------
 
     def ends(self) -> list[int]:
-        """The log ends, by what the broker says."""
-        return [
+        """The log ends, by what the broker says; a marker may not be written yet."""
+        ends = [
             self.reader.get_watermark_offsets(TopicPartition(self.name, partition), timeout=30)[1]
             for partition in range(PARTITIONS)
         ]
+        ends[TRANSACTIONAL] = max(ends[TRANSACTIONAL], self._transaction_end)
+        return ends
 
     def settle(self, timeout_s: float = SETTLED_S) -> list[int]:
         """Wait until nothing but empty segments is left on the disk; the log ends.
@@ -281,6 +352,11 @@ class TieredTopic:
                 self._world.broker,
             )
         return ends
+
+    def evicted(self, partition: int) -> int:
+        """Up to where records have left the disk that nobody has deleted."""
+        start = self.local_start(partition)
+        return 0 if partition == DELETED and start <= self._deleted_before else start
 
     def local_start(self, partition: int) -> int:
         """Where the oldest segment on the disk begins."""
