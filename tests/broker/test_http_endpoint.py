@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 
 import tierbroker
 from tierbroker.base.errors import InvalidConfigError, ListenError
+from tierbroker.node.loading import Progress
 from tierbroker.node.node import Node
 from tierbroker.node.settings import Settings
 
@@ -96,6 +99,70 @@ def test_a_default_port_that_is_taken_does_not(
             assert get(broker.http_url, "/readyz")[0] == 200
             assert f"127.0.0.1:{port}" in caplog.text
             assert "A free port is taken" in caplog.text
+
+
+def test_what_only_a_scrape_needs_is_not_imported_by_a_start() -> None:
+    """Nor by a question for health, but for the parser."""
+    code = """
+import sys, urllib.request, tierbroker
+heavy = {"h11", "prometheus_client", "tierbroker.node.metrics", "tierbroker.node.tier_pages"}
+with tierbroker.Broker() as broker:
+    print(sorted(heavy & set(sys.modules)))
+    urllib.request.urlopen(broker.http_url + "/readyz").close()
+    print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "['h11']"]
+
+
+async def test_a_start_that_takes_long_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = asyncio.Event()
+
+    async def load_slowly(
+        startup: object, partitions: object, executor: object, clock: object, progress: Progress
+    ) -> None:
+        progress(3, 10)
+        await may_go_on.wait()
+
+    monkeypatch.setattr("tierbroker.node.node.load_rest", load_slowly)
+    settings = {
+        "log.dirs": str(tmp_path),
+        "listeners": "PLAINTEXT://127.0.0.1:0",
+        "log.disk.reserve.bytes": "0",
+    }
+    node = Node(Settings.load(settings))
+    starting = asyncio.create_task(node.start())
+    while not hasattr(node, "_server"):
+        await asyncio.sleep(0.01)
+
+    async def ask(path: str) -> tuple[int, str]:
+        return await asyncio.to_thread(get, node.http_url, path)
+
+    while "3 of 10 logs are open" not in (await ask("/readyz"))[1]:
+        await asyncio.sleep(0.01)
+    assert (await ask("/readyz"))[0] == 503
+    assert await ask("/healthz") == (200, "ok\n")
+    for page in ("/metrics", "/v1/tier"):
+        status, text = await ask(page)
+        assert (status, "3 of 10 logs are open" in text) == (503, True)
+    may_go_on.set()
+    await starting
+    assert await ask("/readyz") == (200, "ready\n")
+    assert (await ask("/metrics"))[0] == 200
+    await node.stop()
+
+
+def test_head_says_what_get_would(tmp_path: Path) -> None:
+    with tierbroker.Broker(tmp_path) as broker:
+        assert broker.http_url is not None
+        for path in ("/healthz", "/readyz", "/metrics", "/v1/tier"):
+            request = urllib.request.Request(broker.http_url + path, method="HEAD")
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                assert answer.status == 200
+                assert int(answer.headers["Content-Length"]) > 0
+                assert answer.read() == b""
 
 
 async def test_a_broker_that_is_not_ready_says_why(tmp_path: Path) -> None:

@@ -98,5 +98,6 @@ def announce_dev(*, keeps_data: bool) -> Announce:
 
 def announce_serve(node: Node) -> None:
     """Prints one line."""
-    click.echo(f"tierbroker is ready on {node.bootstrap} after {node.ready_ms} ms")
+    http = "" if node.http_url is None else f", metrics at {node.http_url}/metrics"
+    click.echo(f"tierbroker is ready on {node.bootstrap} after {node.ready_ms} ms{http}")
     sys.stdout.flush()

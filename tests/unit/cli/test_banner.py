@@ -10,7 +10,13 @@ from tierbroker.cli.banner import command_path, ready_text
 from tierbroker.hot.config import FlushMode
 
 
-def text(bootstrap: str = "127.0.0.1:9092", *, keeps_data: bool = True, mode: str = "fsync") -> str:
+def text(
+    bootstrap: str = "127.0.0.1:9092",
+    *,
+    keeps_data: bool = True,
+    mode: str = "fsync",
+    http_url: str | None = None,
+) -> str:
     return ready_text(
         bootstrap=bootstrap,
         data_dirs=["./data"],
@@ -18,6 +24,7 @@ def text(bootstrap: str = "127.0.0.1:9092", *, keeps_data: bool = True, mode: st
         flush_mode=mode,
         ready_ms=123,
         command=".venv/bin/tierbroker",
+        http_url=http_url,
     )
 
 
@@ -30,6 +37,11 @@ def test_names_address_folder_promise_and_commands() -> None:
     commands = [line for line in shown.splitlines() if line.startswith("  .venv/bin/tierbroker")]
     assert [shlex.split(line)[1] for line in commands] == ["produce", "consume"]
     assert "-b" not in shlex.split(commands[0])
+
+
+def test_says_where_the_metrics_are() -> None:
+    assert "http://127.0.0.1:9644/metrics" in text(http_url="http://127.0.0.1:9644")
+    assert "metrics" not in text()
 
 
 def test_commands_name_an_unusual_address() -> None:
