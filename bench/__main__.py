@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import conditions, report
+from bench.beside_work import BesideWork
 from bench.cold_read import ColdRead
 from bench.cold_scan import ColdScan
 from bench.cold_state import ColdState
@@ -37,6 +38,7 @@ ROWS: tuple[Row, ...] = (
     Resident(),
     ColdRead(),
     Offload(),
+    BesideWork(),
     ColdScan(),
     ColdState(),
     IdleConnections(),

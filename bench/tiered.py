@@ -96,10 +96,12 @@ class ColdBroker:
             text = answer.read().decode()
         return Counter({name: int(float(count)) for name, count in _COUNTED.findall(text)})
 
-    def create(self, topic: str, partitions: int, **config: str) -> None:
-        """A tiered topic."""
+    def create(self, topic: str, partitions: int, *, tiered: bool = True, **config: str) -> None:
+        """A topic with settings by Kafka's names, _ for the dots."""
         named = {name.replace("_", "."): value for name, value in config.items()}
-        wanted = NewTopic(topic, partitions, 1, config={"remote.storage.enable": "true", **named})
+        if tiered:
+            named["remote.storage.enable"] = "true"
+        wanted = NewTopic(topic, partitions, 1, config=named)
         self._admin.create_topics([wanted])[topic].result(TIMEOUT_S)
 
     def configure(self, topic: str, name: str, value: str) -> None:
@@ -134,15 +136,14 @@ class ColdBroker:
 
     def wait_offloaded(self, topic: str, partitions: int) -> None:
         """Until all that is closed is in the store."""
-        ends = [
-            int(sorted((self.system.data / f"{topic}-{partition}").glob("*.log"))[-1].stem) - 1
+        wait_until(lambda: self.is_offloaded(topic, partitions))
+
+    def is_offloaded(self, topic: str, partitions: int) -> bool:
+        """Whether all that is closed is in the store."""
+        return all(
+            self.offset(topic, partition, LATEST_TIERED)
+            >= int(sorted((self.system.data / f"{topic}-{partition}").glob("*.log"))[-1].stem) - 1
             for partition in range(partitions)
-        ]
-        wait_until(
-            lambda: all(
-                self.offset(topic, partition, LATEST_TIERED) >= end
-                for partition, end in enumerate(ends)
-            )
         )
 
     def evict(self, topic: str, partitions: int) -> None:
@@ -161,23 +162,35 @@ class ColdBroker:
         self, topic: str, partition: int, start: int, end: int, max_bytes: int
     ) -> tuple[int, int]:
         """Fetch one partition, one request at a time: (bytes of records, where to go on)."""
-        size = 0
-        while start < end:
-            request = fetch_request(topic, start, partition=partition, max_bytes=max_bytes)
-            records = fetched_records(self.client.call(request))
-            for _, header in walk(records):
-                start = header.next_offset
-            size += len(records)
-        return size, start
+        return fetch_all(self.client, topic, partition, start, end, max_bytes)
 
     def segment_objects(self) -> list[tuple[str, int]]:
         """(key, size) of the segments in the store, by a plain list."""
-        return [
-            (str(found["path"]), int(found["size"]))
-            for page in self.store.list()
-            for found in page
-            if str(found["path"]).endswith(".seg")
-        ]
+        return segment_objects(self.store)
+
+
+def segment_objects(store: S3Store) -> list[tuple[str, int]]:
+    """(key, size) of the segments in the store, by a plain list."""
+    return [
+        (str(found["path"]), int(found["size"]))
+        for page in store.list()
+        for found in page
+        if str(found["path"]).endswith(".seg")
+    ]
+
+
+def fetch_all(
+    client: WireClient, topic: str, partition: int, start: int, end: int, max_bytes: int
+) -> tuple[int, int]:
+    """Fetch one partition, one request at a time: (bytes of records, where to go on)."""
+    size = 0
+    while start < end:
+        request = fetch_request(topic, start, partition=partition, max_bytes=max_bytes)
+        records = fetched_records(client.call(request))
+        for _, header in walk(records):
+            start = header.next_offset
+        size += len(records)
+    return size, start
 
 
 def plain_store(endpoint: str) -> S3Store:

@@ -100,8 +100,19 @@ def produce_request(
     topic: str, value: bytes, *, partition: int = 0, acks: int = -1, records: int = 1
 ) -> bytes:
     """A packed Produce request with one batch."""
-    batch = build_batch([Record(n, _now_ms(), None, value, ()) for n in range(records)])
-    data = produce.PartitionProduceData(index=partition, records=memoryview(batch))
+    batch = [Record(n, _now_ms(), None, value, ()) for n in range(records)]
+    return _produce_request(topic, batch, partition, acks)
+
+
+def keyed_request(topic: str, keys: Sequence[bytes], value: bytes) -> bytes:
+    """The same with a record for each key, for partition 0."""
+    batch = [Record(n, _now_ms(), key, value, ()) for n, key in enumerate(keys)]
+    return _produce_request(topic, batch, 0, -1)
+
+
+def _produce_request(topic: str, batch: Sequence[Record], partition: int, acks: int) -> bytes:
+    records = memoryview(build_batch(batch))
+    data = produce.PartitionProduceData(index=partition, records=records)
     request = produce.ProduceRequest(
         acks=acks,
         timeout_ms=30_000,
