@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tierbroker.base.errors import InvalidRequestError, UnknownTopicOrPartitionError
+from tierbroker.base.errors import (
+    InvalidRequestError,
+    KafkaStorageError,
+    UnknownTopicOrPartitionError,
+)
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import sleep, until
 from tierbroker.cold.ports import TierLedger
@@ -23,11 +27,15 @@ async def offload(
     ledger: TierLedger,
     partitions: Partitions,
     hurry: Callable[[], None],
+    refusal: Callable[[], str | None],
     scheduler: Scheduler,
     *,
     evict: bool,
 ) -> int:
-    """The story of `Tiering.offload`. `hurry` asks for uploads and a checkpoint at once."""
+    """The story of `Tiering.offload`.
+
+    `hurry` asks for uploads and a checkpoint at once; `refusal` says why there will be none.
+    """
     targets: list[tuple[Partition, Log, int]] = []
     for partition, log in led_logs(partitions):
         if partition.topic_partition.topic == topic:
@@ -47,6 +55,8 @@ async def offload(
         while ledger.state.named_end_offset(log.topic_id, index) < end:
             if log.log_start_offset > end or log.closed or not partition.is_leader:
                 break  # empty, deleted, led elsewhere, or let go already
+            if (reason := refusal()) is not None:
+                raise KafkaStorageError(reason)
             hurry()
             await until(sleep(scheduler, OFFLOAD_POLL_S))
         if evict and not log.closed:

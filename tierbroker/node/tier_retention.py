@@ -35,6 +35,8 @@ class TierRetention:
         self._partitions = partitions
         self._clock = clock
         self._overdue = overdue
+        self.keeps_all = False
+        """The store is somebody else's by now: what is here may be nowhere else."""
 
     def evict_limit(self, log: Log) -> int | None:
         """Up to where a tiered log's segments may leave this disk; None for one that is not tiered.
@@ -45,7 +47,7 @@ class TierRetention:
             return None
         place = log.topic_partition
         tier = self._ledger.state.partition(log.topic_id, place.partition)
-        if tier is None or tier.empty:
+        if tier is None or tier.empty or self.keeps_all:
             return log.log_start_offset
         covered = log.segments.first.base_offset <= tier.start_offset
         if covered and log.log_start_offset > tier.log_start_offset:

@@ -55,7 +55,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRY_S = 5.0
-"""Between two attempts to reach a store that did not answer at the start."""
+"""Until the next attempt to reach a store that did not answer at the start; doubled each time."""
+LONGEST_RETRY_S = 30.0
+CHECKPOINT_SHARE = 0.2
+"""At most so much of the time goes into checkpoints, however large they are."""
 
 
 class Tiering:
@@ -80,6 +83,7 @@ class Tiering:
         """Raises InvalidConfigError. `post` brings calls of other threads to the loop."""
         self.refusal: str | None = None
         """Why nothing is done any more: the store is not, or not any more, this cluster's."""
+        self._url = url
         self._values = values
         self._cluster_id = cluster_id
         self._partitions = partitions
@@ -130,7 +134,7 @@ class Tiering:
 
     def _store_with_room(self) -> ObjectStore:
         """The store; one in a directory leaves some of its disk to the logs."""
-        url = split_url(self.store.url)
+        url = split_url(self._url)
         if url.scheme != "file":
             return self.store
         kept_bytes = self._values.integer("log.disk.reserve.bytes") // 2
@@ -190,20 +194,23 @@ class Tiering:
             await self._bind()
         except StoreMismatchError as error:
             self.refusal = str(error)
-        except StoreError as error:
+        except (StoreError, ApiError) as error:
             logger.warning("the cold tier waits for its store: %s", error)
             self._stories.begin(self._go_on_binding(), "binding of the store")
 
     async def _go_on_binding(self) -> None:
+        pause_s = RETRY_S
         while self.checkpointer is None:
-            await until(sleep(self._scheduler, RETRY_S))
+            await until(sleep(self._scheduler, pause_s))
+            pause_s = min(2 * pause_s, LONGEST_RETRY_S)
             try:
                 await self._bind()
             except StoreMismatchError as error:
                 self._refuse(error)
                 return
             except (StoreError, ApiError) as error:
-                logger.warning("the cold tier waits for its store: %s", error)
+                logger.debug("the cold tier still waits for its store: %s", error)
+        logger.info("the cold tier has its store, %s", self.store.url)
 
     async def _bind(self) -> None:
         binding = await bind(self.store, self.ledger.state, self._cluster_id, self._rng)
@@ -215,9 +222,10 @@ class Tiering:
         )
 
     def _refuse(self, error: StoreMismatchError) -> None:
-        """Nothing is uploaded or deleted any more; what is cold stays readable."""
+        """Nothing is uploaded, deleted or let go any more; what is cold stays readable."""
         self.refusal = str(error)
         self.checkpointer = None
+        self.retention.keeps_all = True
         self.uploader.stop()
         self.spiller.stop()
         logger.error("the cold tier is given up: %s", error)
@@ -259,15 +267,19 @@ class Tiering:
 
     async def _checkpoint(self, checkpointer: Checkpointer) -> None:
         """A checkpoint where there is news, then the garbage that no checkpoint names."""
+        begun, pause_s = self._clock.monotonic(), self._checkpoint_every_s
         try:
             await checkpointer.take()
+            if checkpointer.failure is None:
+                took_s = self._clock.monotonic() - begun
+                pause_s = max(pause_s, took_s * (1 / CHECKPOINT_SHARE - 1))
             if checkpointer.durable_offset >= 0:
                 await self.remover.remove(checkpointer.durable_offset)
         except StoreMismatchError as error:
             self._refuse(error)
         finally:
             self._checkpointing = False
-            self._next_checkpoint = self._clock.monotonic() + self._checkpoint_every_s
+            self._next_checkpoint = self._clock.monotonic() + pause_s
 
     def _why_not_here(self, place: TopicPartition) -> str:
         """What keeps a partition's next segment from the tier."""
@@ -295,6 +307,7 @@ class Tiering:
                 self.ledger,
                 self._partitions,
                 self.hurry_checkpoint,
+                lambda: self.refusal,
                 self._scheduler,
                 evict=evict,
             )

@@ -1,0 +1,266 @@
+"""The clockwork of the cold tier: bound to its store, ticking, given up; on a real log."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.log_setup import make_batch
+from tests.metadata_cluster import cluster, with_topic
+from tests.tier_world import CLUSTER, OTHER_INCARNATION, FakeDriver
+from tests.tiered_log import TieredLog
+from tierbroker.base.errors import (
+    InvalidRequestError,
+    KafkaStorageError,
+    UnknownTopicOrPartitionError,
+)
+from tierbroker.base.ids import uuid_text
+from tierbroker.base.story import tell
+from tierbroker.cold.errors import StoreUnavailableError
+from tierbroker.cold.head import Head, encode_head, read_head
+from tierbroker.cold.keys import HEAD_KEY
+from tierbroker.node import tiering as module
+from tierbroker.node.settings import Settings
+from tierbroker.node.tiering import Tiering
+from tierbroker.records.tier.state import PartitionTier, TierState
+
+DOWN = StoreUnavailableError("the store is down")
+OTHER = Head("another", OTHER_INCARNATION, OTHER_INCARNATION)
+
+
+class NoGroups:
+    def active_shards(self) -> list[Any]:
+        return []
+
+
+class TieringWorld(TieredLog):
+    """`start` it; time brings a tick a second."""
+
+    def __init__(self, path: Path, patch: pytest.MonkeyPatch, **settings: str) -> None:
+        super().__init__(str(path / "t-0"))
+        self.driver = FakeDriver(with_topic(cluster(1), "t", (1,)))
+        patch.setattr(module, "open_store", lambda *_: self.store)
+        dotted = {key.replace("_", "."): value for key, value in settings.items()}
+        values = Settings.load({"cold.url": "memory://", **dotted}, {}).values
+        self.told: list[str] = []
+        self.tiering = Tiering(
+            "memory://",
+            values,
+            cluster_id=CLUSTER,
+            driver=cast("Any", self.driver),
+            groups=cast("Any", NoGroups()),
+            partitions=self.held,
+            fs=self.setup.fs,
+            clock=self.clock,
+            rng=random.Random(4),
+            scheduler=self.scheduler,
+            post=lambda call: call(),
+            on_failure=lambda error, name: self.failures.append((error, name)),
+        )
+
+    @property
+    def state(self) -> TierState:
+        return self.driver.image.tier
+
+    def tier(self, number: int = 0) -> PartitionTier:
+        found = self.state.partition(self.log.topic_id, number)
+        assert found is not None
+        return found
+
+    def start(self) -> None:
+        self.tiering.start().result()
+
+    def run(self, seconds: int) -> None:
+        """Let time pass."""
+        for _ in range(seconds * 4):
+            self.clock.advance(250)
+            self.scheduler.advance(0.25)
+            if self.clock.now_ms() % 1000 == 0:
+                self.tiering.tick()
+                self.scheduler.end_turn()
+        assert not self.failures
+
+    def head(self) -> Head:
+        found = tell(read_head(self.store)).result()
+        assert found is not None
+        return found[0]
+
+    def take_over(self) -> None:
+        """A restore under another incarnation."""
+        taken = replace(self.head(), incarnation=OTHER_INCARNATION)
+        self.store.inner.put(HEAD_KEY, [encode_head(taken)])
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TieringWorld:
+    return TieringWorld(tmp_path, monkeypatch)
+
+
+def test_from_a_closed_segment_to_a_checkpoint_that_names_it(world: TieringWorld) -> None:
+    world.start()
+    head = world.head()
+    assert (head.cluster_id, head.store_id) == (CLUSTER, world.state.store_id)
+    assert world.state.incarnations == (head.incarnation,)
+    world.fill(3)
+    world.run(2)
+    assert world.tier().end_offset == 29
+    world.run(35)
+    assert world.state.named_end_offset(world.log.topic_id, 0) == 29
+    latest = world.head().latest
+    assert latest is not None
+    assert latest.key in world.store.contents
+    assert world.store.calls["list"] == 0
+
+
+def test_an_idle_cluster_writes_nothing(world: TieringWorld) -> None:
+    world.start()
+    world.fill(1)
+    world.run(120)
+    writes = len(world.store.puts)
+    world.run(600)
+    assert len(world.store.puts) == writes
+
+
+def test_a_store_that_does_not_answer_is_waited_for(
+    world: TieringWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.store.fail("head", DOWN, times=float("inf"))
+    world.start()
+    world.fill(1)
+    world.run(600)
+    assert world.tiering.checkpointer is None
+    assert world.tiering.refusal is None
+    assert world.store.puts == []
+    assert len([text for text in caplog.messages if "waits for its store" in text]) == 1
+    assert world.tiering._why_not_here(world.led.topic_partition) == (
+        "the store has not answered since the start"
+    )
+    world.store.heal()
+    world.run(60)
+    assert world.tier().end_offset == 9
+
+
+def test_a_metadata_log_that_fails_at_the_start_is_asked_again(world: TieringWorld) -> None:
+    world.driver.refuse("bind_store", KafkaStorageError("the disk fails"))
+    world.start()
+    assert world.tiering.checkpointer is None
+    world.run(10)
+    assert world.tiering.checkpointer is not None
+    assert world.state.incarnations == (world.head().incarnation,)
+
+
+def test_another_clusters_store_is_refused(world: TieringWorld) -> None:
+    world.store.inner.put(HEAD_KEY, [encode_head(OTHER)])
+    world.start()
+    assert "holds cluster another" in str(world.tiering.refusal)
+    world.fill(1)
+    world.run(60)
+    assert world.store.puts == []
+
+
+def test_another_clusters_store_that_answers_late_is_refused(world: TieringWorld) -> None:
+    world.store.inner.put(HEAD_KEY, [encode_head(OTHER)])
+    world.store.fail("head", DOWN)
+    world.start()
+    world.fill(1)
+    world.run(60)
+    assert "holds cluster another" in str(world.tiering.refusal)
+    assert world.store.puts == []
+
+
+def test_a_cluster_that_was_taken_over_lets_nothing_go(world: TieringWorld) -> None:
+    world.start()
+    world.fill(2)
+    world.run(40)
+    assert world.tiering.retention.evict_limit(world.log) == 20
+    world.take_over()
+    before = dict(world.store.contents)
+    world.fill(2)
+    world.run(40)
+    assert "old host" in str(world.tiering.refusal)
+    written = world.store.contents.keys() - before.keys()
+    assert not any(uuid_text(OTHER_INCARNATION) in key for key in written)
+    assert world.head().incarnation == OTHER_INCARNATION
+    assert world.tiering.retention.evict_limit(world.log) == 0
+    offset = world.driver.image.offset
+    world.fill(1)
+    world.run(120)
+    assert world.driver.image.offset == offset
+    assert world.store.deleted == []
+    reads = world.store.calls["get_range"]
+    world.tiering.read(world.tier(), world.led.topic_partition, 0, 1 << 20)
+    assert world.store.calls["get_range"] > reads  # what is cold stays readable
+    with pytest.raises(KafkaStorageError, match="old host"):
+        world.tiering.offload("t").result()
+
+
+def test_large_checkpoints_leave_time_for_other_things(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = TieringWorld(tmp_path, monkeypatch, tier_checkpoint_interval_ms="1000")
+    world.start()
+    world.fill(1)
+    world.store.hold("put")
+    world.tiering.tick()
+    world.scheduler.end_turn()
+    world.run(60)  # a slow store
+    world.store.release()
+    taken = [key for key in world.store.puts if key.endswith(".ckpt")]
+    world.fill(1)
+    world.run(200)
+    later = [key for key in world.store.puts if key.endswith(".ckpt")]
+    assert len(later) == len(taken)
+    world.run(60)
+    assert len([key for key in world.store.puts if key.endswith(".ckpt")]) > len(taken)
+
+
+def test_offload_by_request(world: TieringWorld) -> None:
+    world.start()
+    world.log.append([make_batch([b"a", b"b"], times=world.clock.now_ms())], 0)
+    world.log.flush()
+    world.led.advance_high_watermark(2)
+    offloaded = world.tiering.offload("t", evict=True)
+    world.run(3)
+    assert offloaded.result() == 1
+    assert world.tier().end_offset == 1
+    assert world.local_bases == [2]
+    with pytest.raises(UnknownTopicOrPartitionError, match=r"remote\.storage\.enable"):
+        world.tiering.offload("nothing").result()
+
+
+def test_offload_of_what_is_copied_no_more(world: TieringWorld) -> None:
+    world.start()
+    world.fill(1)
+    world.set(remote_log_copy_disable=True)
+    with pytest.raises(InvalidRequestError, match=r"remote\.log\.copy\.disable"):
+        world.tiering.offload("t").result()
+
+
+def test_offload_ends_when_the_log_does(world: TieringWorld) -> None:
+    world.start()
+    world.fill(1)
+    world.store.fail("put", DOWN, times=float("inf"))
+    offloaded = world.tiering.offload("t", evict=True)
+    world.run(3)
+    assert not offloaded.done
+    world.log.close()
+    world.led.is_leader = False
+    world.run(3)
+    assert offloaded.result() == 1
+
+
+def test_after_a_stop_nothing_goes_on(world: TieringWorld) -> None:
+    world.start()
+    world.fill(2)
+    world.store.hold("put")
+    world.tiering.tick()
+    world.scheduler.end_turn()
+    world.tiering.stop()
+    world.store.release()
+    world.scheduler.advance(600)
+    assert world.state.partition(world.log.topic_id, 0) is not None
+    assert world.tier().empty
+    assert len(world.tier().intents) == 1
+    world.tiering.close()
