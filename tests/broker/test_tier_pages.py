@@ -11,10 +11,29 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from prometheus_client.parser import text_string_to_metric_families
 
 import tierbroker
+from tierbroker.base.pending import Pending
+from tierbroker.cold.errors import StoreUnavailableError
 
 TIERED = {"remote.storage.enable": "true"}
+
+
+class DownStore:
+    """Answers nothing but that it cannot be reached."""
+
+    url = "memory://"
+
+    def _fail(self, *_: object, **__: object) -> Pending[Any]:
+        failed: Pending[Any] = Pending()
+        failed.fail(StoreUnavailableError("no route"))
+        return failed
+
+    put = get_range = head = delete = list = _fail
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Asker:
@@ -24,7 +43,9 @@ class Asker:
         self.broker = broker
         self.admin = AdminClient(broker.config("confluent"))
 
-    def ask(self, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, Any]]:
+    def ask(
+        self, path: str, body: object = None, *, expect_json: bool = True, **headers: str
+    ) -> tuple[int, dict[str, Any]]:
         assert self.broker.http_url is not None
         data = None if body is None else json.dumps(body).encode()
         kind = {} if body is None else {"Content-Type": "application/json"}
@@ -33,7 +54,7 @@ class Asker:
         )
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
-                return answer.status, json.loads(answer.read())
+                return answer.status, json.loads(answer.read()) if expect_json else {}
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
 
@@ -45,6 +66,17 @@ class Asker:
         assert status == 200
         (found,) = told["topics"]
         return dict(found)
+
+    def metric(self, name: str, *labels: str) -> float:
+        assert self.broker.http_url is not None
+        with urllib.request.urlopen(self.broker.http_url + "/metrics", timeout=20) as answer:
+            text = answer.read().decode()
+        return next(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == f"tierbroker_tier_{name}" and tuple(sample.labels.values()) == labels
+        )
 
     def make(self, name: str, partitions: int = 1, **configs: str) -> None:
         wanted = NewTopic(name, partitions, 1, config=TIERED | configs)
@@ -129,6 +161,36 @@ def test_what_waits_says_why(asker: Asker) -> None:
     found = asker.topic("open")
     # The marker that ends the transaction came after what was asked for.
     assert found["cold_bytes"] == found["hot_bytes"] - found["active_bytes"] > 0
+
+
+def test_a_store_that_is_down_is_seen_and_so_is_what_it_keeps_here(asker: Asker) -> None:
+    assert asker.broker._hosted is not None
+    node = asker.broker._hosted._node
+    assert node is not None
+    assert node.tiering is not None
+    watched = node.tiering.store
+    asker.make("stuck", **{"segment.bytes": "1048576", "local.retention.bytes": "1"})
+    well, watched.inner = watched.inner, DownStore()
+    try:
+        asker.fill("stuck", 2500)
+        wait_until(lambda: asker.ask("/v1/tier")[1]["store"]["state"] == "down")
+        store = asker.ask("/v1/tier")[1]["store"]
+        assert (store["last_error"], store["failed_requests"] > 0) == ("no route", True)
+        assert 0 < store["down_since_ms"] <= store["last_error_at_ms"]
+        wait_until(lambda: "tried again: no route" in str(asker.topic("stuck")["waiting"]))
+        found = asker.topic("stuck")
+        assert found["lag_segments"] == 2
+        assert found["overdue_bytes"] == found["lag_bytes"] == asker.metric("lag_bytes", "stuck")
+        assert asker.metric("overdue_bytes", "stuck") == found["overdue_bytes"]
+        assert asker.metric("store_up") == 0
+        assert asker.metric("store_down_seconds") > 0
+        assert asker.ask("/readyz", expect_json=False)[0] == 200, "hot topics are served"
+    finally:
+        watched.inner = well
+    wait_until(lambda: asker.ask("/v1/tier")[1]["store"]["state"] == "up")
+    wait_until(lambda: asker.topic("stuck")["lag_bytes"] == 0)
+    wait_until(lambda: asker.topic("stuck")["overdue_bytes"] == 0)
+    assert asker.metric("store_up") == 1
 
 
 def test_who_waits_and_goes_gives_it_up(asker: Asker) -> None:

@@ -169,14 +169,3 @@ def _drop_front(log: "Log", count: int) -> list[SealedSegment]:
         if is_disk_failure(error):
             raise log.go_offline(error) from error
     return dropped
-
-
-def overdue_bytes(log: "Log", now_ms: int, max_offset: int) -> int:
-    """What local retention would let go, had the cold tier more than what is below `max_offset`.
-
-    Raises OSError.
-    """
-    facts = [_facts(log, slot, segment) for slot, segment in enumerate(log.segments)]
-    goes = count_evictable(facts, log.config, now_ms, max_offset)
-    due = count_evictable(facts, log.config, now_ms, log.log_end_offset)
-    return sum(segment.size_bytes for segment in facts[goes:due])

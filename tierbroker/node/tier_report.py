@@ -103,7 +103,8 @@ class TierReports:
             lag = self._lag(tier, tiered, now_ms)
             safe_end = state.named_end_offset(partition.topic_id, place.partition)
             try:
-                overdue_bytes = log_cutting.overdue_bytes(log, now_ms, safe_end + 1)
+                overdue = log_cutting.overdue_segments(log, now_ms, safe_end + 1)
+                overdue_bytes = sum(segment.size_bytes for segment in overdue)
             except OSError:
                 overdue_bytes = 0  # the disk is failing: the broker notices by itself
         return PartitionReport(
