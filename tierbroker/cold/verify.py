@@ -24,8 +24,10 @@ from tierbroker.records.tier.segment import SegmentArray, TierSegment, TierSlice
 from tierbroker.records.tier.state import PartitionTier
 
 PIECE_BYTES = 4 << 20
-AT_ONCE = 8
-"""Objects that are checked together."""
+AT_ONCE = 32
+"""Objects that are asked for together."""
+WHOLE_AT_ONCE = 4
+"""Of those, segments that are read whole; each has two pieces under way."""
 
 
 class Kind(StrEnum):
@@ -112,6 +114,7 @@ class Verifier:
         self._neighbours = Neighbours()
         self._neighbours_of: tuple[str, int] | None = None
         self._next_offset = -1
+        self._whole_under_way = 0
         self.counts = Counts()
         self.findings: list[Finding] = []
 
@@ -187,9 +190,11 @@ class Verifier:
         unit: _Unit,
         segment: TierSegment,
     ) -> None:
-        while len(under_way) >= AT_ONCE:
+        whole = self._is_chosen(unit, segment)
+        while len(under_way) >= AT_ONCE or (whole and self._whole_under_way >= WHOLE_AT_ONCE):
             await self._end_first(under_way)
-        under_way.append((unit, tell(self._segment(unit, segment))))
+        self._whole_under_way += whole
+        under_way.append((unit, tell(self._segment(unit, segment, whole=whole))))
 
     async def _end_first(
         self, under_way: deque[tuple[_Unit, Pending[SegmentFacts | str | None]]]
@@ -197,6 +202,7 @@ class Verifier:
         unit, checking = under_way.popleft()
         key = self._archive.key_of(unit.tier, unit.entry)
         facts: SegmentFacts | None = None
+        assert isinstance(unit.entry, TierSegment)
         try:
             outcome = await until(checking)
         except ObjectNotFoundError:
@@ -208,6 +214,7 @@ class Verifier:
                 self._note(unit, Kind.DAMAGED, key, outcome)
             else:
                 facts = outcome
+        self._whole_under_way -= self._is_chosen(unit, unit.entry)
         self._compare(unit, key, facts)
         self.counts.objects += 1
         self._on_checked(unit.place)
@@ -226,11 +233,13 @@ class Verifier:
         if told is not None:
             self._note(unit, Kind.DAMAGED, key, told)
 
-    async def _segment(self, unit: _Unit, segment: TierSegment) -> SegmentFacts | str | None:
+    async def _segment(
+        self, unit: _Unit, segment: TierSegment, *, whole: bool
+    ) -> SegmentFacts | str | None:
         """What the segment says if it was read whole; or what is wrong."""
         key = self._archive.key_of(unit.tier, segment)
         fault = await self._outside(key, segment)
-        if fault is not None or not self._is_chosen(unit, segment):
+        if fault is not None or not whole:
             return fault
         tail_bytes = segment.object_bytes - segment.log_bytes
         self.counts.read_whole += 1
