@@ -2,12 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from tierbroker.base.errors import ApiError
+import click
+
+from tierbroker.base.errors import ApiError, KafkaStorageError
 from tierbroker.base.ids import TopicPartition
+from tierbroker.base.story import Story
 from tierbroker.cli.archive import CatOptions
 from tierbroker.cli.archive_session import check_topic, run_with_archive
 from tierbroker.cli.exits import CommandFailedError
@@ -17,6 +20,7 @@ from tierbroker.cli.record_format import RecordFormat, json_line, raw_pair, raw_
 from tierbroker.cli.times import utc_text
 from tierbroker.cold.archive import Archive, ArchiveReader, first_offset, records_in
 from tierbroker.cold.ports import ObjectStore
+from tierbroker.node.archived import open_archive
 from tierbroker.records.record import Record
 from tierbroker.records.tier.state import PartitionTier
 
@@ -86,7 +90,7 @@ async def _write(options: CatOptions, store: ObjectStore, archive: Archive) -> N
             total = min(total, options.limit)
         enabled = options.show_progress and not sys.stdout.isatty()
         with ProgressBar(f"Reading {options.topic}", total, enabled=enabled) as bar:
-            await _Writing(options, reader, bar).run(spans)
+            await _Writing(options, reader, bar, lambda: open_archive(store)).run(spans)
     except ApiError as error:
         raise CommandFailedError(
             f"Cannot read {options.topic}: {error}.\nTo find all that is wrong: "
@@ -131,9 +135,16 @@ async def _span(options: CatOptions, reader: ArchiveReader, tier: PartitionTier)
 class _Writing:
     """One run of `archive cat`."""
 
-    def __init__(self, options: CatOptions, reader: ArchiveReader, bar: ProgressBar) -> None:
+    def __init__(
+        self,
+        options: CatOptions,
+        reader: ArchiveReader,
+        bar: ProgressBar,
+        reopen: Callable[[], Story[Archive]],
+    ) -> None:
         self._reader = reader
         self._bar = bar
+        self._reopen = reopen
         self._format = _format_of(options)
         self._uncommitted = options.uncommitted
         self._left = sys.maxsize if options.limit is None else options.limit
@@ -144,12 +155,30 @@ class _Writing:
         for span in spans:
             offset = span.start
             while offset < span.end and self._left:
-                read = await self._reader.read(span.tier, span.place, offset)
+                try:
+                    read = await self._reader.read(span.tier, span.place, offset)
+                except KafkaStorageError as error:
+                    offset = await self._retired_to(span, offset, error)
+                    continue
                 records = records_in(read, offset, span.end, uncommitted=self._uncommitted)
                 self._write(ArchivedRecord(span.place, record) for record in records)
                 self._passed += read.next_offset - offset
                 self._bar.update(self._passed, self._written)
                 offset = read.next_offset
+
+    async def _retired_to(self, span: _Span, offset: int, error: KafkaStorageError) -> int:
+        """Where the partition begins by now, if retention has passed the offset meanwhile: a
+        broker is running. Raises the error if not."""
+        tier = (await self._reopen()).state.partition(span.tier.topic_id, span.place.partition)
+        if tier is None or tier.empty or first_offset(tier) <= offset:
+            raise error
+        span.tier = tier
+        click.echo(
+            f"{span.place}: retention has removed the offsets {offset} to "
+            f"{first_offset(tier) - 1} meanwhile.",
+            err=True,
+        )
+        return first_offset(tier)
 
     def _write(self, records: Iterator[ArchivedRecord]) -> None:
         lines: list[bytes] = []

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.cold_store import ORDERS, TAKEN_MS, golden_store
+from tierbroker.cli import archive_cat
+from tierbroker.cli.archive import CatOptions
 from tierbroker.cli.main import run
+from tierbroker.cold.archive import Archive
+from tierbroker.records.tier.events import TierRetire
+from tierbroker.records.tier.state import PartitionTier
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "cold"
 URL = f"file://{GOLDEN}"
@@ -113,3 +119,28 @@ def test_nothing_is_written(copied: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run(["archive", "ls", f"file://{copied}"]) == 0
     assert {path: path.stat().st_mtime_ns for path in [copied, *copied.rglob("*")]} == before
     capsys.readouterr()
+
+
+def test_what_retention_removes_meanwhile_is_told(
+    copied: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that goes on: the objects that the first checkpoint names go while it is read."""
+    tiers = archive_cat._tiers
+
+    def retire(options: CatOptions, archive: Archive) -> list[PartitionTier]:
+        made = golden_store()
+        made.apply(TierRetire(ORDERS, 0, 5, 55, TAKEN_MS))
+        made.checkpoint()
+        for key, data in made.objects.items():
+            (copied / key).write_bytes(data)
+        for path in copied.rglob("*.seg"):
+            if "66.5.11" not in path.name:
+                path.unlink()
+        return tiers(options, archive)
+
+    monkeypatch.setattr(archive_cat, "_tiers", retire)
+    assert run(["archive", "cat", f"file://{copied}", "orders", "--json"]) == 0
+    told = capsys.readouterr()
+    offsets = [json.loads(line)["offset"] for line in told.out.splitlines()]
+    assert offsets == [*range(55, 62), 63, 64]
+    assert "orders-0: retention has removed the offsets 5 to 54 meanwhile." in told.err
