@@ -77,6 +77,8 @@ def test_what_keeps_a_segment_is_in_the_table(cli: Cli) -> None:
     assert row[4] == "1"
     assert row[-1].startswith("at 0: it is kept back by remote.copy.lag.ms=3600000")
     assert "partition 0 at 0: it is kept back" in ok(cli("tier", "status")).decode()
+    ok(cli("tier", "offload", "waits", "--wait"))  # whoever asks for it need not wait
+    assert ok(cli("tier", "status", "waits")).decode().split("\t")[3:6] == ["0", "0", "0"]
 
 
 def test_ctrl_c_gives_it_up(cli: Cli, broker: tierbroker.Broker) -> None:

@@ -9,7 +9,7 @@ most an object that the remover takes away. Nothing local is ever deleted here.
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError, KafkaStorageError
@@ -24,7 +24,7 @@ from tierbroker.cold.errors import (
     StoreUnavailableError,
 )
 from tierbroker.cold.keys import ObjectName, object_key
-from tierbroker.cold.planner import Candidate, in_order, next_upload
+from tierbroker.cold.planner import Candidate, TierConfig, in_order, next_upload
 from tierbroker.cold.ports import (
     LocalLogs,
     LocalPartition,
@@ -117,6 +117,8 @@ class Uploader:
         self._stopped = False
         self.counts = UploadCounts()
         self.troubles: dict[TopicPartition, Trouble] = {}
+        self.wanted: dict[TopicPartition, int] = {}
+        """Up to which offset a partition shall go as soon as it can, copy lags or not."""
 
     @property
     def idle(self) -> bool:
@@ -242,7 +244,7 @@ class Uploader:
             closed,
             partition.upload_limit,
             partition.active_bytes,
-            partition.config,
+            self._config_of(partition, start),
             now_ms,
         )
         if segment is None:
@@ -255,6 +257,13 @@ class Uploader:
             segment,
             segment.max_timestamp_ms,
         )
+
+    def _config_of(self, partition: LocalPartition, start: int) -> TierConfig:
+        """Copy lags do not count for what somebody asked for."""
+        config = partition.config
+        if start > self.wanted.get(partition.topic_partition, -1):
+            return config
+        return replace(config, copy_lag_ms=0, copy_lag_bytes=0)
 
     async def _carry(self, partition: LocalPartition, segment: LocalSegment) -> None:
         """Upload the segment, and those of the partition that are due after it."""

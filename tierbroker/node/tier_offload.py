@@ -1,6 +1,6 @@
 """Bringing a topic to the store now, because somebody asks for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import (
@@ -8,6 +8,7 @@ from tierbroker.base.errors import (
     KafkaStorageError,
     UnknownTopicOrPartitionError,
 )
+from tierbroker.base.ids import TopicPartition
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import sleep, until
 from tierbroker.cold.ports import TierLedger
@@ -28,13 +29,15 @@ async def offload(
     partitions: Partitions,
     hurry: Callable[[], None],
     refusal: Callable[[], str | None],
+    wanted: MutableMapping[TopicPartition, int],
     scheduler: Scheduler,
     *,
     evict: bool,
 ) -> int:
     """The story of `Tiering.offload`.
 
-    `hurry` asks for uploads and a checkpoint at once; `refusal` says why there will be none.
+    `hurry` asks for uploads and a checkpoint at once; `refusal` says why there will be none;
+    `wanted` is where the uploader sees what shall not wait for the topic's copy lags.
     """
     targets: list[tuple[Partition, Log, int]] = []
     for partition, log in led_logs(partitions):
@@ -50,16 +53,31 @@ async def offload(
             f"{topic} has no partition on this broker that is tiered. "
             "Set remote.storage.enable=true on the topic."
         )
-    for partition, log, end in targets:
-        index = partition.topic_partition.partition
-        while ledger.state.named_end_offset(log.topic_id, index) < end:
-            if log.log_start_offset > end or log.closed or not partition.is_leader:
-                break  # empty, deleted, led elsewhere, or let go already
-            if (reason := refusal()) is not None:
-                raise KafkaStorageError(reason)
-            hurry()
-            await until(sleep(scheduler, OFFLOAD_POLL_S))
-        if evict and not log.closed:
-            limit = ledger.state.named_end_offset(log.topic_id, index) + 1
-            log_cutting.evict_below(log, min(limit, end + 1))
+    try:
+        for partition, log, end in targets:
+            while not _is_there(partition, log, end, ledger):
+                if (reason := refusal()) is not None:
+                    raise KafkaStorageError(reason)
+                for each, _, wanted_end in targets:
+                    # Again and again: another offload of the topic may have ended meanwhile.
+                    place = each.topic_partition
+                    wanted[place] = max(wanted_end, wanted.get(place, -1))
+                hurry()
+                await until(sleep(scheduler, OFFLOAD_POLL_S))
+            if evict and not log.closed:
+                index = partition.topic_partition.partition
+                limit = ledger.state.named_end_offset(log.topic_id, index) + 1
+                log_cutting.evict_below(log, min(limit, end + 1))
+    finally:
+        for partition, _, _ in targets:
+            wanted.pop(partition.topic_partition, None)
     return len(targets)
+
+
+def _is_there(partition: "Partition", log: "Log", end: int, ledger: TierLedger) -> bool:
+    """Whether a checkpoint names all up to that offset, or there is nothing to wait for."""
+    index = partition.topic_partition.partition
+    if ledger.state.named_end_offset(log.topic_id, index) >= end:
+        return True
+    # Empty, deleted, let go already, or led elsewhere.
+    return log.log_start_offset > end or log.closed or not partition.is_leader

@@ -308,6 +308,7 @@ class Tiering:
                 self._partitions,
                 self.hurry_checkpoint,
                 lambda: self.refusal,
+                self.uploader.wanted,
                 self._scheduler,
                 evict=evict,
             )
