@@ -132,6 +132,9 @@ class PieceCache:
     def __init__(self, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
         self.size_bytes = 0
+        self.under_way_bytes = 0
+        """Of requests that are not answered yet. They need memory too: pieces go for them, but
+        never more than half of what there may be."""
         self._by_object: dict[ObjectId, list[Piece]] = {}
         self._once: OrderedDict[tuple[ObjectId, int], Piece] = OrderedDict()
         self._again: OrderedDict[tuple[ObjectId, int], Piece] = OrderedDict()
@@ -165,15 +168,25 @@ class PieceCache:
         pieces.insert(slot, piece)
         self._once[object_id, piece.position] = piece
         self.size_bytes += len(piece.data)
-        while self.size_bytes > self.capacity_bytes and len(self._once) + len(self._again) > 1:
-            self._evict_one(piece)
+        self._make_room(piece)
+
+    def expect(self, size_bytes: int) -> None:
+        """So much has been asked for; less than nothing when it has come, or will not."""
+        self.under_way_bytes += size_bytes
+        if size_bytes > 0:
+            self._make_room(None)
+
+    def _make_room(self, spared: Piece | None) -> None:
+        room = max(self.capacity_bytes - self.under_way_bytes, self.capacity_bytes // 2)
+        while self.size_bytes > room and len(self._once) + len(self._again) > 1:
+            self._evict_one(spared)
 
     def forget(self, object_id: ObjectId) -> None:
         """The object does not count any more, or is damaged."""
         for piece in list(self._by_object.get(object_id, ())):
             self._drop(object_id, piece)
 
-    def _evict_one(self, spared: Piece) -> None:
+    def _evict_one(self, spared: Piece | None) -> None:
         # What scans have read goes first, unless nothing but the newest piece is of that kind.
         for queue in (self._once, self._again):
             for (object_id, _), piece in queue.items():

@@ -113,7 +113,6 @@ class TierReader:
         self._tails: Fetched[Tail] = Fetched(limits.index_cache_bytes)
         self._manifests: Fetched[Manifest] = Fetched(limits.index_cache_bytes)
         self._under_way: dict[tuple[ObjectId, int], set[TopicPartition]] = {}
-        self._bytes_under_way = 0
         self._failed: dict[TopicPartition, str] = {}
         self._cursors: OrderedDict[tuple[TopicPartition, int], _Cursor] = OrderedDict()
         self.counts = ReadCounts()
@@ -288,7 +287,7 @@ class TierReader:
                 continue
             end = self._edge(segment, tail, position)
             if (object_id, position) not in self._under_way:
-                held = self._bytes_under_way + (end - position)
+                held = self._pieces.under_way_bytes + (end - position)
                 if held > limits.cache_bytes // 2:
                     return
                 self._bring(tier, place, segment, tail, position, end)
@@ -334,7 +333,7 @@ class TierReader:
     ) -> None:
         object_id = segment.incarnation, segment.intent_offset
         self._under_way[object_id, position] = {place}
-        self._bytes_under_way += end - position
+        self._pieces.expect(end - position)
         self._stories.begin(
             self._fetch_piece(tier, segment, tail, position, end),
             f"read of {place} at byte {position} of segment {segment.base_offset}",
@@ -351,7 +350,7 @@ class TierReader:
         except StoreError as failure:
             error = failure
         finally:
-            self._bytes_under_way -= end - position
+            self._pieces.expect(position - end)
             waiting = self._under_way.pop((object_id, position))
         for place in waiting:
             if error is not None:

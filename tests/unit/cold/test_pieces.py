@@ -4,7 +4,7 @@ import pytest
 
 from tests.log_setup import make_batch
 from tierbroker.cold.errors import ObjectDamagedError
-from tierbroker.cold.pieces import Piece, check_piece
+from tierbroker.cold.pieces import Piece, PieceCache, check_piece
 from tierbroker.records.batch import patch_offsets
 from tierbroker.records.epoch_lineage import EpochEntry
 
@@ -84,3 +84,24 @@ def test_what_is_no_batch_is_found_out() -> None:
         wrong[len(data) + place] = byte
         with pytest.raises(ObjectDamagedError, match="no v2 batch"):
             judge(bytes(wrong))
+
+
+def whole(position: int) -> Piece:
+    """A piece of ten bytes."""
+    return Piece(memoryview(bytes(10)), position, [0], [position])
+
+
+def test_what_is_under_way_takes_room_but_never_all_of_it() -> None:
+    cache = PieceCache(40)
+    for position in (0, 10, 20, 30):
+        cache.add((0, 1), whole(position))
+    cache.expect(10)
+    assert [cache.find((0, 1), position) is not None for position in (0, 10, 20, 30)] == [
+        False, True, True, True,
+    ]  # fmt: skip
+    cache.expect(100)
+    assert cache.size_bytes == 20
+    cache.expect(-110)
+    cache.add((0, 1), whole(40))
+    assert (cache.size_bytes, cache.under_way_bytes) == (30, 0)
+    assert cache.find((0, 1), 40) is not None
