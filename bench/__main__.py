@@ -21,6 +21,7 @@ from bench.latency import EndToEnd
 from bench.memory import Resident
 from bench.offload import Offload
 from bench.produce import ProduceBatches, ProduceSmall
+from bench.recovery import Recovery
 from bench.row import Brokers, Result, Row, measure
 from bench.start import EmbeddedStart, StartToFirstAck
 from bench.system import System, Tierbroker, remove_data
@@ -39,6 +40,7 @@ ROWS: tuple[Row, ...] = (
     ColdRead(),
     Offload(),
     BesideWork(),
+    Recovery(),
     ColdScan(),
     ColdState(),
     IdleConnections(),

@@ -2,9 +2,9 @@
 
 Resource: for a clean start a few small reads for each segment; after a crash also the reading of
 each last segment and one or two flushes for each log. Limit: the disk's sequential read for what
-is above the recovery points, shown beside the recovery of one large log.
+is above the recovery points: see row recovery, which is about one large log.
 
-    python -m bench.restart --partitions 1000 --segments 10 --segment-kib 64 --large-mib 512
+    python -m bench.restart --partitions 1000 --segments 10 --segment-kib 64
 """
 
 import argparse
@@ -134,48 +134,13 @@ def measure_start(data: Path, what: str) -> None:
     )
 
 
-def measure_recovery(root: Path, size_bytes: int) -> None:
-    """One log that must be read from its beginning, beside reading the file."""
-    directory = root / "large-0"
-    log = log_at(directory)
-    fill(log, size_bytes)
-    log.flush()
-    path = log.segments.active.handle.path
-    log.close(clean=False)
-    for cold in (False, True):
-        _forget(path, really=cold)
-        began = time.monotonic()
-        with open(path, "rb", buffering=0) as file:
-            while file.read(1 << 20):
-                pass
-        read_s = time.monotonic() - began
-        _forget(path, really=cold)
-        began = time.monotonic()
-        log_at(directory).close(clean=False)
-        recovery_s = time.monotonic() - began
-        gib = size_bytes / (1 << 30)
-        print(
-            f"recovery of one log, {'from the disk' if cold else 'in memory'}: "
-            f"{recovery_s / gib:.2f} s/GiB, reading the file {read_s / gib:.2f} s/GiB"
-        )
-
-
-def _forget(path: str, *, really: bool) -> None:
-    """Drop the file from the page cache."""
-    if really:
-        fd = os.open(path, os.O_RDONLY)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(fd)
-
-
 def main() -> None:
-    """Make the logs, start on them twice, recover a large one."""
+    """Make the logs, start on them twice."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dir", default=tempfile.gettempdir())
     parser.add_argument("--partitions", type=int, default=1000)
     parser.add_argument("--segments", type=int, default=10)
     parser.add_argument("--segment-kib", type=int, default=64)
-    parser.add_argument("--large-mib", type=int, default=512)
     arguments = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="restart-bench-", dir=arguments.dir))
     data = root / "data"
@@ -185,7 +150,6 @@ def main() -> None:
         measure_start(data, "after a clean stop")
         (data / CLEAN_SHUTDOWN_FILE).unlink()
         measure_start(data, "after a crash")
-        measure_recovery(root, arguments.large_mib << 20)
     finally:
         shutil.rmtree(root)
 
