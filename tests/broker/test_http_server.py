@@ -11,7 +11,7 @@ import pytest
 from tests.socket_server import Client, on_both_loops, wait_until
 from tierbroker.base.clock import SystemClock
 from tierbroker.base.errors import ListenError
-from tierbroker.base.executor import InlineExecutor
+from tierbroker.base.executor import InlineExecutor, ManualExecutor, Outcome
 from tierbroker.base.pending import Pending
 from tierbroker.server.http import HttpServer
 from tierbroker.server.http_connection import HttpLimits
@@ -295,6 +295,22 @@ async def test_draining_lets_answers_out() -> None:
         http.pages.answer()
         assert (await answer_of(busy))[1]["connection"] == "close"
         assert await busy.is_closed()
+
+
+@on_both_loops
+async def test_a_parser_that_cannot_be_loaded_stops_nobody() -> None:
+    async with serving() as http:
+        http.server._loaded(Outcome(error=ImportError("No module named 'h11'")))
+        executor = ManualExecutor()
+        http.server._executor = executor
+        async with http.client() as client:
+            await wait_until(lambda: len(executor))
+            http.server._loaded(Outcome(error=ImportError("No module named 'h11'")))
+            assert await client.is_closed()
+            executor.run_all()
+        async with http.client() as client:  # the next one tries again
+            await client.send(get("/page"))
+            assert (await answer_of(client))[0] == 200
 
 
 @on_both_loops

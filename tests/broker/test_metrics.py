@@ -21,6 +21,7 @@ import tierbroker
 from tests.broker.cli_calls import cli_with, ok
 from tierbroker.node.metrics import all_metrics
 from tierbroker.replication.metrics import DETAILS
+from tierbroker.server.config import DEFAULT_HTTP_PORT
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -157,6 +158,8 @@ def test_the_page_names_metrics_and_commands_that_exist(
     page = PAGE.read_text()
     names = {metric.name for metric in all_metrics()}
     assert set(re.findall(r"tierbroker_[a-z_]+", page)) <= names
+    assert f'targets: ["127.0.0.1:{DEFAULT_HTTP_PORT}"]' in page
+    assert f"http://127.0.0.1:{DEFAULT_HTTP_PORT}/" in page
     assert broker.http_url is not None
     commands = [
         line

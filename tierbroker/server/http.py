@@ -113,6 +113,13 @@ class HttpServer:
         """The parser is here: begin with those that came meanwhile."""
         if self._closed:
             return
+        if outcome.error is not None:
+            # Nobody but who asks for HTTP shall suffer from it.
+            logger.error("HTTP cannot be answered: %s", outcome.error)
+            waiting, self._waiting = self._waiting, []
+            for connection, _ in waiting:
+                connection.close()
+            return
         module = self._module = outcome.unwrap()
         limits: HttpLimits = self._limits or module.HttpLimits()
         self._limits = limits
