@@ -86,6 +86,8 @@ class Asker:
         producer = Producer(self.broker.config("confluent"))
         for number in range(records):
             producer.produce(name, b"%d" % number + bytes(1000), partition=partition)
+            if number % 100 == 99:  # small batches: how many segments it makes is known
+                producer.flush(10)
         assert producer.flush(10) == 0
 
 
