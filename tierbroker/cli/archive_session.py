@@ -6,9 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import click
+
 from tierbroker.base.errors import InvalidConfigError
 from tierbroker.base.story import Story
 from tierbroker.cli.exits import CommandFailedError
+from tierbroker.cli.times import utc_text
 from tierbroker.cold.archive import Archive
 from tierbroker.cold.errors import ObjectDamagedError, ObjectNotFoundError, StoreError
 from tierbroker.cold.ports import ObjectStore
@@ -27,6 +30,13 @@ def run_with_archive(
 
     async def story(store: ObjectStore) -> T:
         archive = await open_archive(store)
+        for fault in archive.faults:
+            click.echo(
+                f"The checkpoint of {utc_text(fault.name.taken_ms)} cannot be read: "
+                f"{fault.error}. Taking one before, of {utc_text(archive.checkpoint.taken_ms)}. A "
+                "broker that runs writes a new one with its next change.",
+                err=True,
+            )
         try:
             return await work(store, archive)
         except (ObjectDamagedError, ObjectNotFoundError) as error:

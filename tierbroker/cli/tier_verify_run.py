@@ -43,6 +43,12 @@ _NEXT_STEPS = {
 }
 
 
+_CHECKPOINT_STEP = (
+    "Nothing is lost while the broker has its disk: it writes a new checkpoint with its next "
+    "change. Without it, put the object back from a version that the bucket keeps."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class VerifyOptions:
     """What one run was asked to do."""
@@ -61,8 +67,7 @@ def run_verify(options: VerifyOptions) -> None:
     run = _Run(options)
     findings, counts = run_with_archive(options.url, options.settings, run.story)
     rows = [
-        (*finding[:4], str(finding.kind), *finding[5:], _NEXT_STEPS[finding.kind])
-        for finding in findings
+        (*finding[:4], str(finding.kind), *finding[5:], _next_step(finding)) for finding in findings
     ]
     print_rows(_COLUMNS, rows, as_json=options.as_json)
     if options.as_json:
@@ -77,6 +82,10 @@ def run_verify(options: VerifyOptions) -> None:
         f"were read whole. {counts.requests:,} requests, {_size(counts.bytes)}.",
         err=True,
     )
+
+
+def _next_step(finding: Finding) -> str:
+    return _CHECKPOINT_STEP if finding.topic is None else _NEXT_STEPS[finding.kind]
 
 
 class _Run:

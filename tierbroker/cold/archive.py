@@ -7,6 +7,7 @@ listed for reading, and nothing is ever written. Decoding the metadata in a chec
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.ids import TopicPartition, Uuid
@@ -32,6 +33,23 @@ READ_BYTES = 1 << 20
 LIMITS = ReadLimits(cache_bytes=32 << 20, index_cache_bytes=16 << 20, piece_bytes=4 << 20, depth=4)
 
 
+class CheckpointFault(NamedTuple):
+    """A checkpoint that the head names and that is of no use."""
+
+    name: CheckpointName
+    error: ObjectNotFoundError | ObjectDamagedError
+
+
+class Latest(NamedTuple):
+    """Where an archive begins."""
+
+    head: Head
+    checkpoint: CheckpointName
+    sections: CheckpointSections
+    faults: tuple[CheckpointFault, ...]
+    """Newer checkpoints that are of no use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Archive:
     """A cluster as of its latest checkpoint."""
@@ -43,6 +61,8 @@ class Archive:
     """Every topic of the cluster, tiered or not."""
     log_ends: Mapping[TopicPartition, int]
     """Where the logs of the broker ended; what lies between is on its disk alone."""
+    faults: tuple[CheckpointFault, ...] = ()
+    """Newer checkpoints that are of no use."""
 
     def tiers(self, topic: str) -> list[PartitionTier]:
         """The partitions of a topic that have anything in the bucket, by number."""
@@ -74,33 +94,40 @@ def first_offset(tier: PartitionTier) -> int:
     return max(tier.start_offset, tier.log_start_offset)
 
 
-async def read_latest(store: ObjectStore) -> tuple[Head, CheckpointName, CheckpointSections]:
-    """The head, and the checkpoint that it names first. A story.
+async def read_latest(store: ObjectStore) -> Latest:
+    """The head, and the newest checkpoint that it names and that is intact. A story.
 
-    Raises StoreMismatchError where there is none, ObjectDamagedError for one that is not what was
-    written or of a later format, StoreError.
+    Raises StoreMismatchError where there is none, ObjectDamagedError for a checkpoint of a later
+    format or when all are damaged, ObjectNotFoundError when all are gone, StoreError.
     """
     for attempt in range(ATTEMPTS):
         found = await read_head(store)
         if found is None:
             raise StoreMismatchError(await _what_else(store))
         head, _ = found
-        name = head.latest
-        if name is None:
+        if not head.checkpoints:
             raise StoreMismatchError(
                 f"{store.url} holds cluster {head.cluster_id}, but no checkpoint of it yet: "
                 "nothing in there counts."
             )
-        try:
-            data = await until(store.get_range(name.key, 0, name.size_bytes))
-        except ObjectNotFoundError:
-            if attempt + 1 == ATTEMPTS:
-                raise
-            continue  # a newer one has taken its place
-        if crc64nvme(data) != name.checksum:
-            raise ObjectDamagedError(f"{name.key} in {store.url} is not what was written there")
-        return head, name, parse_checkpoint(data)
-    raise AssertionError("the last attempt has an outcome")
+        faults: list[CheckpointFault] = []
+        for name in head.checkpoints:
+            try:
+                data = await _read_checkpoint(store, name)
+            except (ObjectNotFoundError, ObjectDamagedError) as error:
+                faults.append(CheckpointFault(name, error))
+            else:
+                return Latest(head, name, parse_checkpoint(data), tuple(faults))
+            if attempt + 1 < ATTEMPTS:
+                break  # a newer one may have taken its place: read the head again
+    raise faults[0].error
+
+
+async def _read_checkpoint(store: ObjectStore, name: CheckpointName) -> bytes | memoryview:
+    data = await until(store.get_range(name.key, 0, name.size_bytes))
+    if crc64nvme(data) != name.checksum:
+        raise ObjectDamagedError(f"{name.key} in {store.url} is not what was written there")
+    return data
 
 
 async def _what_else(store: ObjectStore) -> str:

@@ -129,8 +129,14 @@ class Scrubber:
         `earlier_incarnations`: also what is not known of those.
 
         Raises StoreMismatchError when the checkpoint is of another incarnation than the head: a
-        restored cluster has written none yet, and nobody knows what it knows.
+        restored cluster has written none yet, and nobody knows what it knows. ObjectDamagedError
+        when the newest checkpoint is of no use.
         """
+        if archive.faults:
+            raise ObjectDamagedError(
+                f"The newest checkpoint in {store.url} is of no use, so nothing is scrubbed: "
+                f"{archive.faults[0].error}"
+            )
         self._store = store
         self._archive = archive
         self._clock = clock

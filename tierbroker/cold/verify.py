@@ -14,8 +14,10 @@ from typing import NamedTuple
 from tierbroker.base.pending import Pending
 from tierbroker.base.story import Story, tell, until
 from tierbroker.cold.archive import Archive, first_offset
+from tierbroker.cold.checkpoint_object import parse_checkpoint
 from tierbroker.cold.checksum import crc64nvme
 from tierbroker.cold.errors import ObjectDamagedError, ObjectNotFoundError
+from tierbroker.cold.head import CheckpointName
 from tierbroker.cold.manifest import parse_manifest
 from tierbroker.cold.ports import ObjectStore
 from tierbroker.cold.segment_check import Neighbours, SegmentCheck, SegmentFacts
@@ -49,10 +51,11 @@ class Place(NamedTuple):
 class Finding(NamedTuple):
     """Something wrong."""
 
-    topic: str
-    partition: int
-    first_offset: int
-    last_offset: int
+    topic: str | None
+    """None, and so with all offsets, for a checkpoint."""
+    partition: int | None
+    first_offset: int | None
+    last_offset: int | None
     kind: Kind
     key: str
     reason: str
@@ -121,6 +124,10 @@ class Verifier:
     def plan(self) -> Plan:
         """Asks the store nothing."""
         objects = whole = requests = size_bytes = 0
+        if self._after is None:
+            named = self._archive.head.checkpoints
+            objects, requests = len(named), 2 * len(named)
+            size_bytes = sum(name.size_bytes for name in named)
         for unit in self._units():
             entry = unit.entry
             objects, requests = objects + 1, requests + 1
@@ -139,6 +146,9 @@ class Verifier:
     async def run(self) -> list[Finding]:
         """Check everything. A story; raises StoreError when the store does not answer."""
         under_way: deque[tuple[_Unit, Pending[SegmentFacts | str | None]]] = deque()
+        if self._after is None:
+            for name in self._archive.head.checkpoints:
+                await self._checkpoint(name)
         for unit in self._units():
             entry = unit.entry
             if isinstance(entry, TierSegment):
@@ -161,6 +171,26 @@ class Verifier:
             return
         newer = await reopen()
         self.findings = [finding for finding in self.findings if _still_counts(newer, finding)]
+
+    async def _checkpoint(self, name: CheckpointName) -> None:
+        """Those that the head names: a restore begins with one of them."""
+        try:
+            self.counts.requests += 1
+            facts = await until(self._store.head(name.key))
+            if facts.size_bytes != name.size_bytes:
+                raise ObjectDamagedError(f"it has {facts.size_bytes} bytes, not {name.size_bytes}")
+            data = await self._get(name.key, 0, name.size_bytes)
+            if crc64nvme(data) != name.checksum:
+                raise ObjectDamagedError("it does not match the checksum in the head")
+            parse_checkpoint(data)
+        except ObjectNotFoundError:
+            self._note_checkpoint(name, Kind.MISSING, "there is no such checkpoint")
+        except ObjectDamagedError as error:
+            self._note_checkpoint(name, Kind.DAMAGED, str(error))
+        self.counts.objects += 1
+
+    def _note_checkpoint(self, name: CheckpointName, kind: Kind, reason: str) -> None:
+        self.findings.append(Finding(None, None, None, None, kind, name.key, reason))
 
     # -- which objects ---------------------------------------------------------------------------
 
@@ -341,6 +371,8 @@ def _requests_for(log_bytes: int, object_bytes: int) -> int:
 
 
 def _still_counts(archive: Archive, finding: Finding) -> bool:
+    if finding.topic is None or finding.last_offset is None:
+        return any(name.key == finding.key for name in archive.head.checkpoints)
     if finding.topic not in archive.topics:
         return False
     for tier in archive.tiers(finding.topic):

@@ -1,6 +1,6 @@
 """The archive in a bucket, opened: its latest checkpoint as topics and what is kept of them.
 
-Reads two objects and writes nothing.
+Reads two objects, more only where a checkpoint is damaged, and writes nothing.
 """
 
 import json
@@ -21,7 +21,7 @@ async def open_archive(store: ObjectStore) -> Archive:
     Raises StoreMismatchError where there is none, ObjectDamagedError for a checkpoint that is
     damaged or that a later release wrote, StoreError.
     """
-    head, checkpoint, sections = await read_latest(store)
+    head, checkpoint, sections, faults = await read_latest(store)
     try:
         image = image_of_records(
             (
@@ -40,4 +40,5 @@ async def open_archive(store: ObjectStore) -> Archive:
         image.tier,
         {topic.name: topic.topic_id for topic in image.topics},
         {TopicPartition(line["topic"], line["partition"]): int(line["end"]) for line in ends},
+        faults,
     )

@@ -113,6 +113,23 @@ def test_a_damaged_object_is_named_with_the_next_step(
     assert "tier verify" in told.err
 
 
+def test_a_newest_checkpoint_that_is_gone_is_told_and_passed_over(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (newest,) = copied.rglob("*-1.ckpt")
+    newest.unlink()
+    assert run(["archive", "ls", f"file://{copied}", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["last_offset"] == 40
+    assert newest.name in told.err
+    assert "Taking one before" in told.err
+    assert run(["tier", "verify", f"file://{copied}", "--json"]) == 1
+    finding, _ = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (finding["topic"], finding["what"]) == (None, "missing")
+    assert run(["tier", "scrub", f"file://{copied}"]) == 1
+    assert "nothing is scrubbed" in capsys.readouterr().err
+
+
 def test_nothing_is_written(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in [copied, *copied.rglob("*")]}
     assert run(["archive", "cat", f"file://{copied}", "orders"]) == 0

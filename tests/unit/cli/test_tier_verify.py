@@ -24,10 +24,10 @@ def test_what_it_takes_is_said_first(store: Path, capsys: pytest.CaptureFixture[
     assert verify(store, "orders", "--all") == 0
     announced, result = capsys.readouterr().err.splitlines()
     assert announced == (
-        "Cluster golden-cluster as of 2023-11-14T22:13:20Z: 5 objects, 4 segments to be read "
-        "whole; about 10 requests and 4.7 KiB."
+        "Cluster golden-cluster as of 2023-11-14T22:13:20Z: 7 objects, 4 segments to be read "
+        "whole; about 14 requests and 7.0 KiB."
     )
-    assert result.startswith("5 objects are as they should be; 4 of the segments")
+    assert result.startswith("7 objects are as they should be; 4 of the segments")
 
 
 def test_what_is_wrong_is_listed(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,8 +39,8 @@ def test_what_is_wrong_is_listed(store: Path, capsys: pytest.CaptureFixture[str]
     assert (finding["what"], finding["first_offset"], finding["last_offset"]) == ("missing", 52, 66)
     assert finding["key"].endswith(path.name)
     assert "Put the object back" in finding["next_step"]
-    assert (counts["objects"], counts["findings"]) == (5, 1)
-    assert "1 of 5 objects" in told.err
+    assert (counts["objects"], counts["findings"]) == (7, 1)
+    assert "1 of 7 objects" in told.err
 
 
 def test_progress_is_kept_and_removed_at_the_end(

@@ -5,6 +5,7 @@ import pytest
 from tests.cold_store import CLUSTER, ColdStore, golden_store, kafka_batch, memory_store
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.ids import TopicPartition
+from tierbroker.base.pending import Pending
 from tierbroker.base.scheduler import ManualScheduler
 from tierbroker.base.story import tell
 from tierbroker.cold.archive import (
@@ -26,7 +27,7 @@ PLACE = TopicPartition("orders", 0)
 
 def archive_of(made: ColdStore) -> Archive:
     store = memory_store(made.objects)
-    head, name, _ = tell(read_latest(store)).result()
+    head, name, _, _ = tell(read_latest(store)).result()
     return Archive(head, name, made.state, made.topics, {})
 
 
@@ -129,15 +130,46 @@ def test_a_later_format_is_not_guessed_at() -> None:
         tell(read_latest(memory_store(made.objects))).result()
 
 
-def test_a_checkpoint_that_is_gone_or_damaged_is_said() -> None:
+def test_a_checkpoint_that_is_gone_or_damaged_is_passed_over() -> None:
     made = golden_store()
-    key = made.checkpoints[0].key
-    kept = {name: data for name, data in made.objects.items() if name != key}
+    newest, before = (name.key for name in made.checkpoints)
+    kept = {key: data for key, data in made.objects.items() if key != newest}
+    latest = tell(read_latest(memory_store(kept))).result()
+    assert latest.checkpoint.key == before
+    (fault,) = latest.faults
+    assert isinstance(fault.error, ObjectNotFoundError)
+    assert fault.name.key == newest
+    kept[before] = made.objects[before][::-1]
     with pytest.raises(ObjectNotFoundError, match=r"-1\.ckpt"):
         tell(read_latest(memory_store(kept))).result()
-    other = {**made.objects, key: made.objects[key][::-1]}
+    kept[newest] = made.objects[newest][::-1]
     with pytest.raises(ObjectDamagedError, match="not what was written"):
-        tell(read_latest(memory_store(other))).result()
+        tell(read_latest(memory_store(kept))).result()
+
+
+def test_a_checkpoint_that_a_newer_one_replaced_meanwhile() -> None:
+    made = golden_store()
+    store = memory_store(made.objects)
+    head = store.contents["head"]
+    gone = made.checkpoints[0].key
+    made.checkpoint()
+    store.delete(gone).result()
+    asked: list[str] = []
+    get_range = store.get_range
+
+    def get(key: str, start: int, length: int) -> Pending[bytes | memoryview]:
+        asked.append(key)
+        if key == gone:  # by now the head names another one
+            for name, data in made.objects.items():
+                if name != gone:
+                    store.put(name, [data]).result()
+        return get_range(key, start, length)
+
+    store.get_range = get  # type: ignore[method-assign]
+    assert store.contents["head"] == head
+    latest = tell(read_latest(store)).result()
+    assert (latest.checkpoint.sequence, latest.faults) == (2, ())
+    assert asked == ["head", gone, "head", latest.checkpoint.key]
 
 
 def test_segments_that_no_commit_names_are_not_read() -> None:

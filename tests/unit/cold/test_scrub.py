@@ -20,6 +20,7 @@ from tierbroker.base.pending import Pending
 from tierbroker.base.story import tell
 from tierbroker.cold.archive import Archive, read_latest
 from tierbroker.cold.errors import (
+    ObjectDamagedError,
     ObjectNotFoundError,
     StoreMismatchError,
     StoreRefusedError,
@@ -42,7 +43,7 @@ HOUR_MS = 3_600_000
 
 
 def archive_of(made: ColdStore) -> Archive:
-    head, name, _ = tell(read_latest(memory_store(made.objects))).result()
+    head, name, _, _ = tell(read_latest(memory_store(made.objects))).result()
     return Archive(head, name, made.state, made.topics, {})
 
 
@@ -164,6 +165,15 @@ def test_a_restored_cluster_without_a_checkpoint_of_its_own() -> None:
     made.objects[HEAD_KEY] = encode_head(restored)
     with pytest.raises(StoreMismatchError, match="has written no checkpoint since"):
         find(made)
+
+
+def test_a_newest_checkpoint_that_is_of_no_use() -> None:
+    made = golden_store()
+    del made.objects[made.checkpoints[0].key]
+    latest = tell(read_latest(memory_store(made.objects))).result()
+    archive = Archive(latest.head, latest.checkpoint, made.state, {}, {}, latest.faults)
+    with pytest.raises(ObjectDamagedError, match="nothing is scrubbed"):
+        Scrubber(memory_store(made.objects), archive, ManualClock(), older_than_ms=0)
 
 
 def test_a_restore_in_the_middle_ends_it() -> None:

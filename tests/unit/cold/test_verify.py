@@ -19,7 +19,7 @@ from tierbroker.records.txn_index import AbortedTxn
 
 
 def archive_of(made: ColdStore) -> Archive:
-    head, name, _ = tell(read_latest(memory_store(made.objects))).result()
+    head, name, _, _ = tell(read_latest(memory_store(made.objects))).result()
     return Archive(head, name, made.state, made.topics, {})
 
 
@@ -56,10 +56,10 @@ SEGMENT = "041-00000000000000000051.3.9.seg"
 def test_a_store_without_fault() -> None:
     findings, counts = verify(golden_store())
     assert findings == []
-    assert (counts.objects, counts.read_whole) == (5, 4)
+    assert (counts.objects, counts.read_whole) == (7, 4)
     findings, counts = verify(golden_store(), share=0.0)
     assert findings == []
-    assert (counts.objects, counts.read_whole, counts.requests) == (5, 1, 7)
+    assert (counts.objects, counts.read_whole, counts.requests) == (7, 1, 11)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,29 @@ def test_a_manifest_that_is_missing_or_another_one() -> None:
     flip(made, key, 3)
     ((finding,), _) = verify(made)
     assert finding.kind is Kind.DAMAGED
+
+
+def test_checkpoints_that_the_head_names() -> None:
+    made = golden_store()
+    newest, before = (name.key for name in made.checkpoints)
+    archive = archive_of(made)
+    del made.objects[newest]
+    made.objects[before] = made.objects[before][:-1]
+    verifier = Verifier(memory_store(made.objects), archive, topics=("orders",), share=0.0)
+    findings = tell(verifier.run()).result()
+    assert [(finding.kind, finding.key, finding.topic) for finding in findings] == [
+        (Kind.MISSING, newest, None),
+        (Kind.DAMAGED, before, None),
+    ]
+    # Three newer ones, and nobody misses these.
+    for _ in range(3):
+        made.checkpoint()
+
+    async def reopen() -> Archive:
+        return archive_of(made)
+
+    tell(verifier.drop_retired(reopen)).result()
+    assert verifier.findings == []
 
 
 def two_partitions() -> ColdStore:
