@@ -251,3 +251,50 @@ def test_a_scrub_beside_a_running_broker_takes_nothing_from_it(
         assert run(["tier", "verify", url, "--all"]) == 0
         assert run(["archive", "cat", url, "t"]) == 0
         assert len(capsys.readouterr().out.splitlines()) == 1500
+
+
+@pytest.mark.timeout(120)
+def test_a_restored_cluster_is_one_archive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Records of both hosts; what the lost one left beside them goes only when it is said."""
+    store = tmp_path / "store"
+    url = f"file://{store}"
+    config = {"cold.url": url, "tier.checkpoint.interval.ms": "100"}
+
+    def write(data: str, first: int) -> None:
+        with Broker(data=tmp_path / data, ephemeral=False, config=config) as broker:
+            admin = AdminClient(broker.config("confluent"))
+            if not first:
+                admin.create_topics([NewTopic("t", 1, 1, config=TOPIC_SETTINGS)])["t"].result(10)
+            producer = Producer({**broker.config("confluent"), "batch.size": 16384})
+            for number in range(first, first + 500):
+                producer.produce("t", f"{number} ".encode() * 30)
+            assert producer.flush(20) == 0
+            broker.offload("t")
+
+    write("lost", 0)
+    stray = segments(store)[0]
+    stray = stray.with_name(f"{stray.name.rpartition('.0.')[0]}.0.9999.seg")
+    stray.write_bytes(b"uploaded, never committed")
+    restored = ["restore", "--from", url, "--data", str(tmp_path / "restored")]
+    assert run([*restored]) == 0
+    assert run(["tier", "scrub", url, "--older-than", "0s", "--delete"]) == 1
+    assert "has written no checkpoint since" in capsys.readouterr().err
+    write("restored", 500)
+
+    assert run(["archive", "cat", url, "t"]) == 0
+    values = capsys.readouterr().out.splitlines()
+    assert [int(value.split()[0]) for value in values] == list(range(1000))
+    assert run(["tier", "verify", url, "--all"]) == 0
+    arguments = ["tier", "scrub", url, "--older-than", "0s", "--delete", "--json"]
+    assert run(arguments) == 0
+    (summary,) = (json.loads(line) for line in capsys.readouterr().out.splitlines()[-1:])
+    assert (summary["deleted"], summary["other_incarnations"] >= 1) == (0, True)
+    assert stray.exists()
+    assert run([*arguments, "--earlier-incarnations"]) == 0
+    capsys.readouterr()
+    assert not stray.exists()
+    assert run(["tier", "verify", url, "--all"]) == 0
+    assert run(["archive", "cat", url, "t"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1000
