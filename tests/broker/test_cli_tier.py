@@ -56,7 +56,10 @@ def test_a_topic_goes_to_the_store_and_its_status_shows_it(cli: Cli) -> None:
     assert (after["hot_bytes"], after["cold_bytes"]) == (0, before["hot_bytes"])
 
     shown = cli("tier", "status")
-    assert ok(shown) == b"clicks\t1\t0\t%d\t0\t0\t0\t-\n" % before["hot_bytes"]
+    requests = sum(after["requests"].values())
+    assert after["requests"]["put"] == 1
+    row = ["clicks", 1, 0, before["hot_bytes"], 0, 0, 0, requests, "-"]
+    assert ok(shown).decode() == "\t".join(map(str, row)) + "\n"
     for word in (b"Store       file://", b"Checkpoint  ", b"Requests    "):
         assert word in shown.stderr
 

@@ -92,6 +92,9 @@ def test_every_metric_is_there(broker: tierbroker.Broker) -> None:
     assert before["tierbroker_tier_store_up", ()] == 1
     assert before["tierbroker_tier_uploaded_segments_total", ()] == 2
     assert before["tierbroker_tier_requests_total", ("list", "ok")] == 0
+    assert before["tierbroker_tier_store_requests_total", ("list",)] == 0
+    assert before["tierbroker_tier_topic_requests_total", ("put", "clicks")] == 2
+    assert before["tierbroker_tier_topic_uploaded_bytes_total", ("clicks",)] > 300_000
     assert ("tierbroker_tier_cold_bytes", ("plain",)) not in before
     assert before["tierbroker_flush_seconds_count", ()] > 0
 

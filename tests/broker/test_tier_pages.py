@@ -120,6 +120,8 @@ def test_an_offloaded_topic_is_in_the_store_and_the_sums_say_so(asker: Asker) ->
     _, after = asker.ask("/v1/tier?topic=moved")
     assert after["topics"][0]["cold_bytes"] == before["hot_bytes"]
     assert after["topics"][0]["hot_bytes"] == 0
+    assert after["topics"][0]["requests"]["put"] == 2, "a segment of each partition"
+    assert after["topics"][0]["bytes_uploaded"] > before["hot_bytes"]
     sizes = [partition["cold_bytes"] for partition in after["partitions"]]
     assert sum(sizes) == before["hot_bytes"]
     assert sizes[0] > sizes[1] > 0

@@ -12,20 +12,22 @@ from tierbroker.cli.output import Cell, Column, print_json, print_rows
 from tierbroker.cli.sizes import size_text, span_text
 from tierbroker.cli.times import utc_text
 
-_NUMBERS = (
+_SIZES = (
     Column("hot_bytes", "HOT", numeric=True),
     Column("cold_bytes", "COLD", numeric=True),
     Column("lag_bytes", "LAG", numeric=True),
     Column("lag_segments", "SEGMENTS", numeric=True),
     Column("lag_ms", "WAITS", numeric=True),
-    Column("waiting", "FOR"),
 )
+_REASON = Column("waiting", "FOR")
 TOPIC_COLUMNS = (
     Column("topic", "TOPIC"),
     Column("partitions", "PARTITIONS", numeric=True),
-    *_NUMBERS,
+    *_SIZES,
+    Column("requests", "REQUESTS", numeric=True),
+    _REASON,
 )
-PARTITION_COLUMNS = (Column("partition", "PARTITION", numeric=True), *_NUMBERS)
+PARTITION_COLUMNS = (Column("partition", "PARTITION", numeric=True), *_SIZES, _REASON)
 _SHOWN: Mapping[str, Callable[[int], str]] = {
     "hot_bytes": size_text,
     "cold_bytes": size_text,
@@ -101,6 +103,8 @@ def _row(
         value = entry[column.key]
         if column.key == "waiting":
             value = _reason(value, with_partition="topic" in entry)
+        elif column.key == "requests":
+            value = sum(value.values())
         elif for_people and column.key in _SHOWN:
             value = _SHOWN[column.key](value)
         cells.append(value)

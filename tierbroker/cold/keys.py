@@ -47,6 +47,12 @@ def object_key(
     )
 
 
+def topic_of_key(key: str) -> str | None:
+    """The topic id, as text, that an object's key names; None for a checkpoint and the head."""
+    parts = key.split("/")
+    return parts[2] if len(parts) == 5 else None
+
+
 def checkpoint_key(cluster_id: str, incarnation: Uuid, metadata_offset: int, sequence: int) -> str:
     """The key of a checkpoint of the metadata as of that offset."""
     return (

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tierbroker.base.metrics import Samples, counter, gauge
-from tierbroker.cold.watched_store import Operation, Outcome, StoreWatch
+from tierbroker.cold.watched_store import Operation, Outcome, TopicTraffic, WatchedStore
 
 if TYPE_CHECKING:
     from tierbroker.cold.checkpointer import Checkpointer
@@ -19,6 +19,11 @@ REFUSED = gauge(
 )
 REQUESTS = counter(
     "tier_requests_total", "What was asked of the store, by outcome.", "operation", "outcome"
+)
+STORE_REQUESTS = counter(
+    "tier_store_requests_total",
+    "Requests as the store bills them: each part of a large upload, and looks at what was stored.",
+    "operation",
 )
 UPLOADED = counter("tier_uploaded_bytes_total", "Bytes of objects that were stored.")
 DOWNLOADED = counter("tier_downloaded_bytes_total", "Bytes that were read from the store.")
@@ -60,12 +65,27 @@ OVERDUE = gauge(
     "topic",
 )
 
+TOPIC_REQUESTS = counter(
+    "tier_topic_requests_total",
+    "What was asked of the store for a topic, whatever came of it.",
+    "topic",
+    "operation",
+)
+TOPIC_UPLOADED = counter(
+    "tier_topic_uploaded_bytes_total", "Bytes of a topic's objects that were stored.", "topic"
+)
+TOPIC_DOWNLOADED = counter(
+    "tier_topic_downloaded_bytes_total", "Bytes of a topic's objects that were read.", "topic"
+)
+
 BY_TOPIC = (HOT, COLD, LAG_BYTES, LAG_SEGMENTS, LAG_SECONDS, OVERDUE)
+TRAFFIC = (TOPIC_REQUESTS, TOPIC_UPLOADED, TOPIC_DOWNLOADED)
 METRICS = (
     STORE_UP,
     STORE_DOWN,
     REFUSED,
     REQUESTS,
+    STORE_REQUESTS,
     UPLOADED,
     DOWNLOADED,
     UPLOADED_SEGMENTS,
@@ -78,11 +98,13 @@ METRICS = (
     GARBAGE,
     DELETED,
     *BY_TOPIC,
+    *TRAFFIC,
 )
 
 
-def store_samples(watch: StoreWatch, *, refused: bool, now_ms: int) -> Samples:
+def store_samples(store: WatchedStore, *, refused: bool, now_ms: int) -> Samples:
     """The store, as its answers show it. Every operation has its answers counted from 0 on."""
+    watch = store.watch
     yield STORE_UP.at(1 if watch.state == "up" else 0)
     since_ms = watch.down_since_ms
     yield STORE_DOWN.at(0 if since_ms is None else max(0, now_ms - since_ms) / 1000)
@@ -92,8 +114,18 @@ def store_samples(watch: StoreWatch, *, refused: bool, now_ms: int) -> Samples:
             count = watch.counts.get((operation, outcome), 0)
             if count or outcome in (Outcome.OK, Outcome.UNAVAILABLE):
                 yield REQUESTS.at(count, operation.value, outcome.value)
+    for operation, count in store.requests().items():
+        yield STORE_REQUESTS.at(count, operation.value)
     yield UPLOADED.at(watch.bytes_uploaded)
     yield DOWNLOADED.at(watch.bytes_downloaded)
+
+
+def topic_traffic_samples(topic: str, traffic: TopicTraffic) -> Samples:
+    """What one topic asked of the store."""
+    for operation, count in traffic.requests.items():
+        yield TOPIC_REQUESTS.at(count, topic, operation.value)
+    yield TOPIC_UPLOADED.at(traffic.bytes_uploaded, topic)
+    yield TOPIC_DOWNLOADED.at(traffic.bytes_downloaded, topic)
 
 
 def work_samples(uploader: "Uploader", reader: "TierReader", remover: "Remover") -> Samples:

@@ -108,7 +108,7 @@ class MetricsPage:
         found.append(totals.samples())
         if self._reports is not None:
             found.append(self._tier_samples(self._reports))
-            found.append(topic_samples(await self._reports.collect()))
+            found.append(topic_samples(await self._reports.collect(), self._reports))
         return found
 
     def _node_samples(self) -> Samples:
@@ -120,7 +120,7 @@ class MetricsPage:
     def _tier_samples(self, reports: "TierReports") -> Samples:
         tiering, now_ms = reports.tiering, self._parts.clock.now_ms()
         refused = tiering.refusal is not None
-        yield from tier_metrics.store_samples(tiering.store.watch, refused=refused, now_ms=now_ms)
+        yield from tier_metrics.store_samples(tiering.store, refused=refused, now_ms=now_ms)
         yield from tier_metrics.work_samples(tiering.uploader, tiering.reader, tiering.remover)
         yield from tier_metrics.checkpoint_samples(
             tiering.ledger.state.checkpoint, tiering.checkpointer, now_ms
@@ -128,10 +128,12 @@ class MetricsPage:
         yield tier_metrics.GARBAGE.at(reports.garbage_objects)
 
 
-def topic_samples(reports: "list[PartitionReport]") -> Samples:
+def topic_samples(found: "list[PartitionReport]", reports: "TierReports") -> Samples:
     """Sums of the tiered partitions by topic; of what waits, the longest wait."""
-    for topic, group in groupby(reports, key=lambda report: report.place.topic):
+    for topic, group in groupby(found, key=lambda report: report.place.topic):
         of_topic = list(group)
+        traffic = reports.traffic_of(of_topic[0].topic_id)
+        yield from tier_metrics.topic_traffic_samples(topic, traffic)
         yield tier_metrics.HOT.at(sum(each.hot_bytes for each in of_topic), topic)
         yield tier_metrics.COLD.at(sum(each.cold_bytes for each in of_topic), topic)
         yield tier_metrics.LAG_BYTES.at(sum(each.lag.size_bytes for each in of_topic), topic)

@@ -12,7 +12,7 @@ from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError, InvalidRequestError, UnknownTopicOrPartitionError
 from tierbroker.base.pending import Pending
 from tierbroker.base.story import tell
-from tierbroker.cold.watched_store import Operation, Outcome
+from tierbroker.cold.watched_store import Operation, Outcome, TopicTraffic
 from tierbroker.node.tier_report import Offloading, PartitionReport, TierReports
 from tierbroker.server.http_messages import (
     BadRequestError,
@@ -64,7 +64,7 @@ class TierPages:
             "checkpoint": self._checkpoint(reports),
             "garbage_objects": reports.garbage_objects,
             "offloading": [each._asdict() for each in self._under_way.values()],
-            "topics": _topics(found),
+            "topics": _topics(found, reports),
         }
         if topic is not None:
             document["partitions"] = [_partition(report) for report in found]
@@ -81,7 +81,7 @@ class TierPages:
             "down_since_ms": watch.down_since_ms,
             "last_error": watch.error,
             "last_error_at_ms": watch.error_ms if watch.error is not None else None,
-            "requests": {each.value: watch.count(each) for each in Operation},
+            "requests": {each.value: count for each, count in tiering.store.requests().items()},
             "failed_requests": sum(
                 count
                 for (_, outcome), count in watch.counts.items()
@@ -162,14 +162,18 @@ def _outcome(done: Pending[int], topic: str) -> HttpResponse:
     raise error
 
 
-def _topics(reports: Sequence[PartitionReport]) -> list[dict[str, object]]:
-    return [
-        _topic(name, list(group))
-        for name, group in groupby(reports, key=lambda report: report.place.topic)
-    ]
+def _topics(found: Sequence[PartitionReport], reports: TierReports) -> list[dict[str, object]]:
+    topics = []
+    for name, group in groupby(found, key=lambda report: report.place.topic):
+        of_topic = list(group)
+        traffic = reports.traffic_of(of_topic[0].topic_id)
+        topics.append(_topic(name, of_topic, traffic))
+    return topics
 
 
-def _topic(name: str, reports: Sequence[PartitionReport]) -> dict[str, object]:
+def _topic(
+    name: str, reports: Sequence[PartitionReport], traffic: TopicTraffic
+) -> dict[str, object]:
     """Sums, and of what waits the partition that waits longest."""
     waiting = [report for report in reports if report.lag.reason is not None]
     worst = max(waiting, key=lambda report: report.waits_ms, default=None)
@@ -183,6 +187,9 @@ def _topic(name: str, reports: Sequence[PartitionReport]) -> dict[str, object]:
         "lag_segments": sum(report.lag.segments for report in reports),
         "lag_ms": max(report.waits_ms for report in reports),
         "overdue_bytes": sum(report.overdue_bytes for report in reports),
+        "requests": {each.value: traffic.requests.get(each, 0) for each in Operation},
+        "bytes_uploaded": traffic.bytes_uploaded,
+        "bytes_downloaded": traffic.bytes_downloaded,
         "waiting": None if worst is None else _waiting(worst),
     }
 

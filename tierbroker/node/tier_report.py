@@ -4,15 +4,16 @@ Gathered when somebody asks, in turns, so that many partitions never hold up the
 decided here, and nothing is asked of the store.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 from typing import NamedTuple
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import KafkaStorageError
-from tierbroker.base.ids import TopicPartition
+from tierbroker.base.ids import TopicPartition, Uuid, uuid_text
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import sleep, until
 from tierbroker.cold.upload_lag import NO_LAG, UploadLag, first_not_uploaded, upload_lag
+from tierbroker.cold.watched_store import TopicTraffic
 from tierbroker.hot import log_cutting
 from tierbroker.hot.log import Log
 from tierbroker.node.tiering import Tiering
@@ -23,12 +24,14 @@ from tierbroker.replication.partitions import Partitions
 from tierbroker.replication.tiering import TieredPartition
 
 TURN_S = 0.005
+_NO_TRAFFIC = TopicTraffic()
 
 
 class PartitionReport(NamedTuple):
     """One partition. Bytes are those of the log, whatever an object has beside it."""
 
     place: TopicPartition
+    topic_id: Uuid
     hot_bytes: int
     """On this disk, whether they are in the store too or not."""
     cold_bytes: int
@@ -72,7 +75,7 @@ class TierReports:
             if not log.closed:
                 found.append(self._report(partition, log))
         if topic is None:
-            self._forget(each.topic_id for each in self._partitions)
+            self._forget({each.topic_id for each in self._partitions})
         return sorted(found, key=lambda report: report.place)
 
     @property
@@ -109,6 +112,7 @@ class TierReports:
                 overdue_bytes = 0  # the disk is failing: the broker notices by itself
         return PartitionReport(
             place,
+            partition.topic_id,
             log.size_bytes,
             self._cold_bytes(partition, tier),
             tiered.active_bytes,
@@ -155,7 +159,14 @@ class TierReports:
             known = self._sizes[key] = tier, tier.size_bytes
         return known[1]
 
-    def _forget(self, topic_ids: Iterable[bytes]) -> None:
-        left = set(topic_ids)
-        for key in [key for key in self._sizes if key[0] not in left]:
+    def traffic_of(self, topic_id: Uuid) -> TopicTraffic:
+        """What was asked of the store for a topic."""
+        return self.tiering.store.watch.topics.get(uuid_text(topic_id), _NO_TRAFFIC)
+
+    def _forget(self, topic_ids: Set[Uuid]) -> None:
+        """What is not known of topics that are gone."""
+        for key in [key for key in self._sizes if key[0] not in topic_ids]:
             del self._sizes[key]
+        traffic = self.tiering.store.watch.topics
+        for gone in traffic.keys() - {uuid_text(topic_id) for topic_id in topic_ids}:
+            del traffic[gone]

@@ -12,6 +12,7 @@ from tierbroker.cold.errors import (
 )
 from tierbroker.cold.ports import ObjectFacts
 from tierbroker.cold.stores.memory import MemoryStore
+from tierbroker.cold.stores.request_counts import RequestCounts
 from tierbroker.cold.watched_store import Operation, Outcome, WatchedStore
 
 
@@ -75,6 +76,39 @@ def test_what_is_asked_is_counted_by_kind_and_outcome(
     assert store.watch.count(Operation.GET) == 2
     assert (store.watch.bytes_uploaded, store.watch.bytes_downloaded) == (5, 3)
     assert store.watch.error is None
+
+
+def test_what_is_for_a_topic_is_counted_for_it(
+    store: WatchedStore, executor: ManualExecutor
+) -> None:
+    store.put("cluster/incarnation/topic/0/name.seg", [b"12345"])
+    store.get_range("cluster/incarnation/topic/0/name.seg", 0, 2)
+    store.get_range("cluster/incarnation/topic/1/none.seg", 0, 9)
+    store.put("cluster/incarnation/checkpoints/1.ckpt", [b"1"])
+    store.put("head", [b"1"])
+    executor.run_all()
+    (topic_id,) = store.watch.topics
+    traffic = store.watch.topics[topic_id]
+    assert topic_id == "topic"
+    assert traffic.requests == {Operation.PUT: 1, Operation.GET: 2}
+    assert (traffic.bytes_uploaded, traffic.bytes_downloaded) == (5, 2)
+    assert store.watch.bytes_uploaded == 7
+
+
+def test_a_store_that_sends_more_than_it_is_asked_counts_itself(
+    store: WatchedStore, inner: FailingStore, executor: ManualExecutor
+) -> None:
+    store.put("a", [b"1"])
+    executor.run_all()
+    assert store.requests()[Operation.PUT] == 1
+    inner.counts = RequestCounts(puts=9, heads=2)  # type: ignore[attr-defined]
+    assert store.requests() == {
+        Operation.PUT: 9,
+        Operation.GET: 0,
+        Operation.HEAD: 2,
+        Operation.DELETE: 0,
+        Operation.LIST: 0,
+    }
 
 
 def test_it_is_known_since_when_a_store_is_down(
