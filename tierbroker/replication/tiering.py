@@ -70,6 +70,11 @@ class ColdPart:
         tier = self._cold.tier_of(self._topic_id, self._place.partition)
         return None if tier is None or tier.empty else tier
 
+    @property
+    def begun(self) -> bool:
+        """Whether the tier was ever to hold anything of it; an upload may be under way."""
+        return self._cold.tier_of(self._topic_id, self._place.partition) is not None
+
     def joined_start(self, log: "Log") -> int:
         """The first offset that may be read, wherever it lies."""
         tier = self._cold.tier_of(self._topic_id, self._place.partition)

@@ -82,7 +82,10 @@ def _delete_below(
     if offset < 0 or offset > partition.high_watermark:
         raise OffsetOutOfRangeError(f"the high watermark is {partition.high_watermark}")
     cold = partition.cold
-    if cold is not None and cold.tier is not None and offset > partition.log_start_offset:
+    # Also where the tier holds nothing yet: an upload may be under way of what is to go, and
+    # would count after all if the metadata log did not know.
+    tiered = cold is not None and (cold.begun or log.config.remote_storage_enable)
+    if cold is not None and tiered and offset > partition.log_start_offset:
         retired = cold.retire(partition.leader_epoch, offset)
         retired.on_done(lambda done: _finish(partition, offset, answer, done))
         return retired

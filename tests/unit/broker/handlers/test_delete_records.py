@@ -1,14 +1,19 @@
 """The handler of DeleteRecords: the log start moves, within the high watermark and no further."""
 
 import pathlib
+from typing import Any, cast
 
 import pytest
 
 from tests.broker.wire_calls import batch_of
 from tests.handler_bench import HandlerBench
 from tests.log_setup import NOW_MS
+from tierbroker.base.ids import ZERO_UUID, TopicPartition, Uuid
+from tierbroker.base.pending import Pending
 from tierbroker.broker.handlers import delete_records
 from tierbroker.records.batch import read_header
+from tierbroker.records.tier.state import PartitionTier
+from tierbroker.replication.tiering import ColdPart
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.delete_records import (
     DeleteRecordsPartition,
@@ -65,3 +70,37 @@ def test_only_the_leader_deletes(bench: HandlerBench) -> None:
 def test_records_of_the_topics_of_the_broker_stay(bench: HandlerBench) -> None:
     bench.add_topic("__consumer_offsets", cleanup_policy="compact")
     assert delete(bench, -1, "__consumer_offsets") == (ErrorCode.INVALID_TOPIC_EXCEPTION, -1)
+
+
+class ColdTier:
+    """Holds nothing yet; an upload is under way."""
+
+    def __init__(self) -> None:
+        self.tier = PartitionTier(ZERO_UUID, 0, log_start_offset=0)
+        self.starts: list[int] = []
+        self.noted: Pending[None] = Pending()
+
+    def tier_of(self, topic_id: Uuid, partition: int) -> PartitionTier:
+        return self.tier
+
+    def retire(
+        self, topic_id: Uuid, partition: int, leader_epoch: int, log_start_offset: int
+    ) -> Pending[None]:
+        self.starts.append(log_start_offset)
+        return self.noted
+
+
+def test_the_metadata_log_knows_first_while_an_upload_is_under_way(bench: HandlerBench) -> None:
+    """Else the upload would count, and what was deleted be there again."""
+    partition = bench.partitions.get("t", 0)
+    tier = ColdTier()
+    partition.cold = ColdPart(cast("Any", tier), TopicPartition("t", 0), ZERO_UUID)
+    asked = DeleteRecordsPartition(partition_index=0, offset=4)
+    request = DeleteRecordsRequest(topics=[DeleteRecordsTopic(name="t", partitions=[asked])])
+    answer = delete_records.handle(request, bench.context(2))
+    assert isinstance(answer, Pending)
+    assert not answer.done
+    assert tier.starts == [4]
+    assert partition.log_start_offset == 0
+    tier.noted.resolve(None)
+    assert answer.result().topics[0].partitions[0].low_watermark == 4
