@@ -101,12 +101,13 @@ def broken_requests(kind: str, directory: Path) -> str:
         world.proxy.plan = None
         calm = time.monotonic()
         topic.settle()
+        well = time.monotonic()
         statuses = world.proxy.replay()
         topic.check_all()
-        topic.close()
+        orphans = topic.conclude()
         return (
             f"{kind}: {world.proxy.injected} broken in {calm - begun:.1f} s, well again after "
-            f"{time.monotonic() - calm:.1f} s, arrived late: {statuses}"
+            f"{well - calm:.1f} s, {len(statuses)} arrived late, {orphans} orphans"
         )
 
 
@@ -127,9 +128,9 @@ def killed_store(directory: Path) -> str:
             topic.check_some()
         begun = time.monotonic()
         topic.settle()
-        topic.check_all()
-        topic.close()
-        return f"{ROUNDS} times killed, well again after {time.monotonic() - begun:.1f} s"
+        well = time.monotonic()
+        orphans = topic.conclude()
+        return f"{ROUNDS} times killed, well again after {well - begun:.1f} s, {orphans} orphans"
 
 
 def work_until(topic: TieredTopic, count: Callable[[], int], enough: int) -> None:

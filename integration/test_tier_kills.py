@@ -11,7 +11,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -29,6 +28,7 @@ from integration.tiered_world import (
     DELETED,
     PARTITIONS,
     PLAIN,
+    TIERBROKER,
     URL,
     TieredTopic,
     TieredWorld,
@@ -115,8 +115,8 @@ def kill_at_some_moment(world: TieredWorld, topic: TieredTopic, rng: random.Rand
 def restore(world: TieredWorld, broker: Tierbroker, topic: TieredTopic) -> None:
     """Bring the cluster back into the broker's directory; the topic forgets what was lost."""
     sets = store_settings(world.proxy.endpoint).items()
-    command = [str(Path(sys.executable).with_name("tierbroker")), "restore", "--json"]
-    command += ["--from", URL, "--data", str(broker.data_dir)]
+    command = [*TIERBROKER, "restore", "--json", "--from", URL]
+    command += ["--data", str(broker.data_dir)]
     command += [word for key, value in sets for word in ("--set", f"{key}={value}")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -145,10 +145,8 @@ def killed_broker(half: str, directory: Path) -> str:
             topic.check_some()
             if number % 5 == 4:
                 topic.check_all()
-        topic.settle()
-        topic.check_all()
-        topic.close()
-    return f"killed {', '.join(moments)}"
+        orphans = topic.conclude()
+    return f"killed {', '.join(moments)}; {orphans} orphans"
 
 
 def lost_disk(half: str, directory: Path) -> str:
@@ -170,10 +168,8 @@ def lost_disk(half: str, directory: Path) -> str:
             world.broker.start()
             topic.reconnect()
             topic.check_all()
-        topic.settle()
-        topic.check_all()
-        topic.close()
-    return f"lost {', '.join(moments)}"
+        orphans = topic.conclude()
+    return f"lost {', '.join(moments)}; {orphans} orphans"
 
 
 def old_host(directory: Path) -> str:
@@ -208,7 +204,7 @@ def old_host(directory: Path) -> str:
             if old.running:
                 old.kill()
             topic.check_all()
-        topic.close()
+        said.append(f"{topic.conclude()} orphans")
     return ", ".join(said)
 
 
@@ -248,9 +244,7 @@ def store_is_down(directory: Path) -> str:
         world.minio.start()
         begun = time.monotonic()
         topic.check_all()
-        topic.settle()
-        topic.check_all()
-        topic.close()
+        topic.conclude()
         return (
             f"100 records took {before:.3f} s before and {slowest:.3f} s at most while the store "
             f"was down, up to {written}; well {time.monotonic() - begun:.1f} s after"

@@ -4,12 +4,15 @@ Segments are tiny and leave the disk as soon as they may, so that little time br
 The model knows each record by its offset: one that was acknowledged stays what it was.
 """
 
+import json
 import random
-import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import (
     Consumer,
@@ -27,6 +30,7 @@ from integration.object_stores import Minio, lasting_port
 from integration.store_proxy import StoreProxy
 from tests.s3_server import KEY_ID, SECRET, judge
 
+TIERBROKER = [sys.executable, "-m", "tierbroker"]
 BUCKET = "bucket"
 URL = f"s3://{BUCKET}/some/prefix"
 SETTLED_S = 60.0
@@ -96,11 +100,27 @@ class TieredWorld:
         settings = {**self._settings, **store_settings(self.proxy.endpoint), "cold.url": URL}
         return Tierbroker(directory, settings, lasting_port())
 
-    def lose_disk(self) -> None:
-        """The broker is killed, and nothing of its data is left."""
-        if self.broker.running:
-            self.broker.kill()
-        shutil.rmtree(self.broker.data_dir)
+    def scrub(self) -> int:
+        """Remove what counts for nothing; afterwards nothing such is left. How much it was."""
+        options = ["--delete", "--older-than", "0s", "--earlier-incarnations"]
+        first = self._ask("scrub", *options)[-1]
+        assert first["deleted"] == first["orphans"], first
+        second = self._ask("scrub", *options)
+        assert second[-1]["orphans"] == 0, second
+        return int(first["orphans"])
+
+    def verify(self) -> None:
+        """Each object that the newest checkpoint names is there, whole and right."""
+        self._ask("verify", "--all")
+
+    def _ask(self, command: str, *options: str) -> list[dict[str, Any]]:
+        """`tierbroker tier` of the store itself, past the proxy."""
+        arguments = [*TIERBROKER, "tier", command, URL, "--json", *options]
+        for key, value in store_settings(self.minio.endpoint).items():
+            arguments += ["--set", f"{key}={value}"]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-3000:])
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 class TieredTopic:
@@ -238,7 +258,7 @@ class TieredTopic:
         start = self._rng.choice(sorted(self.records[DELETED]))
         for offset in [known for known in self.records[DELETED] if known < start]:
             del self.records[DELETED][offset]
-        assert self._delete_before(start).low_watermark == start
+        assert self._delete_before(start, 20).low_watermark == start
 
     def try_to_delete(self) -> None:
         """As `delete_records`; the broker may end meanwhile, and nobody knows then what is left."""
@@ -250,20 +270,20 @@ class TieredTopic:
             self._count += 1
             self.maybe[DELETED][self._count] = self.records[DELETED].pop(offset)
         with suppress(KafkaException):
-            self._delete_before(start)
+            self._delete_before(start, 2)
 
-    def _delete_before(self, start: int) -> DeletedRecords:
+    def _delete_before(self, start: int, timeout_s: int) -> DeletedRecords:
         self._deleted_before = start
         admin = AdminClient(
             {
                 "bootstrap.servers": self._world.broker.bootstrap,
                 "log_level": 0,
-                "socket.timeout.ms": 2000,
+                "socket.timeout.ms": timeout_s * 1000,
             }
         )
         place = TopicPartition(self.name, DELETED, start)
-        (done,) = admin.delete_records([place], request_timeout=2).values()
-        return done.result(10)
+        (done,) = admin.delete_records([place], request_timeout=timeout_s).values()
+        return done.result(2 * timeout_s)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -337,6 +357,15 @@ class TieredTopic:
         ]
         ends[TRANSACTIONAL] = max(ends[TRANSACTIONAL], self._transaction_end)
         return ends
+
+    def conclude(self) -> int:
+        """All is well in the end: here, in the bucket, and after a scrub; how much that removed."""
+        self.settle()
+        orphans = self._world.scrub()
+        self.check_all()
+        self._world.verify()
+        self.close()
+        return orphans
 
     def settle(self, timeout_s: float = SETTLED_S) -> list[int]:
         """Wait until nothing but empty segments is left on the disk; the log ends.
