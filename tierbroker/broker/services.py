@@ -51,9 +51,8 @@ class Gate(Protocol):
         Clients that do not know TRANSACTION_ABORTABLE are told INVALID_TXN_STATE.
         """
 
-    def is_open(self, partition: Partition, producer_id: int, producer_epoch: int) -> bool:
-        """Whether records may be appended without `admit`: the log itself knows the transaction,
-        and no earlier call of the producer is unanswered."""
+    def holds(self, producer_id: int) -> bool:
+        """Whether a call of the producer waits for its answer: nothing may overtake that one."""
 
     def hold(self) -> None:
         """Ask nothing until `let_go`."""

@@ -193,16 +193,9 @@ class TransactionGate:
                 if not producer.busy:
                     producer.ask()
 
-    def is_open(self, partition: Partition, producer_id: int, producer_epoch: int) -> bool:
-        """Whether a batch may be queued without `admit`, as all but the first of a transaction.
-
-        False too while a call of the producer waits for its answer: that one goes first.
-        """
-        log = partition.log
-        if log is None or producer_id in self._producers:
-            return False
-        known = log.producer_state.get(producer_id)
-        return known is not None and known.epoch == producer_epoch and known.txn_first_offset >= 0
+    def holds(self, producer_id: int) -> bool:
+        """Whether a call of the producer waits for its answer: nothing may overtake that one."""
+        return producer_id in self._producers
 
     def admit(
         self,

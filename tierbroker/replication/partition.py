@@ -268,10 +268,13 @@ class Partition:
             return
         self.high_watermark = offset
         log = self.log
-        if log is None or not (log.producer_state.open or log.producer_state.ended):
+        producers = None if log is None else log.producer_state
+        if producers is None or not (producers.open or producers.ended):
             self._stable_offset = offset
-        else:
-            self._stable_offset = max(self._stable_offset, _stable_below(log, offset))
+        elif producers.ended or next(iter(producers.open)) > self._stable_offset:
+            stable = producers.last_stable_offset(offset)
+            self._stable_offset = max(self._stable_offset, stable)
+        # Else a transaction is open that begins there: nothing after it is decided.
         self.wake_waiters()
         unacknowledged = self._unacknowledged
         while unacknowledged and unacknowledged[0][0] < offset:

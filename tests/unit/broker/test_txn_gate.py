@@ -124,17 +124,16 @@ def test_the_log_knows_of_an_open_transaction(world: World) -> None:
     assert len(world.coordinator.added) == 1
 
 
-def test_what_is_open_needs_no_admission_unless_an_earlier_call_waits(world: World) -> None:
-    first = cast("Any", world.partitions[0])
-    assert not world.gate.is_open(first, 1, 0)
-    world.partitions[0].begin()
-    assert world.gate.is_open(first, 1, 0)
-    assert not world.gate.is_open(first, 1, 1)
-    assert not world.gate.is_open(first, 2, 0)
-    world.admit("a", partition=1)
-    assert not world.gate.is_open(first, 1, 0)
+def test_a_producer_is_held_until_its_calls_are_answered(world: World) -> None:
+    assert not world.gate.holds(1)
+    world.admit("a")
+    world.admit("b", partition=1)
+    assert world.gate.holds(1)
+    assert not world.gate.holds(2)
     world.answer(OK)
-    assert world.gate.is_open(first, 1, 0)
+    assert world.gate.holds(1)
+    world.answer(OK)
+    assert not world.gate.holds(1)
 
 
 def test_a_stale_epoch_is_refused_without_asking(world: World) -> None:

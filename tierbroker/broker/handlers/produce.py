@@ -9,7 +9,6 @@ a topic with its own compression.type. With acks=0 nothing is answered, and an e
 connection so that the client notices (Kafka's handleProduceRequest).
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,7 +33,7 @@ from tierbroker.broker.api import RequestContext
 from tierbroker.broker.leader_hints import hinted_endpoints, leader_hint
 from tierbroker.controller.state.topics import INTERNAL_TOPICS
 from tierbroker.hot.config import LogConfig, TimestampType
-from tierbroker.hot.log import AppendResult
+from tierbroker.hot.log import AppendResult, Log
 from tierbroker.hot.producer_state import AppendOrigin
 from tierbroker.records import batch as batches
 from tierbroker.records.validate import (
@@ -168,16 +167,34 @@ class ProduceCall:
             partition = self._context.broker.partitions.get(topic, item.index)
             if topic in INTERNAL_TOPICS:
                 raise InvalidTopicError(f"{topic} is written by the broker alone")
-            config = partition.log_for_append(self._acks).config
-            batch, header = self._validated(records, config)
+            log = partition.log_for_append(self._acks)
+            batch, header = self._validated(records, log.config)
         except ApiError as error:
             self._finish(item, partition, error)
         else:
             done = partial(self._finish, item, partition)
-            if header.attributes & batches.TRANSACTIONAL_BIT:
+            if header.attributes & batches.TRANSACTIONAL_BIT and not self._is_open(log, header):
                 self._append_in_transaction(item, partition, batch, header, done)
             else:
                 partition.append(batch, header, self._acks, done)
+
+    def _is_open(self, log: Log, header: batches.BatchHeader) -> bool:
+        """Whether nothing need be asked: for all but the first batch of a transaction in a log.
+
+        The log knows its producer then, and judges it alike in both protocols.
+        """
+        producer_id = header.producer_id
+        if producer_id != self._producer_id:
+            if self._transactional_id is None or self._producer_id != batches.NO_PRODUCER_ID:
+                return False
+            self._producer_id = producer_id
+        known = log.producer_state.get(producer_id)
+        return (
+            known is not None
+            and known.txn_first_offset >= 0
+            and known.epoch == header.producer_epoch
+            and not self._context.broker.txn_gate.holds(producer_id)
+        )
 
     def _append_in_transaction(
         self,
@@ -187,6 +204,7 @@ class ProduceCall:
         header: batches.BatchHeader,
         done: AppendDone,
     ) -> None:
+        """Append once it is known that the transaction is open: one question for the request."""
         if self._transactional_id is None:
             done(TransactionalIdAuthorizationFailedError("the request has no transactional id"))
             return
@@ -195,25 +213,8 @@ class ProduceCall:
             done(InvalidProducerIdMappingError("the request has batches of two producers"))
             return
         self._producer_id = producer_id
-        if self._context.broker.txn_gate.is_open(partition, producer_id, header.producer_epoch):
-            # Its producer is known, so the log judges it alike in both protocols.
-            partition.append(batch, header, self._acks, done)
-        else:
-            implicit = self._context.api_version >= _ADDS_PARTITIONS_SINCE
-            origin = _CLIENT_2 if implicit else _CLIENT
-            append = partial(partition.append, batch, header, self._acks, done, origin)
-            self._ask_gate(item, partition, header, implicit, append)
-
-    def _ask_gate(
-        self,
-        item: PartitionProduceResponse,
-        partition: Partition,
-        header: batches.BatchHeader,
-        implicit: bool,
-        append: Callable[[], None],
-    ) -> None:
-        """Append once it is known that the transaction is open, all of the request at once."""
-        assert self._transactional_id is not None
+        implicit = self._context.api_version >= _ADDS_PARTITIONS_SINCE
+        origin = _CLIENT_2 if implicit else _CLIENT
         gate = self._context.broker.txn_gate
         if not self._holds_gate:
             self._holds_gate = True
@@ -221,13 +222,13 @@ class ProduceCall:
 
         def go_on(code: ErrorCode) -> None:
             if code is ErrorCode.NONE:
-                append()
+                partition.append(batch, header, self._acks, done, origin)
             else:
                 self._refuse(item, code)
 
         gate.admit(
             self._transactional_id,
-            header.producer_id,
+            producer_id,
             header.producer_epoch,
             partition,
             implicit=implicit,
