@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -295,6 +296,28 @@ async def test_draining_lets_answers_out() -> None:
         http.pages.answer()
         assert (await answer_of(busy))[1]["connection"] == "close"
         assert await busy.is_closed()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@on_both_loops
+async def test_rubbish_harms_nobody_else(seed: int) -> None:
+    rng = random.Random(seed)
+    whole = [get("/page"), get("/wait") + get("/page"), post(b'{"x": 1}'), get("/query?a=1&b=2")]
+    async with serving() as http:
+        for _ in range(50):
+            sent = bytearray(rng.choice(whole))
+            for _ in range(rng.randint(1, 4)):
+                at = rng.randrange(len(sent))
+                sent[at : at + rng.randint(0, 3)] = rng.randbytes(rng.randint(0, 4))
+            async with http.client() as client:
+                await client.send(bytes(sent) or b"x")
+                client.finish_sending()
+                while not await client.is_closed():
+                    pass  # whatever it is told, it ends
+        await wait_until(lambda: http.server.connection_count == 0)
+        async with http.client() as client:
+            await client.send(get("/page"))
+            assert (await answer_of(client))[0] == 200
 
 
 @on_both_loops
