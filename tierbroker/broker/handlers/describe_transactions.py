@@ -1,4 +1,9 @@
-"""DescribeTransactions (key 65), version 0: state, producer and partitions of transactional ids."""
+"""DescribeTransactions (key 65), version 0: state, producer and partitions of transactional ids.
+
+Each id is described once, however often it is named. Many of them take several turns.
+"""
+
+import asyncio
 
 from tierbroker.broker.api import RequestContext
 from tierbroker.wire.messages.describe_transactions import (
@@ -6,10 +11,18 @@ from tierbroker.wire.messages.describe_transactions import (
     DescribeTransactionsResponse,
 )
 
+_IDS_PER_TURN = 256
 
-def handle(
+
+async def handle(
     request: DescribeTransactionsRequest, context: RequestContext
 ) -> DescribeTransactionsResponse:
     """Each id with its own error."""
-    states = context.broker.transactions.describe(request.transactional_ids)
-    return DescribeTransactionsResponse(transaction_states=states)
+    ids = list(dict.fromkeys(request.transactional_ids))
+    response = DescribeTransactionsResponse(transaction_states=[])
+    for start in range(0, len(ids), _IDS_PER_TURN):
+        if start:
+            await asyncio.sleep(0)
+        asked = ids[start : start + _IDS_PER_TURN]
+        response.transaction_states += context.broker.transactions.describe(asked)
+    return response

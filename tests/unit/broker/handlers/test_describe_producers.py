@@ -1,5 +1,6 @@
 """The handler of DescribeProducers: what the log knows of its producers."""
 
+import asyncio
 import pathlib
 from typing import Any
 
@@ -39,7 +40,7 @@ def bench(tmp_path: pathlib.Path) -> HandlerBench:
 
 def describe(bench: HandlerBench, topic: str, *indexes: int) -> list[Any]:
     request = DescribeProducersRequest(topics=[TopicRequest(topic, list(indexes))])
-    (answer,) = describe_producers.handle(request, bench.context(0)).topics
+    (answer,) = asyncio.run(describe_producers.handle(request, bench.context(0))).topics
     assert answer.name == topic
     assert [one.partition_index for one in answer.partitions] == list(indexes)
     return list(answer.partitions)
@@ -75,3 +76,25 @@ def test_a_partition_that_another_broker_leads(bench: HandlerBench) -> None:
     bench.partitions.get("t", 0).is_leader = False
     (answer,) = describe(bench, "t", 0)
     assert answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
+async def test_a_partition_is_described_once_and_others_have_turns(bench: HandlerBench) -> None:
+    """Its producers, who may be many, would else be told as often as the request names it."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    asked = [TopicRequest("t", [0, 1, 0] * 1000), TopicRequest("u", [0]), TopicRequest("t", [1, 2])]
+    request = DescribeProducersRequest(topics=asked)
+    answer = await describe_producers.handle(request, bench.context(0))
+    beside.cancel()
+    told = [
+        (topic.name, [one.partition_index for one in topic.partitions]) for topic in answer.topics
+    ]
+    assert told == [("t", [0, 1, 2]), ("u", [0])]
+    assert turns == 3

@@ -1,5 +1,6 @@
 """Transactions as producers and consumers of a partition see them, over a real log and gate."""
 
+import asyncio
 import pathlib
 from collections.abc import Collection
 from typing import Any, cast
@@ -367,7 +368,7 @@ def test_producers_are_described_with_their_transactions(world: World) -> None:
     world.end(coordinator_epoch=7)
     world.write()
     request = DescribeProducersRequest(topics=[TopicRequest("t", [0])])
-    response = describe_producers.handle(request, world.bench.context(0))
+    response = asyncio.run(describe_producers.handle(request, world.bench.context(0)))
     (one,) = response.topics[0].partitions[0].active_producers or []
     assert (one.coordinator_epoch, one.current_txn_start_offset, one.last_sequence) == (7, 3, 2)
 
