@@ -85,6 +85,8 @@ def test_every_metric_is_there(broker: tierbroker.Broker) -> None:
     assert before["tierbroker_partitions", ("clicks",)] == 2
     assert before["tierbroker_log_end_offsets", ("clicks",)] == 300
     assert before["tierbroker_high_watermarks", ("plain",)] == 1
+    appended = before["tierbroker_log_appended_bytes_total", ("clicks",)]
+    assert appended == before["tierbroker_tier_cold_bytes", ("clicks",)]
     assert before["tierbroker_requests_total", ("Produce",)] >= 2
     assert before["tierbroker_received_bytes_total", ()] > 300_000
     assert before["tierbroker_tier_cold_bytes", ("clicks",)] > 300_000

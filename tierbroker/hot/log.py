@@ -47,6 +47,7 @@ class Log:
         "_ledger",
         "_on_offline",
         "aborted",
+        "appended_bytes",
         "closed",
         "damage",
         "damage_notices",
@@ -99,6 +100,8 @@ class Log:
         self.epochs = epochs
         self.producer_state = producer_state
         self.size_bytes = segments.size_bytes
+        self.appended_bytes = 0
+        """Since it was opened."""
         self.snapshots = snapshots
         self.fs = segments.cache.fs
         self.aborted = AbortedIndexes(segments.cache)

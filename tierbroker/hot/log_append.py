@@ -235,6 +235,7 @@ def _write(
             log.assign_epoch_start(epoch, base_offset)
     log.log_end_offset = log.producer_state.end_offset = last_offset + 1
     log.size_bytes += size
+    log.appended_bytes += size
     if start == 0:
         log.rolling.plan(log.config, active)
     if staged is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tierbroker.base.metrics import Samples, gauge
+from tierbroker.base.metrics import Samples, counter, gauge
 from tierbroker.replication.partition import Partition
 
 PARTITIONS = gauge("partitions", "Partitions on this broker.", "topic")
@@ -12,6 +12,9 @@ OFFLINE_PARTITIONS = gauge(
 )
 LOG_SIZE = gauge("log_size_bytes", "Size of the logs on this broker's disks.", "topic")
 LOG_SEGMENTS = gauge("log_segments", "Segments of the logs on this broker's disks.", "topic")
+APPENDED = counter(
+    "log_appended_bytes_total", "Bytes that were appended to the topic's logs.", "topic"
+)
 LOG_END_OFFSETS = gauge(
     "log_end_offsets", "Sum of the log end offsets: its rate is records appended.", "topic"
 )
@@ -50,6 +53,7 @@ METRICS = (
     OFFLINE_PARTITIONS,
     LOG_SIZE,
     LOG_SEGMENTS,
+    APPENDED,
     LOG_END_OFFSETS,
     HIGH_WATERMARKS,
     *DETAILS,
@@ -61,6 +65,7 @@ class _Sums:
     partitions: int = 0
     size_bytes: int = 0
     segments: int = 0
+    appended_bytes: int = 0
     end_offsets: int = 0
     high_watermarks: int = 0
 
@@ -84,6 +89,7 @@ class PartitionTotals:
                 continue
             sums.size_bytes += log.size_bytes
             sums.segments += len(log.segments)
+            sums.appended_bytes += log.appended_bytes
             sums.end_offsets += log.log_end_offset
             sums.high_watermarks += partition.high_watermark
             if self._details is not None:
@@ -96,6 +102,7 @@ class PartitionTotals:
             yield PARTITIONS.at(sums.partitions, topic)
             yield LOG_SIZE.at(sums.size_bytes, topic)
             yield LOG_SEGMENTS.at(sums.segments, topic)
+            yield APPENDED.at(sums.appended_bytes, topic)
             yield LOG_END_OFFSETS.at(sums.end_offsets, topic)
             yield HIGH_WATERMARKS.at(sums.high_watermarks, topic)
         for partition in self._details or ():
