@@ -138,6 +138,7 @@ class PieceCache:
         self._by_object: dict[ObjectId, list[Piece]] = {}
         self._once: OrderedDict[tuple[ObjectId, int], Piece] = OrderedDict()
         self._again: OrderedDict[tuple[ObjectId, int], Piece] = OrderedDict()
+        self._again_bytes = 0
 
     def find(self, object_id: ObjectId, position: int) -> Piece | None:
         """The piece that holds the byte at `position` of the segment."""
@@ -156,6 +157,7 @@ class PieceCache:
             del self._once[key]
             piece.used = False
             self._again[key] = piece
+            self._again_bytes += len(piece.data)
         return piece
 
     def add(self, object_id: ObjectId, piece: Piece) -> None:
@@ -179,16 +181,19 @@ class PieceCache:
     def _make_room(self, spared: Piece | None) -> None:
         room = max(self.capacity_bytes - self.under_way_bytes, self.capacity_bytes // 2)
         while self.size_bytes > room and len(self._once) + len(self._again) > 1:
-            self._evict_one(spared)
+            self._evict_one(spared, room)
 
     def forget(self, object_id: ObjectId) -> None:
         """The object does not count any more, or is damaged."""
         for piece in list(self._by_object.get(object_id, ())):
             self._drop(object_id, piece)
 
-    def _evict_one(self, spared: Piece | None) -> None:
-        # What scans have read goes first, unless nothing but the newest piece is of that kind.
-        for queue in (self._once, self._again):
+    def _evict_one(self, spared: Piece | None, room: int) -> None:
+        # What scans have read goes first, unless nothing but the newest piece is of that kind. But
+        # what is read again may take half of the room: the rest is for what readers need next,
+        # which would be gone before they come.
+        queues = (self._once, self._again)
+        for queue in reversed(queues) if self._again_bytes > room // 2 else queues:
             for (object_id, _), piece in queue.items():
                 if piece is not spared:
                     self._drop(object_id, piece)
@@ -197,7 +202,8 @@ class PieceCache:
     def _drop(self, object_id: ObjectId, piece: Piece) -> None:
         key = object_id, piece.position
         if self._once.pop(key, None) is None:
-            self._again.pop(key, None)
+            del self._again[key]
+            self._again_bytes -= len(piece.data)
         pieces = self._by_object[object_id]
         pieces.remove(piece)
         if not pieces:

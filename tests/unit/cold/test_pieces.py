@@ -105,3 +105,19 @@ def test_what_is_under_way_takes_room_but_never_all_of_it() -> None:
     cache.add((0, 1), whole(40))
     assert (cache.size_bytes, cache.under_way_bytes) == (30, 0)
     assert cache.find((0, 1), 40) is not None
+
+
+def test_what_is_read_again_leaves_half_of_the_room_to_what_comes_next() -> None:
+    cache = PieceCache(80)
+    for position in range(0, 80, 10):
+        cache.add((0, 1), whole(position))
+    for position in range(0, 80, 10):
+        for _ in range(2):  # a second reader behind the first
+            piece = cache.find((0, 1), position)
+            assert piece is not None
+            piece.batches(position, 10)
+    for position in range(100, 140, 10):
+        cache.add((0, 1), whole(position))
+    assert [at for at in range(0, 140, 10) if cache.find((0, 1), at)] == [
+        40, 50, 60, 70, 100, 110, 120, 130,
+    ]  # fmt: skip
