@@ -51,6 +51,11 @@ class FakeDriver:
         """Fail the next decision of that name; with `decided` it happens all the same."""
         self._refusals.append((decision, error, decided))
 
+    @property
+    def pending_refusals(self) -> int:
+        """How many decisions are still to fail."""
+        return len(self._refusals)
+
     def submit(self, decide: Callable[[MetadataImage], Result[Any]]) -> Pending[Any]:
         """See MetadataDriver."""
         pending: Pending[Any] = Pending()

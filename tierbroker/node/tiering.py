@@ -58,7 +58,9 @@ RETRY_S = 5.0
 """Until the next attempt to reach a store that did not answer at the start; doubled each time."""
 LONGEST_RETRY_S = 30.0
 CHECKPOINT_SHARE = 0.2
-"""At most so much of the time goes into checkpoints, however large they are."""
+"""Of the time goes into checkpoints that are large, or should: the pause between two grows up to
+CHECKPOINT_PAUSES intervals, so that a store that was slow once is soon up to date again."""
+CHECKPOINT_PAUSES = 4
 
 
 class Tiering:
@@ -272,7 +274,8 @@ class Tiering:
             await checkpointer.take()
             if checkpointer.failure is None:
                 took_s = self._clock.monotonic() - begun
-                pause_s = max(pause_s, took_s * (1 / CHECKPOINT_SHARE - 1))
+                rest_s = took_s * (1 / CHECKPOINT_SHARE - 1)
+                pause_s = min(max(pause_s, rest_s), CHECKPOINT_PAUSES * pause_s)
             if checkpointer.durable_offset >= 0:
                 await self.remover.remove(checkpointer.durable_offset)
         except StoreMismatchError as error:

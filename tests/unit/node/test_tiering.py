@@ -1,96 +1,31 @@
 """The clockwork of the cold tier: bound to its store, ticking, given up; on a real log."""
 
-import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
 from tests.log_setup import make_batch
-from tests.metadata_cluster import cluster, with_topic
-from tests.tier_world import CLUSTER, OTHER_INCARNATION, FakeDriver
-from tests.tiered_log import TieredLog
+from tests.tier_world import OTHER_INCARNATION
+from tests.tiering_world import CLUSTER_ID, TieringWorld
 from tierbroker.base.errors import (
     InvalidRequestError,
     KafkaStorageError,
     UnknownTopicOrPartitionError,
 )
 from tierbroker.base.ids import uuid_text
-from tierbroker.base.story import tell
 from tierbroker.cold.errors import StoreUnavailableError
-from tierbroker.cold.head import Head, encode_head, read_head
+from tierbroker.cold.head import Head, encode_head
 from tierbroker.cold.keys import HEAD_KEY
-from tierbroker.node import tiering as module
-from tierbroker.node.settings import Settings
-from tierbroker.node.tiering import Tiering
-from tierbroker.records.tier.state import PartitionTier, TierState
 
 DOWN = StoreUnavailableError("the store is down")
 OTHER = Head("another", OTHER_INCARNATION, OTHER_INCARNATION)
 
 
-class NoGroups:
-    def active_shards(self) -> list[Any]:
-        return []
-
-
-class TieringWorld(TieredLog):
-    """`start` it; time brings a tick a second."""
-
-    def __init__(self, path: Path, patch: pytest.MonkeyPatch, **settings: str) -> None:
-        super().__init__(str(path / "t-0"))
-        self.driver = FakeDriver(with_topic(cluster(1), "t", (1,)))
-        patch.setattr(module, "open_store", lambda *_: self.store)
-        dotted = {key.replace("_", "."): value for key, value in settings.items()}
-        values = Settings.load({"cold.url": "memory://", **dotted}, {}).values
-        self.told: list[str] = []
-        self.tiering = Tiering(
-            "memory://",
-            values,
-            cluster_id=CLUSTER,
-            driver=cast("Any", self.driver),
-            groups=cast("Any", NoGroups()),
-            partitions=self.held,
-            fs=self.setup.fs,
-            clock=self.clock,
-            rng=random.Random(4),
-            scheduler=self.scheduler,
-            post=lambda call: call(),
-            on_failure=lambda error, name: self.failures.append((error, name)),
-        )
-
-    @property
-    def state(self) -> TierState:
-        return self.driver.image.tier
-
-    def tier(self, number: int = 0) -> PartitionTier:
-        found = self.state.partition(self.log.topic_id, number)
-        assert found is not None
-        return found
-
-    def start(self) -> None:
-        self.tiering.start().result()
-
-    def run(self, seconds: int) -> None:
-        """Let time pass."""
-        for _ in range(seconds * 4):
-            self.clock.advance(250)
-            self.scheduler.advance(0.25)
-            if self.clock.now_ms() % 1000 == 0:
-                self.tiering.tick()
-                self.scheduler.end_turn()
-        assert not self.failures
-
-    def head(self) -> Head:
-        found = tell(read_head(self.store)).result()
-        assert found is not None
-        return found[0]
-
-    def take_over(self) -> None:
-        """A restore under another incarnation."""
-        taken = replace(self.head(), incarnation=OTHER_INCARNATION)
-        self.store.inner.put(HEAD_KEY, [encode_head(taken)])
+def take_over(world: TieringWorld) -> None:
+    """A restore elsewhere, under another incarnation."""
+    taken = replace(world.head(), incarnation=OTHER_INCARNATION)
+    world.store.inner.put(HEAD_KEY, [encode_head(taken)])
 
 
 @pytest.fixture
@@ -101,7 +36,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TieringWorld:
 def test_from_a_closed_segment_to_a_checkpoint_that_names_it(world: TieringWorld) -> None:
     world.start()
     head = world.head()
-    assert (head.cluster_id, head.store_id) == (CLUSTER, world.state.store_id)
+    assert (head.cluster_id, head.store_id) == (CLUSTER_ID, world.state.store_id)
     assert world.state.incarnations == (head.incarnation,)
     world.fill(3)
     world.run(2)
@@ -175,7 +110,7 @@ def test_a_cluster_that_was_taken_over_lets_nothing_go(world: TieringWorld) -> N
     world.fill(2)
     world.run(40)
     assert world.tiering.retention.evict_limit(world.log) == 20
-    world.take_over()
+    take_over(world)
     before = dict(world.store.contents)
     world.fill(2)
     world.run(40)
@@ -209,10 +144,10 @@ def test_large_checkpoints_leave_time_for_other_things(
     world.store.release()
     taken = [key for key in world.store.puts if key.endswith(".ckpt")]
     world.fill(1)
-    world.run(200)
+    world.run(3)
     later = [key for key in world.store.puts if key.endswith(".ckpt")]
     assert len(later) == len(taken)
-    world.run(60)
+    world.run(2)  # but not for ever, because the store was slow once
     assert len([key for key in world.store.puts if key.endswith(".ckpt")]) > len(taken)
 
 
