@@ -91,10 +91,10 @@ integration: setup $(JARS)/.installed $(SUITE)/.fetched ## stock clients and Apa
 	@$(BIN)/python -m integration.object_stores
 	$(BIN)/python -m pytest integration
 
-torture: setup ## 100,000 seeds of the simulation, 500 rounds of kill -9 and 1,000 power cuts under load
+torture: setup ## 100,000 seeds of the simulation, 500 kills and 1,000 power cuts under load, 1,000 faults of each kind in the store
 	SIM_SEEDS=$${SIM_SEEDS:-100000} $(BIN)/python -m pytest tests/sim/test_single_broker.py --timeout=36000
 	@$(BIN)/python -m integration.object_stores
-	TORTURE_ROUNDS=$${TORTURE_ROUNDS:-500} POWER_CUT_ROUNDS=$${POWER_CUT_ROUNDS:-1000} \
+	TORTURE_ROUNDS=$${TORTURE_ROUNDS:-500} POWER_CUT_ROUNDS=$${POWER_CUT_ROUNDS:-1000} TIER_FAULT_ROUNDS=$${TIER_FAULT_ROUNDS:-1000} \
 		$(BIN)/python -m pytest integration -m torture --timeout=36000 -s
 
 bench: setup $(JARS)/.installed ## race Apache Kafka, row by row, in less than ten minutes; kept in build/bench.json

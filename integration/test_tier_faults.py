@@ -1,11 +1,10 @@
 """Whatever the store does, nothing is lost and nothing is shown that is wrong.
 
 A broker process, MinIO, and a proxy between them that breaks requests while clients write, read
-cold records and delete. Each kind of fault is injected TORTURE_ROUNDS times; TORTURE_SEED repeats
+cold records and delete. Each kind of fault is injected TIER_FAULT_ROUNDS times; TORTURE_SEED repeats
 which requests it meets.
 """
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ import pytest
 from integration.conftest import CHOICE
 from integration.in_parallel import begin_selected
 from integration.store_proxy import Fault, Request
-from integration.tiered_world import TieredTopic, world_in
+from integration.tiered_world import ROUNDS, SEED, TieredTopic, world_in
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -28,8 +27,6 @@ pytestmark = [
     pytest.mark.skipif(CHOICE != "", reason="these tests break the broker's store"),
 ]
 
-ROUNDS = int(os.environ.get("TORTURE_ROUNDS", "20"))
-SEED = int(os.environ.get("TORTURE_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 PATIENCE_S = 60.0
 """For one injection more."""
 

@@ -28,6 +28,8 @@ from integration.tiered_world import (
     DELETED,
     PARTITIONS,
     PLAIN,
+    ROUNDS,
+    SEED,
     TIERBROKER,
     URL,
     TieredTopic,
@@ -44,8 +46,6 @@ pytestmark = [
     pytest.mark.skipif(CHOICE != "", reason="these tests kill the broker of a bucket"),
 ]
 
-ROUNDS = int(os.environ.get("TORTURE_ROUNDS", "20"))
-SEED = int(os.environ.get("TORTURE_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 PATIENCE_S = 60.0
 
 MOMENTS = (
@@ -114,11 +114,9 @@ def kill_at_some_moment(world: TieredWorld, topic: TieredTopic, rng: random.Rand
 
 def restore(world: TieredWorld, broker: Tierbroker, topic: TieredTopic) -> None:
     """Bring the cluster back into the broker's directory; the topic forgets what was lost."""
-    sets = store_settings(world.proxy.endpoint).items()
-    command = [*TIERBROKER, "restore", "--json", "--from", URL]
-    command += ["--data", str(broker.data_dir)]
-    command += [word for key, value in sets for word in ("--set", f"{key}={value}")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        restore_command(world, broker), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     found = {row["partition"]: row for row in rows if row.get("topic") == topic.name}
@@ -128,6 +126,34 @@ def restore(world: TieredWorld, broker: Tierbroker, topic: TieredTopic) -> None:
         start = found[partition]["start_offset"]
         assert start == 0 or partition == DELETED, found
         topic.restored_end[partition] = max(start, topic.restored_end[partition])
+
+
+def restore_command(world: TieredWorld, broker: Tierbroker) -> list[str]:
+    sets = store_settings(world.proxy.endpoint).items()
+    command = [*TIERBROKER, "restore", "--json", "--from", URL, "--data", str(broker.data_dir)]
+    return command + [word for key, value in sets for word in ("--set", f"{key}={value}")]
+
+
+def kill_a_restore(world: TieredWorld, rng: random.Random) -> None:
+    """One that is begun and killed at one of its requests; what it made is removed again."""
+    left = rng.randrange(8)
+    restoring = subprocess.Popen(
+        restore_command(world, world.broker),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def plan(_: Request) -> Fault | None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(restoring.pid, signal.SIGKILL)
+        return None
+
+    world.proxy.plan = plan
+    restoring.wait(60)
+    world.proxy.plan = None
+    shutil.rmtree(world.broker.data_dir, ignore_errors=True)
 
 
 def killed_broker(half: str, directory: Path) -> str:
@@ -161,6 +187,8 @@ def lost_disk(half: str, directory: Path) -> str:
             moments.append(str(kill_at_some_moment(world, topic, rng)))
             evicted = [topic.evicted(partition) for partition in range(PARTITIONS)]
             shutil.rmtree(world.broker.data_dir)
+            if rng.random() < 0.5:
+                kill_a_restore(world, rng)
             restore(world, world.broker, topic)
             for partition, end in enumerate(evicted):
                 assert topic.restored_end[partition] >= end, f"{partition}: {moments[-1]}"

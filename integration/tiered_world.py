@@ -5,6 +5,7 @@ The model knows each record by its offset: one that was acknowledged stays what 
 """
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -29,6 +30,10 @@ from integration.conftest import create_topic
 from integration.object_stores import Minio, lasting_port
 from integration.store_proxy import StoreProxy
 from tests.s3_server import KEY_ID, SECRET, judge
+
+ROUNDS = int(os.environ.get("TIER_FAULT_ROUNDS") or os.environ.get("TORTURE_ROUNDS") or "20")
+"""Of each kind of fault."""
+SEED = int(os.environ.get("TORTURE_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 
 TIERBROKER = [sys.executable, "-m", "tierbroker"]
 BUCKET = "bucket"
