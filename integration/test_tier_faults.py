@@ -1,7 +1,7 @@
 """Whatever the store does, nothing is lost and nothing is shown that is wrong.
 
 A broker process, MinIO, and a proxy between them that breaks requests while clients write, read
-cold records and delete. Each kind of fault is injected TIER_FAULT_ROUNDS times; TORTURE_SEED repeats
+cold records and delete. Each kind of fault is injected TIER_FAULT_ROUNDS times; TORTURE_SEED says
 which requests it meets.
 """
 
