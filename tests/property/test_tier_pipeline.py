@@ -10,13 +10,14 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.log_setup import make_batch, read_batches
 from tests.tier_world import TOPIC_ID
-from tests.tiering_world import TieringWorld
+from tests.tiering_world import CLUSTER_ID, TieringWorld
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.cold.checkpoint_object import parse_checkpoint
 from tierbroker.cold.checksum import crc64nvme
@@ -25,11 +26,21 @@ from tierbroker.cold.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from tierbroker.cold.keys import HEAD_KEY, ObjectName, object_key
+from tierbroker.cold.keys import (
+    HEAD_KEY,
+    MANIFEST_SUFFIX,
+    SEGMENT_SUFFIX,
+    ObjectName,
+    object_key,
+)
+from tierbroker.cold.manifest import parse_manifest
+from tierbroker.cold.spiller import Spiller
 from tierbroker.controller.raft.batches import open_batches
 from tierbroker.controller.state.codec import decode_record
 from tierbroker.controller.state.snapshot import image_of_records
 from tierbroker.hot.log_cutting import evict_below
+from tierbroker.node import tiering
+from tierbroker.records.tier.segment import TierSegment, TierSlice
 from tierbroker.records.tier.state import PartitionTier, TierState
 
 ERRORS = {
@@ -40,6 +51,7 @@ ERRORS = {
 DECISIONS = (
     "begin_uploads",
     "commit_upload",
+    "commit_slice",
     "abandon_uploads",
     "retire",
     "forget",
@@ -51,6 +63,9 @@ class TierPipeline:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="tier-pipeline-"))
         self.patch = pytest.MonkeyPatch()
+        # Small slices: what is spilled after years happens here in minutes.
+        small = partial(Spiller, slice_segments=3, kept_segments=2)
+        self.patch.setattr(tiering, "Spiller", small)
         self.world = TieringWorld(
             self.directory,
             self.patch,
@@ -158,9 +173,8 @@ class TierPipeline:
         self.world.store.hold_no_more()
         named = self.named()
         self.world.restore()
-        self.world.run(1)
         tier = self.tier
-        assert tier.segments == named.segments
+        assert (tier.slices, tier.segments) == (named.slices, named.segments)
         assert self.world.led.log is not None
         end = self.world.log.log_end_offset
         # What had left the disk is all there; what was here alone is lost.
@@ -200,22 +214,35 @@ class TierPipeline:
         return b"".join(data for base, data in sorted(self.batches.items()) if start <= base <= end)
 
     def check_objects(self, tier: PartitionTier, state: TierState) -> None:
+        """Every object that counts is there, whole, with the records that were acknowledged."""
+        for spilled in tier.slices:
+            manifest = parse_manifest(self.content_of(spilled, state, MANIFEST_SUFFIX))
+            assert len(manifest.segments) == spilled.count
+            assert manifest.segments.start_offset == spilled.base_offset
+            assert manifest.segments.end_offset == spilled.end_offset
+            for segment in manifest.segments:
+                self.check_segment(segment, state)
         for segment in tier.segments:
-            name = ObjectName(
-                TOPIC_ID,
-                0,
-                segment.base_offset,
-                segment.end_offset,
-                segment.leader_epoch,
-                segment.intent_offset,
-            )
-            key = object_key(
-                self.world.tiering._cluster_id, state.incarnations[segment.incarnation], name
-            )
-            content = self.world.store.contents[key]
-            assert (len(content), crc64nvme(content)) == (segment.object_bytes, segment.checksum)
-            records = content[: segment.log_bytes]
-            assert records == self.bytes_of(segment.base_offset, segment.end_offset)
+            self.check_segment(segment, state)
+
+    def check_segment(self, segment: TierSegment, state: TierState) -> None:
+        content = self.content_of(segment, state, SEGMENT_SUFFIX)
+        records = content[: segment.log_bytes]
+        assert records == self.bytes_of(segment.base_offset, segment.end_offset)
+
+    def content_of(self, entry: TierSegment | TierSlice, state: TierState, suffix: str) -> bytes:
+        name = ObjectName(
+            TOPIC_ID,
+            0,
+            entry.base_offset,
+            entry.end_offset,
+            entry.leader_epoch,
+            entry.intent_offset,
+        )
+        incarnation = state.incarnations[entry.incarnation]
+        content = self.world.store.contents[object_key(CLUSTER_ID, incarnation, name, suffix)]
+        assert (len(content), crc64nvme(content)) == (entry.object_bytes, entry.checksum)
+        return content
 
     def everything_is_where_it_belongs(self) -> None:
         world, tier = self.world, self.tier
@@ -256,7 +283,7 @@ STEPS: tuple[tuple[int, Step], ...] = (
         lambda tier, rng: tier.break_store(
             rng.choice(("put", "put", "put", "get_range", "head", "delete")),
             rng.choice(("down", "down", "refused", "damaged")),
-            rng.choice(("", "", ".seg", ".ckpt", HEAD_KEY)),
+            rng.choice(("", "", ".seg", ".man", ".ckpt", HEAD_KEY)),
             rng.randint(1, 5),
             done=rng.random() < 0.5,
         ),
