@@ -43,8 +43,15 @@ class Piece:
         self.used = False
         """A reader has been through to its end."""
 
-    def batches(self, offset: int, max_bytes: int) -> tuple[memoryview, int] | None:
-        """Batches from the one that holds `offset` on, and the offset after the last of them.
+    def batch(self, slot: int) -> tuple[int, int, int]:
+        """Position in the segment, first and last offset of one batch."""
+        at = self.positions[slot]
+        first_offset = int.from_bytes(self.data[at : at + 8], "big")
+        return self.position + at, first_offset, self.last_offsets[slot]
+
+    def batches(self, offset: int, max_bytes: int) -> tuple[memoryview, int, int] | None:
+        """Batches from the one that holds `offset` on; the offset after the last of them, and the
+        position in the segment behind it.
 
         At most `max_bytes`, but always one. None when they all end before `offset`.
         """
@@ -59,7 +66,7 @@ class Piece:
         stop = self.positions[last + 1] if last + 1 < count else len(self.data)
         if last == len(self.positions) - 1:
             self.used = True
-        return self.data[start:stop], self.last_offsets[last] + 1
+        return self.data[start:stop], self.last_offsets[last] + 1, self.position + stop
 
 
 def check_piece(

@@ -5,7 +5,7 @@ reader, a restore and an archive without a broker need nothing but the object. P
 """
 
 import json
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +53,33 @@ class Tail:
 
         slot = bisect_left(range(count), position + 1, key=position_at)
         return position_at(slot) if slot < count else None
+
+    def position_until(self, position: int) -> int | None:
+        """The last position that the index knows at or before it; None when it knows none."""
+        count = len(self.offset_index) // offset_index.ENTRY_BYTES
+
+        def position_at(slot: int) -> int:
+            return offset_index.entry(self.offset_index, self.base_offset, slot)[1]
+
+        slot = bisect_right(range(count), position, key=position_at) - 1
+        return position_at(slot) if slot >= 0 else None
+
+    def allows(self, position: int, first_offset: int, last_offset: int) -> bool:
+        """Whether a batch of these offsets may lie at the position, as far as the index knows.
+
+        An entry names the last offset of what was appended at once and where that begins. So a
+        batch ends before what the next entry names, and begins after what the entry names that is
+        one before its own.
+        """
+        count = len(self.offset_index) // offset_index.ENTRY_BYTES
+
+        def entry_at(slot: int) -> tuple[int, int]:
+            return offset_index.entry(self.offset_index, self.base_offset, slot)
+
+        following = bisect_right(range(count), position, key=lambda slot: entry_at(slot)[1])
+        if following < count and last_offset >= entry_at(following)[0]:
+            return False
+        return following < 2 or first_offset > entry_at(following - 2)[0]
 
     def producer_entries(self) -> list[ProducerEntry]:
         """The producers as of the segment's end; raises ObjectDamagedError."""
@@ -118,10 +145,30 @@ def parse_tail(data: Buffer, base_offset: int, log_bytes: int) -> Tail:
         raise ObjectDamagedError(f"behind the records of a segment's object: {error}") from error
 
 
+def check_identity(data: Buffer, object_bytes: int, name: ObjectName) -> None:
+    """Raise ObjectDamagedError when the last bytes of an object say that it is another one.
+
+    Two objects may well have the same size, and a list of aborted transactions says nothing of
+    where it belongs.
+    """
+    facts = read_about(data, object_bytes)
+    wanted = (uuid_text(name.topic_id), name.partition, name.base_offset, name.intent_offset)
+    found = tuple(
+        facts.get(field) for field in ("topic_id", "partition", "base_offset", "intent_offset")
+    )
+    if found != wanted:
+        raise ObjectDamagedError(f"an object says that it is {found}, and not {wanted}")
+
+
 def read_about(data: Buffer, object_bytes: int) -> Mapping[str, Any]:
     """What the object says of itself, from its last bytes; raises ObjectDamagedError."""
     about = read_sections(data, object_bytes, ContentKind.SEGMENT).get(SectionKind.ABOUT)
     if about is None:
         raise ObjectDamagedError("the object says nothing about itself")
-    facts: Mapping[str, Any] = json.loads(bytes(about))
+    try:
+        facts = json.loads(bytes(about))
+    except ValueError as error:
+        raise ObjectDamagedError(f"what the object says about itself: {error}") from error
+    if not isinstance(facts, dict):
+        raise ObjectDamagedError("what the object says about itself is no list of facts")
     return facts

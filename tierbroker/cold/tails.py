@@ -21,6 +21,7 @@ class Sized(Protocol):
     def size_bytes(self) -> int: ...
 
 
+T = TypeVar("T")
 V = TypeVar("V", bound=Sized)
 
 
@@ -52,7 +53,7 @@ class Fetched(Generic[V]):
         if shared is None:
             shared = self._under_way[object_id] = tell(fetch())
             shared.on_done(lambda done: self._keep(object_id, done))
-        shared.on_done(lambda done: _pass_on(done, mine))
+        shared.on_done(lambda done: pass_on(done, mine))
         return mine
 
     def forget(self, object_id: ObjectId) -> None:
@@ -73,7 +74,8 @@ class Fetched(Generic[V]):
             self.size_bytes -= oldest.size_bytes
 
 
-def _pass_on(done: Pending[V], to: Pending[V]) -> None:
+def pass_on(done: Pending[T], to: Pending[T]) -> None:
+    """What came to one `Pending` comes to another one, which somebody may have cancelled."""
     if done.error is not None:
         to.fail(done.error)
     else:

@@ -27,11 +27,12 @@ from tierbroker.cold.config import split_url
 from tierbroker.cold.errors import StoreError, StoreMismatchError
 from tierbroker.cold.ports import LocalPartition, ObjectStore
 from tierbroker.cold.rate import UNLIMITED, ByteRate, RatedReads
-from tierbroker.cold.reader import ColdOffset, ColdRead, ReadLimits, TierReader
+from tierbroker.cold.reader import ColdRead, ReadLimits, TierReader
 from tierbroker.cold.remover import Remover
 from tierbroker.cold.room import RoomKeeper
 from tierbroker.cold.spiller import Spiller
 from tierbroker.cold.stores import StorePorts, open_store
+from tierbroker.cold.time_search import ColdOffset
 from tierbroker.cold.unfinished_remover import UnfinishedRemover
 from tierbroker.cold.uploader import Uploader, UploadLimits
 from tierbroker.cold.watched_store import WatchedStore

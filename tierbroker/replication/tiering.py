@@ -13,7 +13,8 @@ from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.pending import Pending
 from tierbroker.cold.planner import TierConfig
-from tierbroker.cold.reader import ColdOffset, ColdRead
+from tierbroker.cold.reader import ColdRead
+from tierbroker.cold.time_search import ColdOffset
 from tierbroker.hot import log_tiering
 from tierbroker.hot.config import FlushMode
 from tierbroker.records.tier.local import LocalSegment, SegmentContent

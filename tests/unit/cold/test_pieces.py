@@ -35,9 +35,10 @@ def test_whole_batches_are_found_by_offset() -> None:
     piece, wanted = judge(data + parts[0][:40])
     assert (piece.end_position, wanted) == (1000 + len(data), 0)
     assert piece.last_offsets == [7, 11, 15, 23]
-    assert piece.batches(9, 1) == (parts[1], 12)
-    assert piece.batches(13, 1 << 20) == (parts[2] + parts[3], 24)
-    assert piece.batches(17, 1 << 20) == (parts[3], 24)
+    size = len(parts[0])
+    assert piece.batches(9, 1) == (parts[1], 12, 1000 + 2 * size)
+    assert piece.batches(13, 1 << 20) == (parts[2] + parts[3], 24, 1000 + 4 * size)
+    assert piece.batches(17, 1 << 20) == (parts[3], 24, 1000 + 4 * size)
     assert piece.batches(24, 1 << 20) is None
 
 

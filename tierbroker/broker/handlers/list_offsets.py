@@ -25,7 +25,7 @@ from tierbroker.wire.messages.list_offsets import (
 
 if TYPE_CHECKING:
     from tierbroker.broker.services import BrokerServices
-    from tierbroker.cold.reader import ColdOffset
+    from tierbroker.cold.time_search import ColdOffset
     from tierbroker.hot.log import TimestampOffset
 
     Search = Pending[ColdOffset | None]
