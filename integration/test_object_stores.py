@@ -265,16 +265,17 @@ async def test_nothing_of_a_failed_creation_is_left(server: Server, bucket: str)
 
 
 UPLOAD_OF_A_SPARSE_FILE = """
-import asyncio, os, resource, sys
+import asyncio, os, re, sys
 from tests.object_store_suite import Lease
 from tests.s3_server import opened_bucket
 from tierbroker.base.parts import FileSlice
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    # Not ru_maxrss: that counts what the parent had when it forked.
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
 
 async def main(url, endpoint, path, size):
-    with opened_bucket(url, endpoint) as store:
+    with opened_bucket(url, endpoint, {"cold.inflight.max.bytes": str(64 << 20)}) as store:
         await store.put("small", [b"x"])
         before = peak()
         fd = os.open(path, os.O_RDONLY)
@@ -286,7 +287,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
 
 
 def test_a_large_upload_takes_little_memory(server: Server, bucket: str, tmp_path: Path) -> None:
-    size = 400 * 1024 * 1024
+    size = 256 * 1024 * 1024
     with (tmp_path / "log").open("wb") as log:
         log.truncate(size)
     arguments = [f"s3://{bucket}/some/prefix", server.endpoint, str(tmp_path / "log"), str(size)]
@@ -295,9 +296,11 @@ def test_a_large_upload_takes_little_memory(server: Server, bucket: str, tmp_pat
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr
     print(f"{size >> 20} MiB uploaded with {done.stdout.strip()} MiB of memory")
-    assert int(done.stdout) < 64
+    # What may be on its way, and the same again in the buffers of connections.
+    assert int(done.stdout) < 96
     head = judge(server.endpoint).head_object(Bucket=bucket, Key="some/prefix/large")
     assert head["ContentLength"] == size
