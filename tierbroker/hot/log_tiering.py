@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.parts import FileSlice
 from tierbroker.hot import log_cutting
+from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.segment import SealedSegment
 from tierbroker.records import epoch_lineage
 from tierbroker.records.epoch_lineage import EpochEntry
@@ -106,6 +107,19 @@ def start_at(
         log.expect_flush(log.dir, log.snapshots.write(offset, list(producers)))
     except OSError as error:
         raise log.go_offline(error) from error
+
+
+def cut_lineage(log: "Log", start_offset: int) -> None:
+    """Forget the leader epochs that end below the start of the whole log, wherever it lies.
+
+    Raises KafkaStorageError.
+    """
+    try:
+        log.epochs.cut_start(start_offset)
+    except OSError as error:
+        # A full disk: what is in memory counts, and a later change writes it.
+        if is_disk_failure(error):
+            raise log.go_offline(error) from error
 
 
 def roll_if_quiet(log: "Log", now_ms: int) -> bool:

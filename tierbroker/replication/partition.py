@@ -146,6 +146,12 @@ class Partition:
         log = self.online_log()
         return log.log_start_offset if self.cold is None else self.cold.joined_start(log)
 
+    def start_for_producer(self, result: AppendResult) -> int:
+        """What an acknowledgement says of the log start: the log alone knows its own part."""
+        if self.cold is None or self.log is None:
+            return result.log_start_offset
+        return self.cold.joined_start(self.log)
+
     def check_room(self) -> None:
         """Raise KafkaStorageError (retriable) while only the reserve of the disk is left (D-6)."""
         if self.log_dir is not None:
@@ -330,6 +336,12 @@ class Partition:
         if max_bytes <= 0 and not min_one_batch:
             return EMPTY_READ, []
         read = self.cold.read(log, offset, max_bytes)
+        if read is not None and not read.records and read.next_offset >= log.log_start_offset:
+            # The cold part ends with offsets that no record has: the next one is here.
+            if self.high_watermark <= log.log_start_offset:
+                return EMPTY_READ, []
+            here = max(read.next_offset, log.log_start_offset)
+            return self.read_committed(here, max_bytes, min_one_batch)
         if read is None or (len(read.records) > max_bytes and not min_one_batch):
             return EMPTY_READ, []
         last_offset = read.next_offset - 1

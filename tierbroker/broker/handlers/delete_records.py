@@ -15,6 +15,7 @@ from tierbroker.base.errors import (
 from tierbroker.base.pending import Pending, when_all_done
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.topic_creation import is_internal
+from tierbroker.hot import log_tiering
 from tierbroker.wire.error_codes import code_of
 from tierbroker.wire.messages.delete_records import (
     DeleteRecordsPartitionResult,
@@ -108,7 +109,9 @@ def _finish(
     """The metadata log has it, or refused."""
     try:
         decided.result()
-        _delete_local(partition.online_log(), offset)
+        log = partition.online_log()
+        _delete_local(log, offset)
+        log_tiering.cut_lineage(log, partition.log_start_offset)
         answer.low_watermark = partition.log_start_offset
     except ApiError as error:
         answer.error_code = code_of(error)

@@ -311,7 +311,11 @@ class ProduceCall:
         else:
             item.base_offset = result.base_offset
             item.log_append_time_ms = result.log_append_time_ms
-            item.log_start_offset = result.log_start_offset
+            item.log_start_offset = (
+                result.log_start_offset
+                if partition is None
+                else partition.start_for_producer(result)
+            )
         self._release_one()
 
     def _add_endpoints(self) -> None:
