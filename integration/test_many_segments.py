@@ -1,0 +1,35 @@
+"""A broker with 10,000 segments in 1,000 partitions is there soon, stopped in order or not."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bench.restart import make_logs, start
+from integration.conftest import CHOICE
+from tierbroker.hot.clean_shutdown import CLEAN_SHUTDOWN_FILE
+
+PARTITIONS, SEGMENTS = 1_000, 10
+SEGMENT_BYTES = 16 << 10
+CLEAN_S, UNCLEAN_S = 10, 30
+SERVED_FIRST_S = 3
+
+pytestmark = [
+    pytest.mark.skipif(CHOICE not in ("", "tierbroker"), reason="the broker of this test is fixed"),
+]
+
+
+@pytest.mark.timeout(240)
+def test_ten_thousand_segments_open_in_time(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    asyncio.run(make_logs(data, PARTITIONS, SEGMENTS, SEGMENT_BYTES))
+    assert len(list(data.glob("many-*/*.log"))) == PARTITIONS * SEGMENTS
+    _, served, _, _ = asyncio.run(start(data))
+    print(f"after a clean stop: all served after {served:.2f} s")
+    assert served <= CLEAN_S
+    # What is left of a kill: every log is looked at from its recovery point on.
+    (data / CLEAN_SHUTDOWN_FILE).unlink()
+    connected, served, _, _ = asyncio.run(start(data))
+    print(f"after a crash: connected after {connected:.2f} s, all served after {served:.2f} s")
+    assert served <= UNCLEAN_S
+    assert connected <= SERVED_FIRST_S
