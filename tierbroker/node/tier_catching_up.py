@@ -59,6 +59,8 @@ class CatchingUp:
         self._scheduler = scheduler
         self.waiting = 0
         """Partitions that have no log yet."""
+        self._moved = 0
+        self._told = False
 
     def begin(self, partition: Partition, log: Log) -> None:
         """Let the log go on behind the tier's end, then give it to the partition."""
@@ -70,15 +72,25 @@ class CatchingUp:
         self.waiting += 1
         pause_s = 0.0
         try:
-            while not await self._try(partition, log, quiet=pause_s > 0):
+            while not await self._try(partition, log):
                 pause_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
                 await until(sleep(self._scheduler, pause_s))
         except KafkaStorageError as error:
             logger.error("%s has no log: %s", partition.topic_partition, error)
         finally:
             self.waiting -= 1
+            if not self.waiting:
+                self._say_done()
 
-    async def _try(self, partition: Partition, log: Log, *, quiet: bool) -> bool:
+    def _say_done(self) -> None:
+        """One line for all: after a restore every log of the broker was on its way."""
+        if self._moved:
+            logger.warning(
+                "%d logs ended before the cold tier does: they go on behind it", self._moved
+            )
+        self._moved, self._told = 0, False
+
+    async def _try(self, partition: Partition, log: Log) -> bool:
         """Whether it is done, or nobody waits for it any more. Raises KafkaStorageError."""
         place = partition.topic_partition
         tier = self._ledger.state.partition(partition.topic_id, place.partition)
@@ -93,8 +105,9 @@ class CatchingUp:
             tail = await until(self._reader.last_tail(tier))
             producers = tail.producer_entries()
         except StoreError as error:
-            if not quiet:
-                logger.warning("%s waits for the store: %s", place, error)
+            if not self._told:
+                self._told = True
+                logger.warning("%s waits for the store, as others may: %s", place, error)
             return False
         if not log.closed:
             self._go_on(partition, log, tier.end_offset + 1)
@@ -103,10 +116,12 @@ class CatchingUp:
         return True
 
     def _go_on(self, partition: Partition, log: Log, offset: int) -> None:
-        logger.warning(
-            "%s ends at %d here and at %d in the cold tier: it goes on there%s",
-            partition.topic_partition,
-            log.log_end_offset,
-            offset,
-            ", and what is here goes" if log.log_end_offset > offset else "",
-        )
+        self._moved += 1
+        if log.log_end_offset > log.log_start_offset:
+            logger.warning(
+                "%s ends at %d here and at %d in the cold tier: it goes on there, and what is "
+                "here goes",
+                partition.topic_partition,
+                log.log_end_offset,
+                offset,
+            )

@@ -68,6 +68,16 @@ def test_the_log_goes_on_behind_the_tier(world: LostDisk) -> None:
     assert world.catching_up.waiting == 0
 
 
+def test_one_line_tells_of_all_logs(world: LostDisk, caplog: pytest.LogCaptureFixture) -> None:
+    world.store.fail("get_range", DOWN)
+    world.begin()
+    world.wait(5)
+    assert caplog.messages == [
+        "t-0 waits for the store, as others may: the store is down",
+        "1 logs ended before the cold tier does: they go on behind it",
+    ]
+
+
 def test_a_log_that_is_whole_is_left_alone(world: LostDisk) -> None:
     assert not must_catch_up(None, world.log)
     assert not must_catch_up(world.tier(), world.lost)
