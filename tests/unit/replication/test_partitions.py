@@ -50,6 +50,7 @@ class FakeLogs:
         self.failed: dict[TopicPartition, Exception] = {}
         self.pending: set[TopicPartition] = set()
         self.made: list[TopicPartition] = []
+        self.open: dict[TopicPartition, FakeLog] = {}
         self.held_in: list[Uuid | None] = []
         self.deleted: list[TopicPartition] = []
         self.directory = SimpleNamespace(directory_id=log_dir(ME), check_room=lambda: None)
@@ -61,7 +62,11 @@ class FakeLogs:
             return None
         self.made.append(place)
         self.held_in.append(held_in)
-        return FakeLog(place, topic_id, config)
+        self.open[place] = FakeLog(place, topic_id, config)
+        return self.open[place]
+
+    def get(self, place: TopicPartition) -> FakeLog | None:
+        return self.open.get(place)
 
     def log_dir_of(self, log: FakeLog) -> Any:
         return self.directory
@@ -190,6 +195,24 @@ def test_settings_reach_the_logs() -> None:
     sizes = [rig.partitions.get(*place).online_log().config.max_message_bytes for place in PLACES]
     assert sizes[:2] == [777, 777]
     assert sizes[2] != 777
+
+
+def test_settings_reach_a_log_that_catches_up_with_the_cold_tier() -> None:
+    rig = Rig()
+    waiting: list[tuple[Any, Any]] = []
+    rig.partitions.cold_tier = cast(
+        "Any",
+        SimpleNamespace(
+            part_of=lambda place, topic_id: None,
+            is_ahead=lambda topic_id, index, log: True,
+            catch_up=lambda partition, log: waiting.append((partition, log)),
+        ),
+    )
+    rig.create("t", (1,))
+    partition, log = waiting[0]
+    assert partition.log is None
+    rig.commit(ConfigRecord(2, "t", "max.message.bytes", "777"))
+    assert log.config.max_message_bytes == 777
 
 
 PLACES = (("t", 0), ("t", 1), ("other", 0))
