@@ -110,8 +110,10 @@ class TieredWorld:
         options = ["--delete", "--older-than", "0s", "--earlier-incarnations"]
         first = self._ask("scrub", *options)[-1]
         assert first["deleted"] == first["orphans"], first
-        second = self._ask("scrub", *options)
-        assert second[-1]["orphans"] == 0, second
+        # What the broker was just about to remove itself is gone in a moment.
+        deadline = time.monotonic() + 10
+        while (second := self._ask("scrub", *options[1:]))[-1]["orphans"]:
+            assert time.monotonic() < deadline, second
         return int(first["orphans"])
 
     def verify(self) -> None:
@@ -124,7 +126,7 @@ class TieredWorld:
         for key, value in store_settings(self.minio.endpoint).items():
             arguments += ["--set", f"{key}={value}"]
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-3000:])
+        assert done.returncode == 0, (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
         return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -299,8 +301,11 @@ class TieredTopic:
         if not expected:
             return
         start = self._rng.choice(sorted(expected))
+        maybe = set(self.maybe[partition].values())
         for offset, value in self._read(partition, start, 30).items():
-            assert expected[offset] == value, f"{self.name}-{partition} at {offset}"
+            if offset not in expected and value in maybe:
+                expected[offset] = value  # seen once, it must stay
+            assert expected.get(offset) == value, f"{self.name}-{partition} at {offset}"
 
     def check_all(self) -> None:
         """Read everything: it is what was acknowledged, or was sent at least."""
