@@ -111,6 +111,13 @@ async def test_a_broker_that_shall_tier_needs_a_store(tmp_path: Path) -> None:
         await Broker(data=tmp_path, ephemeral=False, config=config).__aenter__()
 
 
+async def test_a_store_in_memory_is_for_brokers_that_keep_nothing(tmp_path: Path) -> None:
+    """Else what left the disk for such a store would be gone with the process."""
+    config = {"cold.url": "memory://"}
+    with pytest.raises(InvalidConfigError, match=r"memory://.*flush\.mode=none"):
+        await Broker(data=tmp_path, ephemeral=False, config=config).__aenter__()
+
+
 @pytest.mark.timeout(90)
 async def test_cold_data_goes_when_it_is_told_to(tmp_path: Path) -> None:
     cold = tmp_path / "cold"

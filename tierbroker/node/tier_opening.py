@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tierbroker.node.tiering import Tiering
     from tierbroker.replication.partitions import Partitions
 
+MEMORY_URL = "memory://"
+
 
 async def open_tier(
     values: ConfigValues,
@@ -50,6 +52,13 @@ async def open_tier(
                 "store, which no setting names. Start with cold.url set to where they are."
             )
         return None
+    if url == MEMORY_URL and str(values["flush.mode"]) != "none":
+        # What leaves the disk for there is gone with the process (INV-1).
+        raise InvalidConfigError(
+            f"cold.url={url}: such a store ends with the broker, and this one keeps its data. "
+            "Set cold.url to s3://bucket/prefix or file:///directory, or start a broker that "
+            "keeps nothing: tierbroker dev --ephemeral (flush.mode=none)"
+        )
     from tierbroker.node.tiering import Tiering
 
     tiering = Tiering(
