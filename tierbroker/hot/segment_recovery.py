@@ -39,6 +39,7 @@ Lineage = tuple[EpochEntry, ...]
 logger = logging.getLogger(__name__)
 
 _PAGE_BYTES = 4096
+_SECTOR_BYTES = 512
 _MIN_ZERO_RUN_BYTES = 64
 """Shorter runs of zeros occur in any header."""
 
@@ -475,10 +476,15 @@ def _starts_validly(fs: Readable, path: str, base_offset: int) -> bool:
 
 
 def _holds_zeroed_page(fs: Readable, fd: int, start: int, end: int) -> bool:
-    """Whether a page between the bytes was never written: zeros up to its end."""
+    """Whether a page between the bytes was not written to its end: its last sector is zeros.
+
+    A disk writes whole sectors, those of a page in order; one that loses power may stop between.
+    """
     position = start
     while position < end:
         page_end = min(position - position % _PAGE_BYTES + _PAGE_BYTES, end)
+        sector = max(position, (page_end - 1) // _SECTOR_BYTES * _SECTOR_BYTES)
+        position = max(position, min(sector, page_end - _MIN_ZERO_RUN_BYTES))
         length = page_end - position
         if length >= _MIN_ZERO_RUN_BYTES:
             window = fs.pread(fd, length, position)

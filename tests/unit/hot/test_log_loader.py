@@ -227,6 +227,25 @@ def test_a_hole_that_no_batch_follows_ends_the_log(
     assert [record.offset for record in read_records(again)] == list(range(18))
 
 
+@pytest.mark.parametrize("recovery_point", [0, 2])
+def test_a_page_that_ends_in_a_sector_of_zeros_was_torn(
+    setup: LogSetup, recovery_point: int
+) -> None:
+    """The disk stopped in the middle of a page; what was written after it is whole by chance."""
+    setup.values["internal.segment.bytes"] = 1200
+    log = setup.open()
+    for values in ([b"first"], [b"second"], [b"x" * 900]):
+        log.append([make_batch(values)], 0)
+    log.roll()
+    fill(log, 2)
+    setup.kill()
+    first = path_of(setup, ".log", 0)
+    data = first.read_bytes()
+    first.write_bytes(data[:1024].ljust(len(data), b"\0"))
+    again = setup.open(recovery_point=recovery_point)
+    assert (again.log_end_offset, len(again.segments), again.damage) == (2, 1, ())
+
+
 def test_a_hole_that_was_durable_at_the_end_stays(setup: LogSetup) -> None:
     setup.values["cleanup.policy"] = ("compact",)
     log = filled(setup, 5)
