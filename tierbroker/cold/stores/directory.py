@@ -4,6 +4,8 @@ An object is a plain file named by its key. It is written beside the others, syn
 into place, and its directory synced, so that it is there whole or not at all whatever happens to
 the machine. Writers of one directory, in this process or another one, take turns for the rename
 on a lock file; that makes conditional writes right. Nothing that begins with a dot is an object.
+A directory that held that file once and holds it no more is not there: its file system is not
+mounted, and what was written now would be gone once it is again.
 """
 
 import errno
@@ -73,6 +75,7 @@ class DirectoryStore:
         self._clock = clock
         self._page_objects = page_objects
         self._attempts = 0
+        self._was_there = False
 
     def put(
         self,
@@ -295,15 +298,28 @@ class DirectoryStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One at a time; flock counts per opening of the file: threads exclude each other too."""
-        fd = os.open(f"{self.root}/{LOCK_FILE}", os.O_RDWR | os.O_CREAT, 0o644)
+        create = 0 if self._was_there else os.O_CREAT
+        fd = os.open(f"{self.root}/{LOCK_FILE}", os.O_RDWR | create, 0o644)
         try:
+            self._was_there = True
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
         finally:
             os.close(fd)
 
+    def _check_there(self) -> None:
+        """Raise StoreUnavailableError when the directory is not the one that it was."""
+        if self._fs.exists(f"{self.root}/{LOCK_FILE}"):
+            self._was_there = True
+        elif self._was_there:
+            raise StoreUnavailableError(
+                f"{self.url}: the store's directory is gone, or another one is in its place: "
+                f"{LOCK_FILE} is missing there. Is its file system mounted?"
+            )
+
     def _translated(self, key: str, work: Callable[[], T], *, reads: bool = False) -> T:
         try:
+            self._check_there()
             return work()
         except OSError as error:
             if reads and isinstance(error, _ABSENCES):

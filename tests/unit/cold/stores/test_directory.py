@@ -199,3 +199,31 @@ def test_a_cancelled_put_ends_early(tmp_path: Path) -> None:
     executor.run_all()
     assert not Path(store.root, "a").exists()
     assert incoming(store) == []
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["same", "opened again"])
+def test_a_directory_that_goes_away_is_not_made_anew(
+    store: DirectoryStore, disk: FaultyFileSystem, *, again: bool
+) -> None:
+    """Its file system is not mounted any more: what is written meanwhile would be under it."""
+    store.put("a/old", [b"old"]).result()
+    if again:
+        store = DirectoryStore(store.root, InlineExecutor(), disk, SystemClock())
+        assert content(store, "a/old") == b"old"
+    away = f"{store.root}.away"
+    os.rename(store.root, away)
+    os.mkdir(store.root)  # the mount point
+    for refused in (
+        lambda: store.put("a/new", [b"new"]),
+        lambda: store.head("a/old"),
+        lambda: store.get_range("a/old", 0, 3),
+        lambda: store.delete("a/old"),
+        lambda: store.list(""),
+    ):
+        with pytest.raises(StoreUnavailableError, match="mounted"):
+            refused().result()
+    assert os.listdir(store.root) == []
+    os.rmdir(store.root)
+    os.rename(away, store.root)
+    store.put("a/new", [b"new"]).result()
+    assert (content(store, "a/old"), content(store, "a/new")) == (b"old", b"new")
