@@ -48,11 +48,12 @@ class ReadCounts:
 class _Download:
     """A piece that is wanted."""
 
-    __slots__ = ("done", "end", "position", "segment", "tail", "tier")
+    __slots__ = ("done", "end", "ends_with_batch", "position", "segment", "tail", "tier")
 
     def __init__(
         self, tier: PartitionTier, segment: TierSegment, tail: Tail, position: int, end: int
     ) -> None:
+        self.ends_with_batch = end == segment.log_bytes or tail.position_until(end) == end
         self.tier = tier
         self.segment = segment
         self.tail = tail
@@ -103,9 +104,11 @@ class Downloads:
         assert not isinstance(found, Tail)
         return found
 
-    def is_coming(self, object_id: ObjectId, position: int) -> bool:
-        """Whether a piece that should hold the byte is wanted already."""
-        return self._coming(object_id, position) is not None
+    def coming_end(self, object_id: ObjectId, position: int) -> tuple[int, bool] | None:
+        """Where the piece ends that is wanted already and should hold the byte, and whether a
+        batch ends there for sure; None without one."""
+        download = self._coming(object_id, position)
+        return None if download is None else (download.end, download.ends_with_batch)
 
     # -- what is brought -------------------------------------------------------------------------
 

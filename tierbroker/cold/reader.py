@@ -360,12 +360,13 @@ class TierReader:
             if piece is not None:
                 position = piece.end_position
                 continue
-            end, is_border = piece_end(segment, tail, position, self._limits.piece_bytes)
-            if not downloads.is_coming(id_of(segment), position) and not downloads.fetch_ahead(
-                tier, segment, tail, position, end
-            ):
-                return
-            if not is_border:
+            coming = downloads.coming_end(id_of(segment), position)
+            if coming is None:
+                coming = piece_end(segment, tail, position, self._limits.piece_bytes)
+                if not downloads.fetch_ahead(tier, segment, tail, position, coming[0]):
+                    return
+            end, ends_with_batch = coming
+            if not ends_with_batch:
                 return  # where the next batch begins is known when this piece is here
             position = end
 
