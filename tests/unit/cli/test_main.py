@@ -119,3 +119,18 @@ def test_ready_file_in_no_directory_fails_before_anything_starts(
 ) -> None:
     assert run(["dev", "--ready-file", "/nowhere/at/all/ready.json"]) == 1
     assert "mkdir -p /nowhere/at/all" in capsys.readouterr().err
+
+
+def test_the_interpreter_is_not_torn_down_under_the_threads_of_obstore() -> None:
+    """What was printed is there all the same, and the exit code is the command's."""
+    script = (
+        "import atexit, sys, obstore; from tierbroker.cli.main import main; "
+        "atexit.register(print, 'torn down'); sys.argv = ['tierbroker', *sys.argv[1:]]; main()"
+    )
+    for arguments, code in ((["version"], 0), (["nonsense"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code
+        assert "torn down" not in done.stdout
+        assert done.stdout if code == 0 else done.stderr
