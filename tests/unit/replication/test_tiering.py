@@ -406,3 +406,18 @@ def test_aborted_transactions_are_told_on_both_sides_of_the_border(tmp_path: Pat
     assert aborted(16) == [(1, 0)]
     (data,) = data_of(world.fetch(("t", 0), isolation_level=0))
     assert data.aborted_transactions is None
+
+
+def test_a_session_names_a_partition_again_when_its_cold_records_have_come(world: Joined) -> None:
+    world.offload(20)
+    world.store.hold("get_range")
+    how = {"max_wait_ms": 0, "min_bytes": 0}
+    opened = world.fetch(("t", 0), ("hot", 0), session_id=0, session_epoch=0, **how)
+    assert opened.session_id
+    assert [len(data.records) for data in data_of(opened)] == [0, 0]
+    assert data_of(world.fetch(session_id=opened.session_id, session_epoch=1, **how)) == []
+    world.store.release(1)
+    assert data_of(world.fetch(session_id=opened.session_id, session_epoch=2, **how)) == []
+    world.store.release()
+    (data,) = data_of(world.fetch(session_id=opened.session_id, session_epoch=3, **how))
+    assert offsets(data) == [0]
