@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 class LeaderEpochs:
     """The lineage in memory and on disk. Every change raises OSError as `replace` does."""
 
-    __slots__ = ("_fs", "lineage", "path", "unflushed")
+    __slots__ = ("_fs", "_is_written", "lineage", "path", "unflushed")
 
     def __init__(
         self, fs: FileSystem, directory: str, lineage: tuple[EpochEntry, ...] = ()
@@ -28,6 +28,7 @@ class LeaderEpochs:
         self.path = f"{directory}/{LEADER_EPOCH_FILE}"
         self.lineage = lineage
         self.unflushed = False
+        self._is_written = True
 
     @property
     def latest(self) -> int:
@@ -57,19 +58,29 @@ class LeaderEpochs:
     def replace(self, lineage: tuple[EpochEntry, ...]) -> None:
         """Take the lineage over and write it, if it differs.
 
-        Raises OSError when the file refuses; the lineage counts all the same, and the next change
-        or start repairs the file.
+        Raises OSError when the file refuses; the lineage counts all the same, and the next change,
+        an orderly stop (`write_if_behind`) or the start after a crash repairs the file.
         """
         if lineage == self.lineage:
             return
         self.lineage = lineage
+        self._write()
+
+    def write_if_behind(self) -> None:
+        """Write what the file once refused: an orderly start believes it. Raises OSError."""
+        if not self._is_written:
+            self._write()
+
+    def _write(self) -> None:
+        self._is_written = False
         temporary = self.path + TEMPORARY_SUFFIX
         fd = self._fs.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
         try:
-            write_fully(self._fs, fd, epoch_lineage.encode(lineage), 0)
+            write_fully(self._fs, fd, epoch_lineage.encode(self.lineage), 0)
         finally:
             self._fs.close(fd)
         self._fs.rename(temporary, self.path)
+        self._is_written = True
         self.unflushed = True
 
 

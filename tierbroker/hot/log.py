@@ -453,6 +453,7 @@ class Log:
         active = self.segments.active
         try:
             active.write_last_entries()
+            self.epochs.write_if_behind()
             self._write_snapshot()
             self._release_reserve()
             active.acquire_indexes()

@@ -337,3 +337,15 @@ def test_end_offsets_of_epochs(setup: LogSetup) -> None:
         6: (6, 4),
         7: (-1, -1),
     }
+
+
+def test_epochs_that_a_full_disk_refused_are_written_by_an_orderly_stop(setup: LogSetup) -> None:
+    log = setup.open()
+    log.append([make_batch([b"one"])], 1)
+    setup.fs.fail_next("pwrite", errno.ENOSPC, path_part="leader-epoch-checkpoint")
+    log.append([make_batch([b"two"])], 2)
+    assert log.log_end_offset == 2
+    assert log.epochs.epoch_at(1) == 2
+    log.close()
+    again = setup.open(clean=True, recovery_point=2)
+    assert [again.epochs.epoch_at(offset) for offset in (0, 1)] == [1, 2]
