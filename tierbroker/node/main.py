@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import uvloop
 
+from tierbroker.node.empty_disk import refuse_lost_cluster
 from tierbroker.node.loading import Progress
 from tierbroker.node.node import Node
 from tierbroker.node.settings import Settings
@@ -33,6 +34,7 @@ def run(
 async def _run(
     settings: Settings, on_ready: Callable[[Node], None], on_progress: Progress | None
 ) -> int:
+    await refuse_lost_cluster(settings)
     node = Node(settings)
     if on_progress is not None:
         node.on_progress = on_progress
