@@ -126,9 +126,7 @@ class Tierbroker:
         self.data_dir = directory / "data"
         self.port = port
         self._ready_file = directory / "ready.json"
-        # A cold tier beside the logs is for the tests that ask for it: no other broker opens a
-        # data directory with one in it.
-        self._settings = {"cold.url": "", **(settings or {})}
+        self._settings = dict(settings or {})
         self._process = Process(directory / "broker.log")
 
     @property

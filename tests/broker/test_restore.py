@@ -126,8 +126,12 @@ async def test_topics_records_and_groups_come_back(tmp_path: Path) -> None:
 
 async def test_a_store_of_another_cluster_is_refused(tmp_path: Path) -> None:
     cold = tmp_path / "cold"
-    async with Broker(data=tmp_path / "a", ephemeral=False, config=settings(cold)):
-        pass
+    async with Broker(data=tmp_path / "a", ephemeral=False, config=settings(cold)) as broker:
+        assert not cold.exists() or not any(cold.iterdir()), "nothing is tiered yet"
+        await asyncio.to_thread(create, broker)
+        async with asyncio.timeout(20):
+            while not (cold / "head").exists():
+                await asyncio.sleep(0.02)
     with pytest.raises(DataDirError, match="tierbroker restore --from"):
         await Broker(data=tmp_path / "b", ephemeral=False, config=settings(cold)).__aenter__()
     with pytest.raises(DataDirError, match="not empty"):

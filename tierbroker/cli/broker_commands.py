@@ -41,7 +41,7 @@ _ready_file_option = click.option(
     "--cold",
     metavar="URL",
     help="Object store of tiered topics: s3://bucket/prefix, file:///dir, memory://.  "
-    "[default: cold in the data directory]",
+    "[default: a directory beside the data, ./data-cold]",
 )
 @_set_option
 @_ready_file_option

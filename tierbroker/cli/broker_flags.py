@@ -7,8 +7,11 @@ from tierbroker.cli.bootstrap import DEFAULT_PORT, Address
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_DATA = "./data"
-COLD_DIRECTORY = "cold"
-"""The cold tier of `./data` is in `./data/cold`, unless told otherwise."""
+COLD_SUFFIX = "-cold"
+"""The cold tier of `./data` is in `./data-cold`, unless told otherwise.
+
+Not inside: Apache Kafka refuses a log directory that holds other directories than partitions.
+"""
 
 
 def dev_flags(
@@ -50,4 +53,4 @@ def _default_cold(flags: Mapping[str, str], env: Mapping[str, str]) -> str:
         return "memory://"
     in_env = env.get("TIERBROKER_LOG_DIRS", env.get("TIERBROKER_LOG_DIR", DEFAULT_DATA))
     data = flags.get("log.dirs", in_env).split(",")[0].strip()
-    return f"file://{os.path.abspath(data)}/{COLD_DIRECTORY}"
+    return f"file://{os.path.abspath(data)}{COLD_SUFFIX}"

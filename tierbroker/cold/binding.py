@@ -45,7 +45,7 @@ async def bind(
     if state.store_id is None:
         # Made by this cluster, which crashed before it noted so; nothing else was written then.
         if head.checkpoints:
-            raise StoreMismatchError(_other_cluster(store, head, cluster_id))
+            raise StoreMismatchError(_forgotten(store, head))
         return Binding(head, etag)
     if head.store_id != state.store_id:
         raise StoreMismatchError(
@@ -61,6 +61,32 @@ async def bind(
             "before. It must not write there: use the restored cluster, or set another cold.url."
         )
     return Binding(head, etag)
+
+
+async def look(store: ObjectStore, cluster_id: str) -> None:
+    """Make sure that the store is not another cluster's; writes nothing.
+
+    For a cluster that has no use for a store yet. Raises StoreMismatchError, and StoreError while
+    the store does not answer.
+    """
+    found = await read_head(store)
+    if found is None:
+        return
+    head, _ = found
+    if head.cluster_id != cluster_id:
+        raise StoreMismatchError(_other_cluster(store, head, cluster_id))
+    if head.checkpoints:
+        raise StoreMismatchError(_forgotten(store, head))
+
+
+def _forgotten(store: ObjectStore, head: Head) -> str:
+    return (
+        f"{store.url} holds records of this cluster, {head.cluster_id}, that the metadata in this "
+        "data directory knows nothing of: another broker (Apache Kafka) has rewritten it, or it is "
+        "older than the store. To bring the cluster back as the store has it, on an empty disk: "
+        f"tierbroker restore --from {store.url} --data DIR. To go on without those records: choose "
+        "another prefix."
+    )
 
 
 def _other_cluster(store: ObjectStore, head: Head, cluster_id: str) -> str:

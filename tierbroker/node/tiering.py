@@ -21,7 +21,7 @@ from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.pending import Pending
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import Stories, sleep, tell, until
-from tierbroker.cold.binding import bind
+from tierbroker.cold.binding import bind, look
 from tierbroker.cold.checkpointer import Checkpointer
 from tierbroker.cold.config import split_url
 from tierbroker.cold.errors import StoreError, StoreMismatchError
@@ -86,6 +86,8 @@ class Tiering:
         """Raises InvalidConfigError. `post` brings calls of other threads to the loop."""
         self.refusal: str | None = None
         """Why nothing is done any more: the store is not, or not any more, this cluster's."""
+        self._waits_for_a_topic = False
+        """No topic is tiered yet: the store was looked at, and nothing was written there."""
         self._url = url
         self._values = values
         self._cluster_id = cluster_id
@@ -185,35 +187,46 @@ class Tiering:
     # -- start and end ---------------------------------------------------------------------------
 
     def start(self) -> Pending[None]:
-        """Find out whose store it is.
+        """Find out whose store it is. Nothing is written there before the first tiered topic.
 
         Done once that is known, or the store did not answer the first time; then it goes on
-        trying. Fails with StoreMismatchError when the store is another cluster's.
+        trying. `refusal` says so when the store is another cluster's.
         """
-        return self._stories.begin(self._bind_first(), "binding of the store")
+        return self._stories.begin(self._begin(), "binding of the store")
 
-    async def _bind_first(self) -> None:
+    async def _begin(self) -> None:
         try:
-            await self._bind()
+            await self._connect()
         except StoreMismatchError as error:
             self.refusal = str(error)
         except (StoreError, ApiError) as error:
             logger.warning("the cold tier waits for its store: %s", error)
-            self._stories.begin(self._go_on_binding(), "binding of the store")
+            self._stories.begin(self._go_on_connecting(RETRY_S), "binding of the store")
 
-    async def _go_on_binding(self) -> None:
-        pause_s = RETRY_S
-        while self.checkpointer is None:
+    async def _go_on_connecting(self, pause_s: float) -> None:
+        """Until it is known whose store it is; the first attempt after `pause_s`."""
+        while self.checkpointer is None and not self._waits_for_a_topic:
             await until(sleep(self._scheduler, pause_s))
-            pause_s = min(2 * pause_s, LONGEST_RETRY_S)
+            pause_s = min(max(2 * pause_s, RETRY_S), LONGEST_RETRY_S)
             try:
-                await self._bind()
+                await self._connect()
             except StoreMismatchError as error:
                 self._refuse(error)
                 return
             except (StoreError, ApiError) as error:
                 logger.debug("the cold tier still waits for its store: %s", error)
         logger.info("the cold tier has its store, %s", self.store.url)
+
+    async def _connect(self) -> None:
+        """Look whose store it is, and make it this cluster's if there is something to keep."""
+        if self.ledger.state.store_id is None and not self._leads_tiered_logs():
+            await look(self.store, self._cluster_id)
+            self._waits_for_a_topic = True
+        else:
+            await self._bind()
+
+    def _leads_tiered_logs(self) -> bool:
+        return next(led_logs(self._partitions), None) is not None
 
     async def _bind(self) -> None:
         binding = await bind(self.store, self.ledger.state, self._cluster_id, self._rng)
@@ -247,6 +260,9 @@ class Tiering:
 
     def tick(self) -> None:
         """Look what is to be done; due about once a second."""
+        if self._waits_for_a_topic and self._leads_tiered_logs():
+            self._waits_for_a_topic = False
+            self._stories.begin(self._go_on_connecting(0.0), "binding of the store")
         if self.checkpointer is None or self.refusal is not None:
             return
         now_ms = self._clock.now_ms()

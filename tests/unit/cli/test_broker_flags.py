@@ -77,9 +77,9 @@ def test_options_win_over_the_environment() -> None:
 
 
 def test_cold_data_is_beside_the_logs_unless_told_otherwise() -> None:
-    assert flags(cold=None, data="/d")["cold.url"] == "file:///d/cold"
+    assert flags(cold=None, data="/d")["cold.url"] == "file:///d-cold"
     assert flags(cold=None, ephemeral_dir="/tmp/x")["cold.url"] == "memory://"
     env = {"TIERBROKER_LOG_DIRS": "/e,/f"}
-    assert flags(cold=None, env=env)["cold.url"] == "file:///e/cold"
+    assert flags(cold=None, env=env)["cold.url"] == "file:///e-cold"
     assert "cold.url" not in flags(cold=None, env={"TIERBROKER_COLD_URL": "s3://b/p"})
     assert flags(cold="s3://b/p", env=env)["cold.url"] == "s3://b/p"

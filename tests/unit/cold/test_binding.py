@@ -8,7 +8,7 @@ import pytest
 from tests.tier_world import CLUSTER, INCARNATION, OTHER_INCARNATION, STORE_ID, TierWorld
 from tierbroker.base.ids import uuid_text
 from tierbroker.base.story import tell
-from tierbroker.cold.binding import Binding, bind
+from tierbroker.cold.binding import Binding, bind, look
 from tierbroker.cold.errors import StoreMismatchError, StoreUnavailableError
 from tierbroker.cold.head import CheckpointName, Head, encode_head, read_head
 from tierbroker.cold.keys import HEAD_KEY
@@ -65,7 +65,7 @@ def test_the_own_store_is_found_again() -> None:
             replace(HEAD, checkpoints=(CHECKPOINT,)),
             NEW,
             CLUSTER,
-            ["checkpoint 4", "tierbroker restore --from memory://faulty --data DIR"],
+            ["knows nothing of", "tierbroker restore --from memory://faulty --data DIR"],
         ),
         (
             HEAD,
@@ -103,3 +103,22 @@ def test_of_two_new_clusters_one_gets_the_store() -> None:
     assert first.result().head.cluster_id == "one"
     with pytest.raises(StoreMismatchError, match="holds cluster one, this is cluster two"):
         second.result()
+
+
+def test_a_look_writes_nothing() -> None:
+    world = holding(None)
+    tell(look(world.store, CLUSTER)).result()
+    assert tell(read_head(world.store)).result() is None
+    tell(look(holding(HEAD).store, CLUSTER)).result()
+
+
+@pytest.mark.parametrize(
+    ("head", "cluster", "words"),
+    [
+        (HEAD, "another", "holds cluster"),
+        (replace(HEAD, checkpoints=(CHECKPOINT,)), CLUSTER, "knows"),
+    ],
+)
+def test_a_look_finds_what_others_keep_there(head: Head, cluster: str, words: str) -> None:
+    with pytest.raises(StoreMismatchError, match=words):
+        tell(look(holding(head).store, cluster)).result()
