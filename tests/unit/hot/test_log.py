@@ -346,6 +346,7 @@ def test_epochs_that_a_full_disk_refused_are_written_by_an_orderly_stop(setup: L
     log.append([make_batch([b"two"])], 2)
     assert log.log_end_offset == 2
     assert log.epochs.epoch_at(1) == 2
+    log.roll()
     log.close()
     again = setup.open(clean=True, recovery_point=2)
     assert [again.epochs.epoch_at(offset) for offset in (0, 1)] == [1, 2]
