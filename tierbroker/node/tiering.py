@@ -58,6 +58,8 @@ logger = logging.getLogger(__name__)
 RETRY_S = 5.0
 """Until the next attempt to reach a store that did not answer at the start; doubled each time."""
 LONGEST_RETRY_S = 30.0
+START_WAIT_S = 5.0
+"""So long the broker's start waits for a store that takes a request and does not answer."""
 CHECKPOINT_SHARE = 0.2
 """Of the time goes into checkpoints that are large, or should: the pause between two grows up to
 CHECKPOINT_PAUSES intervals, so that a store that was slow once is soon up to date again."""
@@ -86,6 +88,8 @@ class Tiering:
         """Raises InvalidConfigError. `post` brings calls of other threads to the loop."""
         self.refusal: str | None = None
         """Why nothing is done any more: the store is not, or not any more, this cluster's."""
+        self._starting = True
+        """The start waits to hear whose store it is."""
         self._waits_for_a_topic = False
         """No topic is tiered yet: the store was looked at, and nothing was written there."""
         self._url = url
@@ -189,16 +193,32 @@ class Tiering:
     def start(self) -> Pending[None]:
         """Find out whose store it is. Nothing is written there before the first tiered topic.
 
-        Done once that is known, or the store did not answer the first time; then it goes on
-        trying. `refusal` says so when the store is another cluster's.
+        Done once that is known, or the store did not answer the first time or for too long; then
+        it goes on trying. `refusal` says so when the store is another cluster's.
         """
-        return self._stories.begin(self._begin(), "binding of the store")
+        started: Pending[None] = Pending()
+
+        def end(*, waited_in_vain: bool) -> None:
+            if not started.done:
+                self._starting = False
+                if waited_in_vain:
+                    logger.warning("the cold tier waits for an answer of %s", self.store.url)
+                started.resolve(None)
+
+        timer = self._scheduler.call_later(START_WAIT_S, lambda: end(waited_in_vain=True))
+        begun = self._stories.begin(self._begin(), "binding of the store")
+        begun.on_done(lambda _: timer.cancel())
+        begun.on_done(lambda _: end(waited_in_vain=False))
+        return started
 
     async def _begin(self) -> None:
         try:
             await self._connect()
         except StoreMismatchError as error:
-            self.refusal = str(error)
+            if self._starting:
+                self.refusal = str(error)
+            else:
+                self._refuse(error)
         except (StoreError, ApiError) as error:
             logger.warning("the cold tier waits for its store: %s", error)
             self._stories.begin(self._go_on_connecting(RETRY_S), "binding of the store")

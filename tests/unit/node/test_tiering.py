@@ -105,6 +105,30 @@ def test_another_clusters_store_that_answers_late_is_refused(world: TieringWorld
     assert world.store.puts == []
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_a_start_waits_only_so_long_for_an_answer(world: TieringWorld, *, others: bool) -> None:
+    """Produce and consume of what is here need no store."""
+    if others:
+        world.store.inner.put(HEAD_KEY, [encode_head(OTHER)])
+    world.store.hold("head")
+    started = world.tiering.start()
+    world.scheduler.advance(4)
+    assert not started.done
+    world.scheduler.advance(1)
+    assert started.done
+    assert world.tiering.refusal is None
+    world.fill(1)
+    world.run(5)
+    world.store.release()
+    world.run(30)
+    assert ("holds cluster another" in str(world.tiering.refusal)) == others
+    if others:
+        assert world.tiering.retention.keeps_all
+        assert world.store.puts == []
+    else:
+        assert world.checkpointed
+
+
 def test_a_cluster_that_was_taken_over_lets_nothing_go(world: TieringWorld) -> None:
     world.start()
     world.fill(2)
