@@ -6,12 +6,16 @@ directory as empty as it was. A store that does not answer is left to the broker
 
 import asyncio
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from tierbroker.base.clock import SystemClock
 from tierbroker.base.errors import DataDirError
 from tierbroker.base.executor import ThreadExecutor
 from tierbroker.base.fs import OsFileSystem
 from tierbroker.node.settings import Settings
+
+if TYPE_CHECKING:
+    from tierbroker.cold.ports import ObjectStore
 
 MEMORY_URL = "memory://"
 LOOK_TIMEOUT_S = 5.0
@@ -37,17 +41,18 @@ async def refuse_lost_cluster(settings: Settings) -> None:
 
     loop = asyncio.get_running_loop()
     executor = ThreadExecutor(1, loop.call_soon_threadsafe)
-    found = None
     try:
         store = open_store(url, values, StorePorts(executor, fs, SystemClock(), loop))
-        try:
-            with suppress(StoreError, TimeoutError):
-                async with asyncio.timeout(LOOK_TIMEOUT_S):
-                    found = await tell(read_head(store))
-        finally:
-            store.close()
-    finally:
+    except BaseException:
         executor.close()
+        raise
+    looked = tell(read_head(store))
+    # Not before: to close them waits for the request that is under way.
+    looked.on_done(lambda _: loop.call_soon(_close, store, executor))
+    found = None
+    with suppress(StoreError, TimeoutError):
+        async with asyncio.timeout(LOOK_TIMEOUT_S):
+            found = await looked
     if found is None:
         return
     head, _ = found
@@ -60,3 +65,8 @@ async def refuse_lost_cluster(settings: Settings) -> None:
         f"tierbroker restore --from {url} --data {paths[0]}. To start another one: choose another "
         "prefix."
     )
+
+
+def _close(store: "ObjectStore", executor: ThreadExecutor) -> None:
+    store.close()
+    executor.close()
