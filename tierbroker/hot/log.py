@@ -17,6 +17,7 @@ from tierbroker.hot.active_segment import ActiveSegment
 from tierbroker.hot.config import LogConfig
 from tierbroker.hot.damage import Damage, Notice
 from tierbroker.hot.disk_errors import is_disk_failure
+from tierbroker.hot.file_cache import FileHandle
 from tierbroker.hot.file_names import INDEX_SUFFIXES, TXN_INDEX_SUFFIX, parse_offset_file
 from tierbroker.hot.flush import FlushTarget
 from tierbroker.hot.flush_ledger import FlushLedger
@@ -308,6 +309,11 @@ class Log:
     def has_unflushed(self) -> bool:
         """Whether a flush has something to do."""
         return self._ledger.has_work(self.log_end_offset) or self.epochs.unflushed
+
+    @property
+    def unflushed_files(self) -> tuple[FileHandle, ...]:
+        """Files that no finished flush has covered."""
+        return self._ledger.unflushed_files
 
     def dirty_files(self) -> FlushTarget:
         """What a flush must sync to cover the log end of now. `mark_flushed` must follow.

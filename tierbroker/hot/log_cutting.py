@@ -8,7 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import KafkaStorageError, OffsetOutOfRangeError
+from tierbroker.hot.config import FlushMode
 from tierbroker.hot.disk_errors import is_disk_failure
+from tierbroker.hot.file_names import SNAPSHOT_SUFFIX, offset_file_name
 from tierbroker.hot.log_damage import settle_damage
 from tierbroker.hot.producer_replay import rebuild_producers
 from tierbroker.hot.retention import SegmentFacts, count_deletable, count_evictable
@@ -147,9 +149,24 @@ def newest_ms(log: "Log", segment: ReadableSegment) -> int:
     return log.segments.cache.fs.mtime_ms(segment.handle.path)
 
 
+def _make_snapshot_durable(log: "Log", count: int) -> None:
+    """Before the `count` oldest segments go: what producers did in them is in a snapshot alone.
+
+    A flush has covered it long ago, unless the segment behind them has just begun. Raises OSError.
+    """
+    if not count or log.config.flush_mode is not FlushMode.FSYNC:
+        return
+    name = offset_file_name(log.segments[count].base_offset, SNAPSHOT_SUFFIX)
+    for handle in log.unflushed_files:
+        if handle.path == f"{log.dir}/{name}":
+            log.fs.fdatasync(handle.fd)
+            log.fs.fsync_dir(log.dir)
+
+
 def _drop_front(log: "Log", count: int) -> list[SealedSegment]:
     due_ms = log.now_ms() + log.config.file_delete_delay_ms
     try:
+        _make_snapshot_durable(log, count)
         dropped = log.segments.drop_front(count, due_ms)
     except OSError as error:
         raise log.go_offline(error) from error

@@ -1,4 +1,5 @@
 import errno
+import random
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,19 @@ def test_a_cut_that_fails_takes_the_log_offline(setup: LogSetup) -> None:
     with pytest.raises(KafkaStorageError):
         log.truncate_to(5)
     assert log.offline
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_producers_did_outlives_the_segments_that_went(tmp_path: Path, seed: int) -> None:
+    """Power fails right after retention took everything: a repeated batch is still known."""
+    setup = LogSetup(str(tmp_path / "t-0"), values={"retention.ms": 1000})
+    log = filled(setup, 3)
+    log.flush()
+    setup.clock.advance(10_000)
+    assert log.delete_old_segments(setup.clock.now_ms(), 6)
+    setup.crash(random.Random(seed))
+    again = setup.open(recovery_point=6)
+    assert again.log_end_offset == 6
+    state = again.producer_state.get(1)
+    assert state is not None
+    assert state.last_sequence == 5
