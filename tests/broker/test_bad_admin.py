@@ -263,8 +263,9 @@ def producers(client: WireClient, topic: str, *indexes: int) -> list[Any]:
 def test_the_producers_of_a_partition(client: WireClient, topic: str) -> None:
     batch = batch_of([b"a", b"b"], producer_id=7_000, producer_epoch=3, base_sequence=0)
     assert code(produce(client, topic, batch).error_code) == OK
-    (answer, again) = producers(client, topic, 0, 0)
-    assert answer == again
+    # Named twice: Kafka describes it twice, we do once, for producers take more room than a name.
+    answer, *again = producers(client, topic, 0, 0)
+    assert again in ([], [answer])
     (state,) = answer.active_producers
     assert (state.producer_id, state.producer_epoch, state.last_sequence) == (7_000, 3, 1)
     assert (state.coordinator_epoch, state.current_txn_start_offset) == (-1, -1)
