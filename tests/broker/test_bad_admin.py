@@ -256,14 +256,15 @@ def test_directories_that_are_not_there(client: WireClient, topic: str) -> None:
 def producers(client: WireClient, topic: str, *indexes: int) -> list[Any]:
     request = DescribeProducersRequest(topics=[TopicRequest(topic, list(indexes))])
     (answer,) = client.call(request, 0).topics
-    assert [one.partition_index for one in answer.partitions] == list(indexes)
+    # Named twice: Kafka describes it twice, we do once, for producers take more room than a name.
+    found = [one.partition_index for one in answer.partitions]
+    assert found in (list(indexes), list(dict.fromkeys(indexes)))
     return list(answer.partitions)
 
 
 def test_the_producers_of_a_partition(client: WireClient, topic: str) -> None:
     batch = batch_of([b"a", b"b"], producer_id=7_000, producer_epoch=3, base_sequence=0)
     assert code(produce(client, topic, batch).error_code) == OK
-    # Named twice: Kafka describes it twice, we do once, for producers take more room than a name.
     answer, *again = producers(client, topic, 0, 0)
     assert again in ([], [answer])
     (state,) = answer.active_producers

@@ -99,6 +99,11 @@ class IdempotentProducer:
     def _answered(self, sent: _Sent, life: int, result: AppendResult | ApiError) -> None:
         if sent not in self._waiting or sent.life != life:
             return
+        if isinstance(result, OutOfOrderSequenceNumberError) and self.judge.may_be_forgotten(
+            self.topic, sent.records
+        ):
+            self._waiting.remove(sent)
+            return
         if isinstance(result, ApiError):
             # Behind one that was refused a batch is out of order, and is sent again after it.
             follows = isinstance(result, OutOfOrderSequenceNumberError) and sent != self._waiting[0]

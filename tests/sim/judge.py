@@ -85,6 +85,16 @@ class Judge:
         assert first == offset, f"{topic}: {record.value!r} stands at {first} and at {offset}"
         return known
 
+    def may_be_forgotten(self, topic: str, records: Sequence[Record]) -> bool:
+        """Whether retention may have taken a batch whose acknowledgement was lost.
+
+        A snapshot keeps the last batch of a producer alone, as Kafka's does: where the log is gone
+        after a crash, an earlier one that comes again is out of order.
+        """
+        memory = self.topic(topic)
+        first = memory.offsets.get(records[0].value or b"", -1)
+        return max(first, 0) < memory.may_start_at
+
     def check_start(self, topic: str, start: int) -> None:
         """The partition begins at `start` now: somebody must have allowed that."""
         allowed = self.topic(topic).may_start_at
