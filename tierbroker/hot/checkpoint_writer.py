@@ -131,10 +131,14 @@ class CheckpointWriter:
         return points, self._log_starts(log_list)
 
     def _log_starts(self, logs: Iterable[Log]) -> Offsets:
-        """Only those above their first segment: the others can be read off the file names."""
+        """Of every log that does not begin at 0.
+
+        Kafka leaves out those that begin at their first segment; but a power cut may bring back the
+        segments before it, whose removal was not durable yet, and with them what was deleted.
+        """
         starts = dict(self._kept_starts)
         for log in logs:
-            if log.log_start_offset > log.segments.first.base_offset:
+            if log.log_start_offset > 0:
                 starts[log.topic_partition] = log.log_start_offset
         return starts
 
