@@ -126,20 +126,23 @@ class Tiering:
         self.overdue = OverdueData(clock, self._why_not_here)
         self.retention = TierRetention(self.ledger, partitions, clock, self.overdue)
         self._catching_up = CatchingUp(self.ledger, self.reader, self._stories, scheduler)
-        upload_ms = values.integer("tier.upload.timeout.ms")
-        self.unfinished = UnfinishedRemover(
-            opened,
-            self.ledger,
-            self._stories,
-            cluster_id=cluster_id,
-            older_than_ms=max(values.integer("cold.unfinished.max.age.ms"), 2 * upload_ms),
-            clock=clock,
-        )
+        self.unfinished = self._make_unfinished_remover(opened)
         self.checkpointer: Checkpointer | None = None
         """None until the store has answered and is known to be the right one."""
         self._checkpoint_every_s = values.integer("tier.checkpoint.interval.ms") / 1000
         self._next_checkpoint = 0.0
         self._checkpointing = False
+
+    def _make_unfinished_remover(self, opened: ObjectStore) -> UnfinishedRemover:
+        upload_ms = self._values.integer("tier.upload.timeout.ms")
+        return UnfinishedRemover(
+            opened,
+            self.ledger,
+            self._stories,
+            cluster_id=self._cluster_id,
+            older_than_ms=max(self._values.integer("cold.unfinished.max.age.ms"), 2 * upload_ms),
+            clock=self._clock,
+        )
 
     def _store_with_room(self) -> ObjectStore:
         """The store; one in a directory leaves some of its disk to the logs."""
