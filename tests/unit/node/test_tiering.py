@@ -223,3 +223,32 @@ def test_after_a_stop_nothing_goes_on(world: TieringWorld) -> None:
     assert world.tier().empty
     assert len(world.tier().intents) == 1
     world.tiering.close()
+
+
+def test_what_a_power_cut_may_take_is_not_in_the_store(world: TieringWorld) -> None:
+    """flush.mode=replicated acknowledges from the page cache; an offset has one value even so."""
+    world.set(flush_mode="replicated")
+    world.start()
+
+    def write(value: bytes) -> None:
+        world.log.append([make_batch([value] * 10, times=world.clock.now_ms())], 0)
+        world.led.advance_high_watermark(world.log.log_end_offset)
+        world.log.roll()
+
+    write(b"kept")
+    world.log.flush()
+    write(b"lost")
+    assert world.led.high_watermark == 20
+    world.run(5)
+    assert world.tier().end_offset == 9
+    world.die()
+    world.setup.crash()
+    world.log = world.setup.open()
+    world._come_up()
+    assert world.log.log_end_offset == 10
+    write(b"new")
+    world.log.flush()
+    world.run(5)
+    assert world.tier().end_offset == 19
+    assert not [key for key, data in world.store.contents.items() if b"lost" in data]
+    assert [key for key, data in world.store.contents.items() if b"new" in data]
