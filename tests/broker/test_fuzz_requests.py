@@ -45,6 +45,8 @@ class BrokerProcess:
         command = [sys.executable, "-m", "tierbroker", "dev", "--port", "0", "--ephemeral"]
         settings = [
             f"advertised.listeners=PLAINTEXT://127.0.0.1:{advertised_port}",
+            # One port alone, the one that is found by what the process listens on.
+            "http.listener=",
             # What was deleted is removed at once, and what was spoiled cannot fill the disk.
             "log.segment.delete.delay.ms=0",
             "log.segment.bytes=4194304",
