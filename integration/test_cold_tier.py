@@ -10,8 +10,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from integration.clients.streams import STREAMS, Written
 from integration.conftest import CHOICE, create_topic
 from integration.java_tools import TOOLS, run_java
 from integration.object_stores import Minio
+from tests.broker.cli_calls import cli_with, ok
 from tests.s3_server import KEY_ID, SECRET, judge
 
 pytestmark = [
@@ -310,9 +309,4 @@ def goes_on_behind_the_cold_end(broker: Tierbroker, topic: Topic, expected: Sums
 
 def command(*arguments: str) -> str:
     """Run the command line tool; its standard output."""
-    program = Path(sys.executable).with_name("tierbroker")
-    done = subprocess.run(
-        [str(program), *arguments], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, f"{arguments}: {done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
+    return ok(cli_with(os.environ, deadline_s=300)(*arguments)).decode()

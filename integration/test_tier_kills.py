@@ -30,13 +30,13 @@ from integration.tiered_world import (
     PLAIN,
     ROUNDS,
     SEED,
-    TIERBROKER,
     URL,
     TieredTopic,
     TieredWorld,
     store_settings,
     world_in,
 )
+from tests.broker.cli_calls import TIERBROKER, cli_with, ok
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -114,11 +114,8 @@ def kill_at_some_moment(world: TieredWorld, topic: TieredTopic, rng: random.Rand
 
 def restore(world: TieredWorld, broker: Tierbroker, topic: TieredTopic) -> None:
     """Bring the cluster back into the broker's directory; the topic forgets what was lost."""
-    done = subprocess.run(
-        restore_command(world, broker), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    said = ok(cli_with(os.environ)(*restore_arguments(world, broker)))
+    rows = [json.loads(line) for line in said.splitlines()]
     found = {row["partition"]: row for row in rows if row.get("topic") == topic.name}
     for partition in range(PARTITIONS):
         last = found[partition]["last_offset"]
@@ -128,9 +125,9 @@ def restore(world: TieredWorld, broker: Tierbroker, topic: TieredTopic) -> None:
         topic.restored_end[partition] = max(start, topic.restored_end[partition])
 
 
-def restore_command(world: TieredWorld, broker: Tierbroker) -> list[str]:
+def restore_arguments(world: TieredWorld, broker: Tierbroker) -> list[str]:
     sets = store_settings(world.proxy.endpoint).items()
-    command = [*TIERBROKER, "restore", "--json", "--from", URL, "--data", str(broker.data_dir)]
+    command = ["restore", "--json", "--from", URL, "--data", str(broker.data_dir)]
     return command + [word for key, value in sets for word in ("--set", f"{key}={value}")]
 
 
@@ -138,7 +135,7 @@ def kill_a_restore(world: TieredWorld, rng: random.Random) -> None:
     """One that is begun and killed at one of its requests; what it made is removed again."""
     left = rng.randrange(8)
     restoring = subprocess.Popen(
-        restore_command(world, world.broker),
+        [*TIERBROKER, *restore_arguments(world, world.broker)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

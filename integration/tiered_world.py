@@ -7,8 +7,6 @@ The model knows each record by its offset: one that was acknowledged stays what 
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,13 +27,13 @@ from integration.broker_processes import Tierbroker, wait_until
 from integration.conftest import create_topic
 from integration.object_stores import Minio, lasting_port
 from integration.store_proxy import StoreProxy
+from tests.broker.cli_calls import cli_with, ok
 from tests.s3_server import KEY_ID, SECRET, judge
 
 ROUNDS = int(os.environ.get("TIER_FAULT_ROUNDS") or os.environ.get("TORTURE_ROUNDS") or "20")
 """Of each kind of fault."""
 SEED = int(os.environ.get("TORTURE_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 
-TIERBROKER = [sys.executable, "-m", "tierbroker"]
 BUCKET = "bucket"
 URL = f"s3://{BUCKET}/some/prefix"
 SETTLED_S = 60.0
@@ -124,12 +122,10 @@ class TieredWorld:
 
     def _ask(self, command: str, *options: str) -> list[dict[str, Any]]:
         """`tierbroker tier` of the store itself, past the proxy."""
-        arguments = [*TIERBROKER, "tier", command, URL, "--json", *options]
-        for key, value in store_settings(self.minio.endpoint).items():
-            arguments += ["--set", f"{key}={value}"]
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        sets = store_settings(self.minio.endpoint).items()
+        settings = [word for key, value in sets for word in ("--set", f"{key}={value}")]
+        said = ok(cli_with(os.environ)("tier", command, URL, "--json", *options, *settings))
+        return [json.loads(line) for line in said.splitlines()]
 
 
 class TieredTopic:

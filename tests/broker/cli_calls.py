@@ -11,7 +11,7 @@ Done = subprocess.CompletedProcess[bytes]
 Cli = Callable[..., Done]
 
 
-def cli_with(environment: Mapping[str, str]) -> Cli:
+def cli_with(environment: Mapping[str, str], deadline_s: float = DEADLINE_S) -> Cli:
     """`cli("topic", "ls", stdin=b"")` runs `tierbroker topic ls` to its end."""
 
     def call(*arguments: str, stdin: bytes = b"") -> Done:
@@ -20,7 +20,7 @@ def cli_with(environment: Mapping[str, str]) -> Cli:
             input=stdin,
             capture_output=True,
             env=environment,
-            timeout=DEADLINE_S,
+            timeout=deadline_s,
             check=False,
         )
 
@@ -29,5 +29,5 @@ def cli_with(environment: Mapping[str, str]) -> Cli:
 
 def ok(done: Done) -> bytes:
     """What a command wrote that must have succeeded."""
-    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert done.returncode == 0, (done.args, done.stdout[-3000:], done.stderr[-3000:])
     return done.stdout

@@ -19,7 +19,7 @@ from tierbroker.cold.errors import ObjectDamagedError, StoreError, StoreUnavaila
 from tierbroker.cold.keys import MANIFEST_SUFFIX, SEGMENT_SUFFIX, ObjectName, object_key
 from tierbroker.cold.manifest import Manifest, parse_manifest
 from tierbroker.cold.pieces import ObjectId, Piece, PieceCache, check_piece
-from tierbroker.cold.ports import ObjectStore, TierView
+from tierbroker.cold.ports import ObjectReader, TierView
 from tierbroker.cold.segment_object import Tail, check_identity, parse_tail
 from tierbroker.cold.tails import Fetched, pass_on
 from tierbroker.records.tier.segment import TierSegment, TierSlice
@@ -67,7 +67,7 @@ class Downloads:
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: ObjectReader,
         ledger: TierView,
         stories: Stories,
         *,

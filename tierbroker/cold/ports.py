@@ -37,15 +37,8 @@ class ObjectPage(NamedTuple):
     """Ask for what comes after this key; None at the end."""
 
 
-class ObjectStore(Protocol):
-    """Keys are relative to the store's prefix, without a leading slash.
-
-    Every operation fails with an error of `cold.errors`; nothing else comes out of a store. All
-    but `list` are bounded in time by the store's own deadlines and retries.
-    """
-
-    url: str
-    """Where it is, for people; without credentials."""
+class ObjectWriter(Protocol):
+    """The way in: all that uploading needs. Keys and errors as `ObjectStore` has them."""
 
     def put(
         self,
@@ -62,11 +55,26 @@ class ObjectStore(Protocol):
         for a condition that does not hold.
         """
 
+
+class ObjectReader(Protocol):
+    """The way out: all that cold reads need. Keys and errors as `ObjectStore` has them."""
+
     def get_range(self, key: str, start: int, length: int) -> Pending[bytes | memoryview]:
         """Exactly `length` bytes from byte `start` on.
 
         Raises ObjectNotFoundError, and ObjectDamagedError when the object is shorter.
         """
+
+
+class ObjectStore(ObjectReader, ObjectWriter, Protocol):
+    """Keys are relative to the store's prefix, without a leading slash.
+
+    Every operation fails with an error of `cold.errors`; nothing else comes out of a store. All
+    but `list` are bounded in time by the store's own deadlines and retries.
+    """
+
+    url: str
+    """Where it is, for people; without credentials."""
 
     def head(self, key: str) -> Pending[ObjectFacts]:
         """Size and age; raises ObjectNotFoundError."""

@@ -1,13 +1,10 @@
 """Bytes a second: a bucket of tokens that many stories draw from."""
 
-from collections.abc import Sequence
-
 from tierbroker.base.clock import Clock
-from tierbroker.base.parts import Part
 from tierbroker.base.pending import Pending
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import sleep, tell, until
-from tierbroker.cold.ports import ObjectFacts, ObjectPage, ObjectStore
+from tierbroker.cold.ports import ObjectReader
 
 UNLIMITED = (1 << 63) - 1
 
@@ -42,44 +39,16 @@ class ByteRate:
 
 
 class RatedReads:
-    """A store whose reads are limited, of all readers together (`cold.ports.ObjectStore`)."""
+    """Reads of a store, limited for all readers together (`cold.ports.ObjectReader`)."""
 
-    def __init__(self, store: ObjectStore, rate: ByteRate) -> None:
-        self.url = store.url
+    def __init__(self, store: ObjectReader, rate: ByteRate) -> None:
         self._store = store
         self._rate = rate
 
-    def put(
-        self,
-        key: str,
-        body: Sequence[Part],
-        *,
-        if_absent: bool = False,
-        if_match: str | None = None,
-    ) -> Pending[ObjectFacts]:
-        """See ObjectStore."""
-        return self._store.put(key, body, if_absent=if_absent, if_match=if_match)
-
     def get_range(self, key: str, start: int, length: int) -> Pending[bytes | memoryview]:
-        """See ObjectStore; begins when the bytes before it are paid for."""
+        """See ObjectReader; begins when the bytes before it are paid for."""
         return tell(self._get_range(key, start, length))
 
     async def _get_range(self, key: str, start: int, length: int) -> bytes | memoryview:
         await until(self._rate.draw(length))
         return await until(self._store.get_range(key, start, length))
-
-    def head(self, key: str) -> Pending[ObjectFacts]:
-        """See ObjectStore."""
-        return self._store.head(key)
-
-    def delete(self, key: str) -> Pending[None]:
-        """See ObjectStore."""
-        return self._store.delete(key)
-
-    def list(self, prefix: str, after: str | None = None) -> Pending[ObjectPage]:
-        """See ObjectStore."""
-        return self._store.list(prefix, after)
-
-    def close(self) -> None:
-        """See ObjectStore."""
-        self._store.close()

@@ -22,7 +22,7 @@ from tierbroker.cold.downloads import Downloads, ReadCounts, id_of, piece_end
 from tierbroker.cold.errors import ObjectDamagedError, ObjectNotFoundError
 from tierbroker.cold.manifest import Manifest
 from tierbroker.cold.pieces import ObjectId, Piece
-from tierbroker.cold.ports import ObjectStore, TierView
+from tierbroker.cold.ports import ObjectReader, TierView
 from tierbroker.cold.segment_object import Tail
 from tierbroker.cold.time_search import ColdOffset, first_since
 from tierbroker.records.tier.segment import TierSegment, TierSlice
@@ -83,7 +83,7 @@ class TierReader:
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: ObjectReader,
         ledger: TierView,
         stories: Stories,
         *,

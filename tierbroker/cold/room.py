@@ -12,13 +12,15 @@ from tierbroker.base.parts import Part, parts_length
 from tierbroker.base.pending import Pending
 from tierbroker.base.story import tell, until
 from tierbroker.cold.errors import StoreRefusedError
-from tierbroker.cold.keys import SEGMENT_SUFFIX
-from tierbroker.cold.ports import ObjectFacts, ObjectPage, ObjectStore
+from tierbroker.cold.ports import ObjectFacts, ObjectStore
 from tierbroker.cold.stores.work import begin
 
 
 class RoomKeeper:
-    """A store that refuses segments for which its disk has no room (`cold.ports.ObjectStore`)."""
+    """Uploads to a store, refused while its disk has no room (`cold.ports.ObjectWriter`).
+
+    For segments: what lets local data go, slices and checkpoints, does not come by here.
+    """
 
     def __init__(
         self,
@@ -28,7 +30,6 @@ class RoomKeeper:
         kept_bytes: int,
     ) -> None:
         """`free_bytes` is asked on the executor, and may raise OSError: then nothing is known."""
-        self.url = store.url
         self._store = store
         self._executor = executor
         self._free_bytes = free_bytes
@@ -42,44 +43,24 @@ class RoomKeeper:
         if_absent: bool = False,
         if_match: str | None = None,
     ) -> Pending[ObjectFacts]:
-        """See ObjectStore. Small objects always go: checkpoints are what lets local data go."""
-        if not key.endswith(SEGMENT_SUFFIX):
-            return self._store.put(key, body, if_absent=if_absent, if_match=if_match)
-        return tell(self._put_segment(key, body))
+        """See ObjectWriter; raises StoreRefusedError where there is no room."""
+        return tell(self._put(key, body, if_absent, if_match))
 
-    async def _put_segment(self, key: str, body: Sequence[Part]) -> ObjectFacts:
+    async def _put(
+        self, key: str, body: Sequence[Part], if_absent: bool, if_match: str | None
+    ) -> ObjectFacts:
         free = await until(begin(self._executor, self._free))
         size_bytes = parts_length(body)
         if free is not None and free - size_bytes < self._kept_bytes:
             raise StoreRefusedError(
-                f"{self.url}: its disk has {free} bytes free; an object of {size_bytes} would "
-                f"leave less than {self._kept_bytes}, half of log.disk.reserve.bytes. Free some "
-                "space, or lower the retention of tiered topics"
+                f"{self._store.url}: its disk has {free} bytes free; an object of {size_bytes} "
+                f"would leave less than {self._kept_bytes}, half of log.disk.reserve.bytes. Free "
+                "some space, or lower the retention of tiered topics"
             )
-        return await until(self._store.put(key, body))
+        return await until(self._store.put(key, body, if_absent=if_absent, if_match=if_match))
 
     def _free(self) -> int | None:
         try:
             return self._free_bytes()
         except OSError:
             return None  # the directory is not there yet; what is wrong with it `put` will say
-
-    def get_range(self, key: str, start: int, length: int) -> Pending[bytes | memoryview]:
-        """See ObjectStore."""
-        return self._store.get_range(key, start, length)
-
-    def head(self, key: str) -> Pending[ObjectFacts]:
-        """See ObjectStore."""
-        return self._store.head(key)
-
-    def delete(self, key: str) -> Pending[None]:
-        """See ObjectStore."""
-        return self._store.delete(key)
-
-    def list(self, prefix: str, after: str | None = None) -> Pending[ObjectPage]:
-        """See ObjectStore."""
-        return self._store.list(prefix, after)
-
-    def close(self) -> None:
-        """See ObjectStore."""
-        self._store.close()

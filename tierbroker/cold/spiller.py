@@ -13,7 +13,7 @@ from tierbroker.base.story import Stories, until
 from tierbroker.cold.errors import ObjectDamagedError, StoreError
 from tierbroker.cold.keys import MANIFEST_SUFFIX, ObjectName, object_key
 from tierbroker.cold.manifest import build_manifest
-from tierbroker.cold.ports import LocalLogs, LocalPartition, ObjectStore, TierLedger, UploadPlan
+from tierbroker.cold.ports import LocalLogs, LocalPartition, ObjectWriter, TierLedger, UploadPlan
 from tierbroker.records.tier.segment import ObjectKind, SegmentArray, TierSlice
 from tierbroker.records.tier.state import PartitionTier
 
@@ -31,7 +31,7 @@ class Spiller:
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: ObjectWriter,
         ledger: TierLedger,
         logs: LocalLogs,
         stories: Stories,

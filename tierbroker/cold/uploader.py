@@ -28,7 +28,7 @@ from tierbroker.cold.planner import Candidate, TierConfig, in_order, next_upload
 from tierbroker.cold.ports import (
     LocalLogs,
     LocalPartition,
-    ObjectStore,
+    ObjectWriter,
     TierLedger,
     UploadPlan,
 )
@@ -84,7 +84,7 @@ class Uploader:
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: ObjectWriter,
         ledger: TierLedger,
         logs: LocalLogs,
         stories: Stories,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from tierbroker.base.errors import KafkaStorageError, OffsetOutOfRangeError
 from tierbroker.hot.config import FlushMode
 from tierbroker.hot.disk_errors import is_disk_failure
-from tierbroker.hot.file_names import SNAPSHOT_SUFFIX, offset_file_name
 from tierbroker.hot.log_damage import settle_damage
 from tierbroker.hot.producer_replay import rebuild_producers
 from tierbroker.hot.retention import SegmentFacts, count_deletable, count_evictable
@@ -156,9 +155,9 @@ def _make_snapshot_durable(log: "Log", count: int) -> None:
     """
     if not count or log.config.flush_mode is not FlushMode.FSYNC:
         return
-    name = offset_file_name(log.segments[count].base_offset, SNAPSHOT_SUFFIX)
+    path = log.snapshots.path_of(log.segments[count].base_offset)
     for handle in log.unflushed_files:
-        if handle.path == f"{log.dir}/{name}":
+        if handle.path == path:
             log.fs.fdatasync(handle.fd)
             log.fs.fsync_dir(log.dir)
 

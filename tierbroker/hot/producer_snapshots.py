@@ -39,7 +39,7 @@ class ProducerSnapshots:
         Those at `needed_from` and above stay. The next flush must cover the new one: batches it
         stands for may be deleted. Raises OSError.
         """
-        path = self._path(offset)
+        path = self.path_of(offset)
         temporary = path + TEMPORARY_SUFFIX
         fd = self._fs.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
         try:
@@ -59,7 +59,7 @@ class ProducerSnapshots:
         """The snapshot taken at `offset` as it lies on the disk; empty without a valid one."""
         if offset not in self.offsets:
             return b""
-        data = self._fs.read_file(self._path(offset))
+        data = self._fs.read_file(self.path_of(offset))
         try:
             producer_snapshot.decode(data)
         except CorruptSnapshotError:
@@ -78,7 +78,7 @@ class ProducerSnapshots:
         """
         for offset in reversed([o for o in self.offsets if o <= at_most]):
             try:
-                return offset, producer_snapshot.decode(self._fs.read_file(self._path(offset)))
+                return offset, producer_snapshot.decode(self._fs.read_file(self.path_of(offset)))
             except CorruptSnapshotError:
                 self._remove(offset)
         return None
@@ -98,8 +98,9 @@ class ProducerSnapshots:
                 self._remove(stale)
 
     def _remove(self, offset: int) -> None:
-        self._fs.unlink(self._path(offset))
+        self._fs.unlink(self.path_of(offset))
         self.offsets.remove(offset)
 
-    def _path(self, offset: int) -> str:
+    def path_of(self, offset: int) -> str:
+        """Where the snapshot of that offset lies, or would."""
         return f"{self._directory}/{offset_file_name(offset, SNAPSHOT_SUFFIX)}"

@@ -25,7 +25,7 @@ from tierbroker.cold.binding import bind, look
 from tierbroker.cold.checkpointer import Checkpointer
 from tierbroker.cold.config import split_url
 from tierbroker.cold.errors import StoreError, StoreMismatchError
-from tierbroker.cold.ports import LocalPartition, ObjectStore
+from tierbroker.cold.ports import LocalPartition, ObjectStore, ObjectWriter
 from tierbroker.cold.rate import UNLIMITED, ByteRate, RatedReads
 from tierbroker.cold.reader import ColdRead, ReadLimits, TierReader
 from tierbroker.cold.remover import Remover
@@ -144,7 +144,7 @@ class Tiering:
             clock=self._clock,
         )
 
-    def _store_with_room(self) -> ObjectStore:
+    def _store_with_room(self) -> ObjectWriter:
         """The store; one in a directory leaves some of its disk to the logs."""
         url = split_url(self._url)
         if url.scheme != "file":

@@ -9,7 +9,7 @@ import pytest
 from tests.faulty_fs import FaultyFileSystem
 from tests.tier_world import TierWorld
 from tierbroker.base.executor import InlineExecutor
-from tierbroker.cold.errors import StoreRefusedError
+from tierbroker.cold.errors import PreconditionFailedError
 from tierbroker.cold.room import RoomKeeper
 from tierbroker.cold.stores.directory import DirectoryStore
 
@@ -66,18 +66,12 @@ def test_the_reserve_of_the_disk_is_not_used_up(world: DirectoryWorld) -> None:
     assert world.ends() == [9]
 
 
-def test_small_objects_go_whatever_room_there_is(world: DirectoryWorld) -> None:
-    world.free_bytes = 0
-    store = world.roomy
-    assert store.put("a.ckpt", [b"x"]).result().size_bytes == 1
-    assert store.put("head", [b"x"], if_absent=True).result().size_bytes == 1
-    assert bytes(store.get_range("head", 0, 1).result()) == b"x"
-    assert store.head("head").result().size_bytes == 1
-    assert [found.key for found in store.list("").result().objects] == ["a.ckpt", "head"]
-    store.delete("a.ckpt").result()
-    assert store.url == world.directory.url
-    with pytest.raises(StoreRefusedError):
-        store.put("a.seg", [b"x"]).result()
+def test_conditions_are_passed_on(world: DirectoryWorld) -> None:
+    world.roomy.put("a", [b"x"], if_absent=True).result()
+    with pytest.raises(PreconditionFailedError):
+        world.roomy.put("a", [b"y"], if_absent=True).result()
+    with pytest.raises(PreconditionFailedError):
+        world.roomy.put("a", [b"y"], if_match="another").result()
 
 
 def test_a_directory_that_is_not_there_yet_is_no_full_one(world: DirectoryWorld) -> None:
