@@ -382,6 +382,21 @@ class Transactions(RuleBasedStateMachine):
                 last.producer_epoch,
             )
 
+    @invariant()
+    def totals_are_what_a_walk_finds(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        (shard,) = self.world.coordinator._shards.values()
+        transactions = shard.ledger.transactions
+        now_ms = self.world.clock.now_ms()
+        ages = [
+            now_ms - one.values.start_ms
+            for one in transactions.values()
+            if one.values.state is S.ONGOING
+        ]
+        expected = (len(transactions), len(ages), max(ages, default=0))
+        assert self.world.coordinator.totals() == expected
+
     def teardown(self) -> None:
         """When nothing fails any more, every request is answered and every decision complete."""
         if not hasattr(self, "world"):

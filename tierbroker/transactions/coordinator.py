@@ -29,7 +29,6 @@ from tierbroker.transactions.ports import (
 from tierbroker.transactions.record_codec import NAME_BYTES_MAX
 from tierbroker.transactions.shard import Shard, ShardState, Surroundings
 from tierbroker.transactions.state import STATES_BY_LABEL
-from tierbroker.transactions.state import TransactionState as OpenState
 from tierbroker.transactions.values import EPOCH_BUMP_VERSION, NO_PRODUCER_EPOCH, NO_PRODUCER_ID
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.describe_transactions import TransactionState
@@ -267,10 +266,10 @@ class TransactionCoordinator:
             if shard.state is not ShardState.ACTIVE:
                 continue
             count += len(shard.ledger.transactions)
-            for transaction in shard.ledger.transactions.values():
-                if transaction.values.state is OpenState.ONGOING:
-                    opened += 1
-                    oldest_ms = max(oldest_ms, now_ms - transaction.values.start_ms)
+            opened += len(shard.ledger.open)
+            start_ms = shard.ledger.open.oldest_start_ms
+            if start_ms is not None:
+                oldest_ms = max(oldest_ms, now_ms - start_ms)
         return count, opened, oldest_ms
 
     def list_transactions(

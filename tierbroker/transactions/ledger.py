@@ -11,6 +11,7 @@ from functools import partial
 from tierbroker.base.errors import ApiError
 from tierbroker.base.ids import TopicPartition
 from tierbroker.transactions.errors import transaction_write_error
+from tierbroker.transactions.open_transactions import OpenTransactions
 from tierbroker.transactions.ports import PartitionWriter
 from tierbroker.transactions.record_codec import transaction_key, transaction_value
 from tierbroker.transactions.state import TransactionState
@@ -44,6 +45,8 @@ class Ledger:
         self, partition: int, writer: PartitionWriter, feature_level: Callable[[], int]
     ) -> None:
         self.transactions: dict[str, Transaction] = {}
+        self.open = OpenTransactions()
+        """Those of them that are ONGOING."""
         self.feature_level = feature_level
         self.closed: ErrorCode | None = None
         """Why nothing may be changed any more."""
@@ -54,6 +57,7 @@ class Ledger:
         """A transactional id that was not there; gone again if its first change fails."""
         transaction = Transaction(transactional_id, values)
         self.transactions[transactional_id] = transaction
+        self.open.update(transactional_id, values)
         return transaction
 
     def change(
@@ -84,6 +88,7 @@ class Ledger:
             elif error is None:
                 transaction.values = values
                 transaction.pending = None
+                self.open.update(transaction.transactional_id, values)
                 done(ErrorCode.NONE)
             else:
                 if not keep_pending:
@@ -107,7 +112,7 @@ class Ledger:
             return
         for transaction in transactions:
             if error is None:
-                del self.transactions[transaction.transactional_id]
+                self._forget(transaction)
             else:
                 transaction.pending = None
         done(ErrorCode.NONE if error is None else transaction_write_error(error))
@@ -115,4 +120,8 @@ class Ledger:
     def _take_back(self, transaction: Transaction) -> None:
         transaction.pending = None
         if transaction.is_new:
-            del self.transactions[transaction.transactional_id]
+            self._forget(transaction)
+
+    def _forget(self, transaction: Transaction) -> None:
+        del self.transactions[transaction.transactional_id]
+        self.open.update(transaction.transactional_id, None)
