@@ -138,7 +138,7 @@ class Dispatcher:
 
         def finish(done: Pending[Any]) -> None:
             if done.error is not None:
-                answer.fail(done.error)
+                answer.fail(_closing(done.error, route))
             else:
                 _settle(answer, route, version, correlation_id, done.result())
 
@@ -157,16 +157,21 @@ class Dispatcher:
         async def run() -> None:
             try:
                 response = await handling
-            except (CloseConnection, AssertionError) as error:
-                answer.fail(error)
-            except Exception as error:
-                logger.exception("%s request failed", route.spec.key.name)
-                answer.fail(CloseConnection(f"the request failed inside the broker: {error}"))
+            except Exception as error:  # noqa: BLE001 - it closes the connection
+                answer.fail(_closing(error, route))
             else:
                 _settle(answer, route, version, correlation_id, response)
 
         self._supervisor.start(run(), name=f"handle {route.spec.module}")
         return answer
+
+
+def _closing(error: BaseException, route: Route) -> BaseException:
+    """What the connection is told of a request that failed later: to close, and no more (D-14)."""
+    if not isinstance(error, Exception) or isinstance(error, CloseConnection | AssertionError):
+        return error
+    logger.error("%s request failed", route.spec.key.name, exc_info=error)
+    return CloseConnection(f"the request failed inside the broker: {error}")
 
 
 def _settle(

@@ -89,6 +89,27 @@ def test_a_pending_answer(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     assert decoded(reply.result()).cluster_id == "later"
 
 
+def test_a_pending_answer_that_fails_closes_its_connection(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner: Pending[Any] = Pending()
+    rig.handle_with(lambda request, context: inner, monkeypatch)
+    reply = rig.ask()
+    inner.fail(LookupError("nobody thought of it"))
+    assert isinstance(reply.error, CloseConnection)
+
+
+@pytest.mark.parametrize("error", [AssertionError("went back"), CloseConnection("no")])
+def test_what_a_pending_answer_fails_with_on_purpose_stays(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    inner: Pending[Any] = Pending()
+    rig.handle_with(lambda request, context: inner, monkeypatch)
+    reply = rig.ask()
+    inner.fail(error)
+    assert reply.error is error
+
+
 def test_no_answer_at_all(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     inner: Pending[Any] = Pending()
     rig.handle_with(lambda request, context: inner, monkeypatch)
