@@ -8,7 +8,7 @@ import pathlib
 import random
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from tests.faulty_fs import FaultyFileSystem
 from tests.log_setup import NOW_MS
@@ -46,6 +46,8 @@ from tierbroker.transactions.config import TransactionConfig
 from tierbroker.transactions.coordinator import TransactionCoordinator
 
 BROKER_ID = 1
+
+T = TypeVar("T")
 
 
 class FakeController:
@@ -167,6 +169,7 @@ class HandlerBench:
             values=loaded.values,
             topic_configs=TopicConfigs(loaded.layers),
             clock=self.clock,
+            scheduler=self.scheduler,
             fetch_max_bytes=1 << 20,
             environment=environment(schema=SCHEMA),
         )
@@ -190,6 +193,21 @@ class HandlerBench:
             id=1, client_host="client", client_port=7, listener_name=listener, session=None
         )
         return RequestContext(self.services, cast("Any", peer), Session(), version, "test")
+
+    def answered(self, answer: T | Pending[T]) -> T:
+        """The answer, when the turns that it takes are over."""
+        if isinstance(answer, Pending):
+            self.scheduler.end_turn()
+            return answer.result()
+        return answer
+
+    def count_turns(self, answer: T | Pending[T], at_most: int = 1000) -> int:
+        """How many turns more it takes, one after the other, until it is there."""
+        turns = 0
+        while isinstance(answer, Pending) and not answer.done and turns < at_most:
+            self.scheduler.end_turn(follow=False)
+            turns += 1
+        return turns
 
     def add_topic(self, name: str, partitions: int = 1, **configs: str) -> Uuid:
         """A topic with logs, led by this broker; `configs` have _ for each dot."""

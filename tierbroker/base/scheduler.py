@@ -43,12 +43,14 @@ class ManualScheduler:
         self._later.append(handle)
         return handle
 
-    def end_turn(self) -> None:
-        """Run what waits for the end of the turn, including what that adds."""
+    def end_turn(self, *, follow: bool = True) -> None:
+        """Run what waits for the end of the turn, and what that adds, unless told not to."""
         while self._soon:
             due, self._soon = self._soon, []
             for handle in due:
                 handle.run()
+            if not follow:
+                break
 
     def advance(self, seconds: float) -> None:
         """Let time pass: timers run in the order of their moments, a turn ends after each."""

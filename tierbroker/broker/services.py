@@ -12,6 +12,8 @@ from tierbroker.base.clock import Clock
 from tierbroker.base.config import ConfigSchema, ConfigValues
 from tierbroker.base.deadlines import Deadlines
 from tierbroker.base.pending import Pending
+from tierbroker.base.scheduler import Scheduler
+from tierbroker.base.turns import Turns
 from tierbroker.broker.fetch_sessions import FetchSessionCache
 from tierbroker.broker.producer_ids import ProducerIds
 from tierbroker.broker.topic_bodies import Disks, TopicBodies
@@ -84,6 +86,7 @@ class BrokerServices:
     """Effective value of every broker key."""
     topic_configs: TopicConfigs
     clock: Clock
+    scheduler: Scheduler
     fetch_max_bytes: int
     """Most bytes of records in one answer (fetch.max.bytes)."""
     environment: Environment
@@ -103,6 +106,10 @@ class BrokerServices:
         """The log directories of this broker that work."""
         online = self.log_dirs.online
         return Disks(self.broker_id, frozenset([log_dir.directory_id for log_dir in online]))
+
+    def turns(self) -> Turns:
+        """For the work on one request that may be long."""
+        return Turns(self.scheduler)
 
     def endpoint_of(self, broker_id: int, listener: str) -> Endpoint | None:
         """Where clients of a listener reach a live broker, None when they cannot."""

@@ -379,6 +379,7 @@ class Node:
             values=values,
             topic_configs=topic_configs,
             clock=self._clock,
+            scheduler=asyncio.get_running_loop(),
             fetch_max_bytes=values.integer("fetch.max.bytes"),
             environment=Environment(
                 schema=SCHEMA,

@@ -3,13 +3,16 @@
 v2 PRODUCER_FENCED. v3 flexible. v4 several transactions in one request, and `verify_only`, which
 adds nothing: brokers ask so. v5 TRANSACTION_ABORTABLE. Clients, who use versions 0 to 3, may not
 add internal topics themselves. One partition that cannot be added fails its whole transaction: the
-others of it are OPERATION_NOT_ATTEMPTED. All rules are those of Kafka's KafkaApis.
+others of it are OPERATION_NOT_ATTEMPTED. All rules are those of Kafka's KafkaApis. What is long is
+worked through in several turns; each transaction gets its partitions in one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from tierbroker.base.ids import TopicPartition
-from tierbroker.base.pending import Pending, when_all_done
+from tierbroker.base.pending import Pending
+from tierbroker.base.story import tell, until
+from tierbroker.base.turns import Turns
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.topic_creation import is_internal
 from tierbroker.broker.transaction_errors import (
@@ -30,31 +33,32 @@ _BATCHES_SINCE = 4
 _EPOCH_BUMP_VERSION = 2
 """The transaction version of whoever asks in batches."""
 
-_Errors = Mapping[TopicPartition, ErrorCode]
+_Places = dict[TopicPartition, None]
+_Errors = Callable[[TopicPartition], ErrorCode]
+"""The error of each partition of a transaction."""
 
 
 def handle(
     request: AddPartitionsToTxnRequest, context: RequestContext
 ) -> Pending[AddPartitionsToTxnResponse]:
     """Add or verify the partitions of each transaction; answered when all are."""
-    answer: Pending[AddPartitionsToTxnResponse] = Pending()
+    return tell(_carry_out_all(request, context))
+
+
+async def _carry_out_all(
+    request: AddPartitionsToTxnRequest, context: RequestContext
+) -> AddPartitionsToTxnResponse:
+    turns = context.broker.turns()
     batches = context.api_version >= _BATCHES_SINCE
     transactions = request.transactions if batches else [_only_transaction(request)]
-    results = [_carry_out(transaction, context) for transaction in transactions]
-
-    def respond() -> None:
-        rows = [
-            AddPartitionsToTxnResult(transaction.transactional_id, _by_topic(done.result()))
-            for transaction, done in zip(transactions, results, strict=True)
-        ]
-        answer.resolve(
-            AddPartitionsToTxnResponse(results_by_transaction=rows)
-            if batches
-            else AddPartitionsToTxnResponse(results_by_topic_v3_and_below=rows[0].topic_results)
-        )
-
-    when_all_done(results, respond)
-    return answer
+    begun = [await _carry_out(transaction, context, turns) for transaction in transactions]
+    rows = []
+    for transaction, (places, pending) in zip(transactions, begun, strict=True):
+        topics = await _by_topic(places, await until(pending), turns)
+        rows.append(AddPartitionsToTxnResult(transaction.transactional_id, topics))
+    if batches:
+        return AddPartitionsToTxnResponse(results_by_transaction=rows)
+    return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=rows[0].topic_results)
 
 
 def _only_transaction(request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnTransaction:
@@ -67,40 +71,40 @@ def _only_transaction(request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnT
     )
 
 
-def _carry_out(
-    transaction: AddPartitionsToTxnTransaction, context: RequestContext
-) -> Pending[_Errors]:
-    """The error of each partition, in the order of the request."""
-    places = dict.fromkeys(
-        TopicPartition(topic.name, index)
-        for topic in transaction.topics
-        for index in topic.partitions
-    )
+async def _carry_out(
+    transaction: AddPartitionsToTxnTransaction, context: RequestContext, turns: Turns
+) -> tuple[_Places, Pending[_Errors]]:
+    """All partitions of a transaction, in the order of the request, are added in one turn."""
+    places: _Places = {}
+    refused: dict[TopicPartition, ErrorCode] = {}
+    for topic in transaction.topics:
+        for index in topic.partitions:
+            place = TopicPartition(topic.name, index)
+            places[place] = None
+            error = _why_not(place, context)
+            if error is not ErrorCode.NONE:
+                refused[place] = error
+            await turns.after()
+    await turns.after()
     pending: Pending[_Errors] = Pending()
-    refused = {
-        place: error
-        for place in places
-        if (error := _why_not(place, context)) is not ErrorCode.NONE
-    }
     producer = (
         transaction.transactional_id,
         transaction.producer_id,
         transaction.producer_epoch,
     )
     if refused:
-        not_attempted = dict.fromkeys(places, ErrorCode.OPERATION_NOT_ATTEMPTED)
-        pending.resolve(not_attempted | refused)
+        pending.resolve(lambda place: refused.get(place, ErrorCode.OPERATION_NOT_ATTEMPTED))
     elif transaction.verify_only:
         found = context.broker.transactions.verify(*producer, places)
-        pending.resolve(dict.fromkeys(places, found) if isinstance(found, ErrorCode) else found)
+        pending.resolve(_always(found) if isinstance(found, ErrorCode) else found.__getitem__)
     else:
         _add(producer, places, context, pending)
-    return pending
+    return places, pending
 
 
 def _add(
     producer: tuple[str, int, int],
-    places: Mapping[TopicPartition, None],
+    places: _Places,
     context: RequestContext,
     pending: Pending[_Errors],
 ) -> None:
@@ -108,12 +112,16 @@ def _add(
         error = done.result()
         if context.api_version < TRANSACTION_KNOWS_FENCED_SINCE:
             error = in_older_words(error)
-        pending.resolve(dict.fromkeys(places, error))
+        pending.resolve(_always(error))
 
     version = _EPOCH_BUMP_VERSION if context.api_version >= _BATCHES_SINCE else 0
     context.broker.transactions.add_partitions(
         *producer, places, transaction_version=version
     ).on_done(added)
+
+
+def _always(error: ErrorCode) -> _Errors:
+    return lambda _: error
 
 
 def _why_not(place: TopicPartition, context: RequestContext) -> ErrorCode:
@@ -125,9 +133,13 @@ def _why_not(place: TopicPartition, context: RequestContext) -> ErrorCode:
     return ErrorCode.NONE
 
 
-def _by_topic(errors: _Errors) -> list[AddPartitionsToTxnTopicResult]:
+async def _by_topic(
+    places: _Places, errors: _Errors, turns: Turns
+) -> list[AddPartitionsToTxnTopicResult]:
     topics: dict[str, AddPartitionsToTxnTopicResult] = {}
-    for place, error in errors.items():
+    for place in places:
         topic = topics.setdefault(place.topic, AddPartitionsToTxnTopicResult(place.topic))
-        topic.results_by_partition.append(AddPartitionsToTxnPartitionResult(place.partition, error))
+        result = AddPartitionsToTxnPartitionResult(place.partition, errors(place))
+        topic.results_by_partition.append(result)
+        await turns.after()
     return list(topics.values())

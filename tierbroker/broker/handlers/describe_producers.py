@@ -5,9 +5,11 @@ sequence numbers, and where their open transactions began. A partition that is n
 is described once: its producers take far more room than its name. Much of it takes several turns.
 """
 
-import asyncio
+from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import ApiError, InvalidTopicError
+from tierbroker.base.pending import Pending
+from tierbroker.base.turns import Turns, at_once_or_later
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.topic_creation import is_legal_name
 from tierbroker.wire.error_codes import code_of
@@ -19,54 +21,61 @@ from tierbroker.wire.messages.describe_producers import (
     TopicResponse,
 )
 
-_ROWS_PER_TURN = 1_000
-"""Partitions and producers that are told of before others get the loop."""
+if TYPE_CHECKING:
+    from tierbroker.hot.producer_state import Producer
 
 
-async def handle(
+def handle(
+    request: DescribeProducersRequest, context: RequestContext
+) -> DescribeProducersResponse | Pending[DescribeProducersResponse]:
+    """Describe the producers of each partition."""
+    return at_once_or_later(_describe_all(request, context))
+
+
+async def _describe_all(
     request: DescribeProducersRequest, context: RequestContext
 ) -> DescribeProducersResponse:
-    """Describe the producers of each partition."""
+    turns = context.broker.turns()
     topics: dict[str, TopicResponse] = {}
     told: set[tuple[str, int]] = set()
-    rows = 0
     for topic in request.topics:
         result = topics.setdefault(topic.name, TopicResponse(name=topic.name, partitions=[]))
         for index in topic.partition_indexes:
             if (topic.name, index) not in told:
                 told.add((topic.name, index))
-                result.partitions.append(_describe(context, topic.name, index))
-                rows += len(result.partitions[-1].active_producers)
-            rows += 1
-            if rows >= _ROWS_PER_TURN:
-                rows = 0
-                await asyncio.sleep(0)
+                result.partitions.append(await _describe(context, topic.name, index, turns))
+            await turns.after()
     return DescribeProducersResponse(topics=list(topics.values()))
 
 
-def _describe(context: RequestContext, topic: str, index: int) -> PartitionResponse:
+async def _describe(
+    context: RequestContext, topic: str, index: int, turns: Turns
+) -> PartitionResponse:
     answer = PartitionResponse(partition_index=index, active_producers=[])
     try:
-        answer.active_producers = _producers(context, topic, index)
+        producers = _producers(context, topic, index)
     except ApiError as error:
         answer.error_code = code_of(error)
         answer.error_message = error.message
+        return answer
+    for producer_id, producer in producers:
+        answer.active_producers.append(
+            ProducerState(
+                producer_id=producer_id,
+                producer_epoch=producer.epoch,
+                last_sequence=producer.last_sequence,
+                last_timestamp=producer.last_timestamp_ms,
+                coordinator_epoch=producer.coordinator_epoch,
+                current_txn_start_offset=producer.txn_first_offset,
+            )
+        )
+        await turns.after()
     return answer
 
 
-def _producers(context: RequestContext, topic: str, index: int) -> list[ProducerState]:
+def _producers(context: RequestContext, topic: str, index: int) -> "list[tuple[int, Producer]]":
     if not is_legal_name(topic):
         raise InvalidTopicError(f"{topic!r} is not a legal topic name")
     partition = context.broker.partitions.get(topic, index)
     partition.check_leader()
-    return [
-        ProducerState(
-            producer_id=producer_id,
-            producer_epoch=producer.epoch,
-            last_sequence=producer.last_sequence,
-            last_timestamp=producer.last_timestamp_ms,
-            coordinator_epoch=producer.coordinator_epoch,
-            current_txn_start_offset=producer.txn_first_offset,
-        )
-        for producer_id, producer in partition.online_log().producer_state
-    ]
+    return list(partition.online_log().producer_state)

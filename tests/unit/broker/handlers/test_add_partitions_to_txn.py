@@ -8,6 +8,7 @@ import pytest
 from tests.fake_transactions import FakeTransactions
 from tests.handler_bench import HandlerBench
 from tierbroker.base.ids import TopicPartition
+from tierbroker.base.turns import ELEMENTS_A_TURN
 from tierbroker.broker.handlers import add_partitions_to_txn
 from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.add_partitions_to_txn import (
@@ -155,3 +156,44 @@ def test_a_batch_is_answered_when_all_of_it_is(setting: Setting) -> None:
 def test_an_empty_batch(setting: Setting) -> None:
     answer = add_partitions_to_txn.handle(AddPartitionsToTxnRequest([]), setting.bench.context(5))
     assert answer.result().results_by_transaction == []
+
+
+@pytest.mark.parametrize("version", [3, 5])
+def test_many_partitions_take_turns_with_others(setting: Setting, version: int) -> None:
+    """Nothing of the transaction is done before all of it was looked at."""
+    count = 4 * ELEMENTS_A_TURN
+    answer, _ = setting.ask(version, ("t", [0] * count), ("u", [0]))
+    assert not setting.transactions.calls
+    assert setting.bench.count_turns(answer, at_most=5) == 5
+    assert setting.transactions.calls == [
+        (PRODUCER, [TopicPartition("t", 0), TopicPartition("u", 0)], 0 if version < 4 else 2)
+    ]
+    setting.transactions.pending.resolve(ErrorCode.NONE)
+    assert by_partition(answer.result(), version) == {("t", 0): 0, ("u", 0): 0}
+
+
+def test_many_that_are_refused_take_turns_with_others(setting: Setting) -> None:
+    count = 4 * ELEMENTS_A_TURN
+    answer, _ = setting.ask(5, ("t", list(range(count))))
+    assert setting.bench.count_turns(answer) == 8
+    errors = by_partition(answer.result(), 5)
+    assert list(errors.items()) == [
+        (("t", index), NOT_ATTEMPTED if index < 2 else UNKNOWN) for index in range(count)
+    ]
+
+
+def test_many_transactions_take_turns_with_others(setting: Setting) -> None:
+    count = 4 * ELEMENTS_A_TURN
+    topics = [AddPartitionsToTxnTopic("t", [0])]
+    request = AddPartitionsToTxnRequest(
+        [
+            AddPartitionsToTxnTransaction(f"tx-{number}", 9, 1, True, topics)
+            for number in range(count)
+        ]
+    )
+    answer = add_partitions_to_txn.handle(request, setting.bench.context(5))
+    assert len(setting.transactions.calls) < ELEMENTS_A_TURN
+    assert setting.bench.count_turns(answer) >= 8
+    response = setting.bench.answered(answer)
+    names = [result.transactional_id for result in response.results_by_transaction]
+    assert names == [f"tx-{number}" for number in range(count)]

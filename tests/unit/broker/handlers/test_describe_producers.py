@@ -1,6 +1,5 @@
 """The handler of DescribeProducers: what the log knows of its producers."""
 
-import asyncio
 import pathlib
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from tests.broker.wire_calls import batch_of
 from tests.handler_bench import HandlerBench
 from tests.log_setup import NOW_MS
+from tierbroker.base.turns import ELEMENTS_A_TURN
 from tierbroker.broker.handlers import describe_producers
 from tierbroker.records.batch import read_header
 from tierbroker.wire.error_codes import ErrorCode
@@ -40,7 +40,7 @@ def bench(tmp_path: pathlib.Path) -> HandlerBench:
 
 def describe(bench: HandlerBench, topic: str, *indexes: int) -> list[Any]:
     request = DescribeProducersRequest(topics=[TopicRequest(topic, list(indexes))])
-    (answer,) = asyncio.run(describe_producers.handle(request, bench.context(0))).topics
+    (answer,) = bench.answered(describe_producers.handle(request, bench.context(0))).topics
     assert answer.name == topic
     assert [one.partition_index for one in answer.partitions] == list(indexes)
     return list(answer.partitions)
@@ -78,23 +78,29 @@ def test_a_partition_that_another_broker_leads(bench: HandlerBench) -> None:
     assert answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
 
 
-async def test_a_partition_is_described_once_and_others_have_turns(bench: HandlerBench) -> None:
+def test_a_partition_is_described_once_and_others_have_turns(bench: HandlerBench) -> None:
     """Its producers, who may be many, would else be told as often as the request names it."""
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    beside = asyncio.create_task(others())
     asked = [TopicRequest("t", [0, 1, 0] * 1000), TopicRequest("u", [0]), TopicRequest("t", [1, 2])]
     request = DescribeProducersRequest(topics=asked)
-    answer = await describe_producers.handle(request, bench.context(0))
-    beside.cancel()
+    answering = describe_producers.handle(request, bench.context(0))
+    turns = bench.count_turns(answering)
+    answer = bench.answered(answering)
     told = [
         (topic.name, [one.partition_index for one in topic.partitions]) for topic in answer.topics
     ]
     assert told == [("t", [0, 1, 2]), ("u", [0])]
-    assert turns == 3
+    assert turns == 3000 // ELEMENTS_A_TURN
+
+
+def test_the_producers_of_one_partition_take_turns_too(bench: HandlerBench) -> None:
+    """They are told as they were when the partition's turn came."""
+    state = bench.partitions.get("t", 0).online_log().producer_state
+    producer = state.get(7)
+    assert producer is not None
+    state._producers = dict.fromkeys(range(1000), producer)
+    request = DescribeProducersRequest(topics=[TopicRequest("t", [0])])
+    answering = describe_producers.handle(request, bench.context(0))
+    state._producers = {}
+    assert bench.count_turns(answering) == 1000 // ELEMENTS_A_TURN
+    ((partition,),) = (topic.partitions for topic in bench.answered(answering).topics)
+    assert [one.producer_id for one in partition.active_producers] == list(range(1000))

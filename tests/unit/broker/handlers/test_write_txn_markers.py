@@ -1,6 +1,5 @@
 """Transactions as producers and consumers of a partition see them, over a real log and gate."""
 
-import asyncio
 import pathlib
 from collections.abc import Collection
 from typing import Any, cast
@@ -13,6 +12,7 @@ from tests.log_setup import NOW_MS
 from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.parts import FileSlice
 from tierbroker.base.pending import Pending
+from tierbroker.base.turns import ELEMENTS_A_TURN
 from tierbroker.broker.handlers import (
     describe_producers,
     fetch,
@@ -331,6 +331,32 @@ def test_a_partition_named_again_and_again_gets_one_marker(world: World) -> None
     assert world.latest(committed=False) == 1
 
 
+def test_many_markers_take_turns_with_others(world: World) -> None:
+    count = 4 * ELEMENTS_A_TURN
+    named = [WritableTxnMarkerTopic("t", [0])]
+    markers = [WritableTxnMarker(number, 0, True, named, 0, 0) for number in range(count)]
+    answer = write_txn_markers.handle(WriteTxnMarkersRequest(markers), world.bench.context(2))
+    assert world.latest(committed=False) < ELEMENTS_A_TURN
+    assert world.bench.count_turns(answer) >= 4
+    results = answer.result().markers
+    assert [result.producer_id for result in results] == list(range(count))
+    assert {part.error_code for result in results for part in result.topics[0].partitions} == {OK}
+    assert world.latest(committed=False) == count
+
+
+def test_many_partitions_of_a_marker_take_turns_with_others(world: World) -> None:
+    count = 4 * ELEMENTS_A_TURN
+    named = [WritableTxnMarkerTopic("t", list(range(count)))]
+    request = WriteTxnMarkersRequest([WritableTxnMarker(9, 0, False, named, 0, 0)])
+    answer = write_txn_markers.handle(request, world.bench.context(2))
+    assert world.bench.count_turns(answer) >= 8
+    (result,) = answer.result().markers
+    assert [part.partition_index for part in result.topics[0].partitions] == list(range(count))
+    unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    codes = [part.error_code for part in result.topics[0].partitions]
+    assert codes == [OK, OK] + [unknown] * (count - 2)
+
+
 def test_a_marker_for_no_partition(world: World) -> None:
     assert world.end(topic="nowhere") == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     pending = write_txn_markers.handle(WriteTxnMarkersRequest([]), world.bench.context(1))
@@ -368,7 +394,7 @@ def test_producers_are_described_with_their_transactions(world: World) -> None:
     world.end(coordinator_epoch=7)
     world.write()
     request = DescribeProducersRequest(topics=[TopicRequest("t", [0])])
-    response = asyncio.run(describe_producers.handle(request, world.bench.context(0)))
+    response = world.bench.answered(describe_producers.handle(request, world.bench.context(0)))
     (one,) = response.topics[0].partitions[0].active_producers or []
     assert (one.coordinator_epoch, one.current_txn_start_offset, one.last_sequence) == (7, 3, 2)
 
