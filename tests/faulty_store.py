@@ -38,6 +38,8 @@ class FaultyStore:
         self._held: deque[Callable[[], None]] = deque()
         self._held_verbs: set[str] = set()
         self.ignores_conditions = False
+        self.may_be_listed = False
+        """Only where something is wrong already: never on a normal path."""
 
     @property
     def contents(self) -> dict[str, bytes]:
@@ -110,7 +112,8 @@ class FaultyStore:
 
     def list(self, prefix: str, after: str | None = None) -> Pending[ObjectPage]:
         """See ObjectStore."""
-        raise AssertionError("no LIST on a normal path")
+        assert self.may_be_listed, "no LIST on a normal path"
+        return self._call("list", prefix, lambda: self.inner.list(prefix, after))
 
     def close(self) -> None:
         """See ObjectStore."""

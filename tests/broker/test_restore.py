@@ -3,7 +3,9 @@
 import asyncio
 import json
 import random
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -47,9 +49,9 @@ def create(broker: Broker) -> None:
         done.result(10)
 
 
-async def fill(broker: Broker) -> None:
+async def fill(broker: Broker, records: Sequence[bytes] = RECORDS) -> None:
     async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all") as producer:
-        sent = [await producer.send("t", value, partition=0) for value in RECORDS]
+        sent = [await producer.send("t", value, partition=0) for value in records]
         await asyncio.gather(*sent)
         await producer.send_and_wait("hot", b"lost", partition=0)
 
@@ -157,3 +159,69 @@ async def test_the_command_says_what_came_back(
     assert tiered["missing"] == 0
     assert await asyncio.to_thread(run, arguments) == 1
     assert "is not empty" in capsys.readouterr().err
+
+
+async def in_two_parts(data: Path, cold: Path) -> None:
+    """Half of the records are named by a checkpoint, the rest by a later one, which is damaged."""
+    async with Broker(data=data, ephemeral=False, config=settings(cold)) as broker:
+        await asyncio.to_thread(create, broker)
+        await fill(broker, RECORDS[:2000])
+        await broker.offload_async("t")
+        half = json.loads((cold / "head").read_bytes())["checkpoints"][0]
+        kept = (cold / half["key"]).read_bytes()
+        await fill(broker, RECORDS[2000:])
+        await broker.offload_async("t")
+    # As it is where nothing was written in between.
+    head = json.loads((cold / "head").read_bytes())
+    newest = head["checkpoints"][0]
+    head["checkpoints"] = [newest, half]
+    (cold / "head").write_text(json.dumps(head))
+    (cold / half["key"]).write_bytes(kept)
+    path = cold / newest["key"]
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def segments(cold: Path) -> set[Path]:
+    return set(cold.glob("**/*.seg"))
+
+
+@pytest.mark.timeout(120)
+async def test_an_older_checkpoint_is_taken_when_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, cold = tmp_path / "data", tmp_path / "cold"
+    await in_two_parts(data, cold)
+    again, url = tmp_path / "again", f"file://{cold}"
+    arguments = ["restore", "--from", url, "--data", str(again)]
+    assert await asyncio.to_thread(run, arguments) == 1
+    refused = capsys.readouterr().err
+    assert "2,000 offsets of 1 partition that were uploaded since" in refused
+    assert not again.exists()
+    (flag,) = re.findall(r"--checkpoint \d+", refused)
+    assert await asyncio.to_thread(run, [*arguments, *flag.split(), "--json"]) == 0
+    summary, *partitions = map(json.loads, capsys.readouterr().out.splitlines())
+    since = summary["older"]["uploaded_since"]
+    assert (since["offsets"], since["topics_made_since"]) == (2000, 0)
+    assert since["objects"] > 0
+    assert [unread["key"] for unread in summary["older"]["unread"]] == [
+        json.loads((cold / "head").read_bytes())["checkpoints"][0]["key"]
+    ]
+    (tiered,) = (line for line in partitions if line["topic"] == "t")
+    assert (tiered["last_offset"], tiered["missing"]) == (1999, 2000)
+
+    before = segments(cold)
+    async with Broker(data=again, ephemeral=False, config=settings(cold)) as broker:
+        found = await consume(broker, 2000)
+        assert found == list(enumerate(RECORDS[:2000]))
+        await fill(broker, [b"other"])
+        await broker.offload_async("t")
+        assert before < segments(cold)
+        # What the newest checkpoint named is of an earlier incarnation: nobody touches it unasked.
+        scrub = ["tier", "scrub", url, "--older-than", "0s", "--json"]
+        assert await asyncio.to_thread(run, [*scrub, "--delete"]) == 0
+        *_, told = map(json.loads, capsys.readouterr().out.splitlines())
+        assert told["other_incarnations"] >= since["objects"]
+        assert before < segments(cold)
+        assert await asyncio.to_thread(run, [*scrub, "--earlier-incarnations"]) == 0
+        *orphans, _ = map(json.loads, capsys.readouterr().out.splitlines())
+        assert sum(orphan["what"] == "segment" for orphan in orphans) == since["objects"]

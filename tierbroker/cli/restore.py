@@ -22,13 +22,30 @@ from tierbroker.cli.options import json_option, parse_key_value, parse_with
     metavar="KEY=VALUE",
     help="A setting by its name, e.g. cold.s3.endpoint or node.id; repeatable.",
 )
+@click.option(
+    "--checkpoint",
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="Take this one, although it is not the newest: only where the newest cannot be read, "
+    "and as the error then says.",
+)
 @json_option
-def restore(*, url: str, data: str, sets: tuple[tuple[str, str], ...], as_json: bool) -> None:
+def restore(
+    *,
+    url: str,
+    data: str,
+    sets: tuple[tuple[str, str], ...],
+    checkpoint: int | None,
+    as_json: bool,
+) -> None:
     """Bring a cluster back from its object store, on an empty disk.
 
     Topics, settings, group offsets and all records in the store come back, as of the latest
     checkpoint; the host that was lost must not be started again. Prints for each partition the
     last offset that came back, its time, and how many offsets only the lost disk had.
+
+    Where the newest checkpoint is damaged or gone, nothing is done; the error says which older one
+    could be taken, what is lost by that, and how to agree to it.
 
     \b
     Examples:
@@ -37,4 +54,4 @@ def restore(*, url: str, data: str, sets: tuple[tuple[str, str], ...], as_json: 
     """
     from tierbroker.cli.restore_run import run_restore
 
-    run_restore(url, data, dict(sets), as_json=as_json)
+    run_restore(url, data, dict(sets), checkpoint, as_json=as_json)

@@ -12,7 +12,9 @@ from tierbroker.base.errors import DataDirError, InvalidConfigError
 from tierbroker.base.fs import OsFileSystem
 from tierbroker.cli.exits import CommandFailedError
 from tierbroker.cli.output import Cell, Column, print_json, print_rows
+from tierbroker.cli.restore_words import older_fields, older_text, refusal
 from tierbroker.cold.errors import StoreError
+from tierbroker.node.older_checkpoint import OlderCheckpointError
 from tierbroker.node.restoring import Restored, RestoredPartition, restore
 from tierbroker.node.store_session import run_with_store
 
@@ -26,7 +28,9 @@ _COLUMNS = (
 )
 
 
-def run_restore(url: str, data: str, sets: Mapping[str, str], *, as_json: bool) -> None:
+def run_restore(
+    url: str, data: str, sets: Mapping[str, str], checkpoint: int | None, *, as_json: bool
+) -> None:
     """Raises CommandFailedError."""
     flags = {"log.dirs": data, **sets}
     fs, clock, rng = OsFileSystem(), SystemClock(), random.SystemRandom()
@@ -35,8 +39,10 @@ def run_restore(url: str, data: str, sets: Mapping[str, str], *, as_json: bool) 
             url,
             flags,
             os.environ,
-            lambda store: restore(store, flags, fs=fs, clock=clock, rng=rng),
+            lambda store: restore(store, flags, fs=fs, clock=clock, rng=rng, checkpoint=checkpoint),
         )
+    except OlderCheckpointError as error:
+        raise CommandFailedError(refusal(error)) from error
     except (StoreError, DataDirError, InvalidConfigError, OSError) as error:
         raise CommandFailedError(f"Nothing was restored: {error}") from error
     if as_json:
@@ -71,6 +77,7 @@ def _summary(restored: Restored) -> dict[str, object]:
         "partitions": len(restored.partitions),
         "group_offsets": restored.group_offsets,
         "clamped_group_offsets": restored.clamped_offsets,
+        "older": older_fields(restored),
     }
 
 
@@ -83,5 +90,6 @@ def _conclusion(restored: Restored, url: str, data: str) -> str:
         f"\nCluster {restored.head.cluster_id} is back as of {taken:%Y-%m-%d %H:%M:%S} UTC: "
         f"{len(restored.partitions)} partitions, {restored.group_offsets} group offsets"
         f"{f' ({clamped} moved back to what is there)' if clamped else ''}. {lost}\n"
+        f"{older_text(restored)}"
         f"Start it with: tierbroker dev --data {data} --cold {url}"
     )

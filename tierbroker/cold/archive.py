@@ -47,7 +47,9 @@ class Latest(NamedTuple):
     checkpoint: CheckpointName
     sections: CheckpointSections
     faults: tuple[CheckpointFault, ...]
-    """Newer checkpoints that are of no use."""
+    """Newer checkpoints that are of no use, the newest first."""
+    etag: str
+    """Of the head, for who is going to replace it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def first_offset(tier: PartitionTier) -> int:
 async def read_latest(store: ObjectStore) -> Latest:
     """The head, and the newest checkpoint that it names and that is intact. A story.
 
+    Both the archive and a restore begin here. What an older checkpoint means is theirs to say.
     Raises StoreMismatchError where there is none, ObjectDamagedError for a checkpoint of a later
     format or when all are damaged, ObjectNotFoundError when all are gone, StoreError.
     """
@@ -104,7 +107,7 @@ async def read_latest(store: ObjectStore) -> Latest:
         found = await read_head(store)
         if found is None:
             raise StoreMismatchError(await _what_else(store))
-        head, _ = found
+        head, etag = found
         if not head.checkpoints:
             raise StoreMismatchError(
                 f"{store.url} holds cluster {head.cluster_id}, but no checkpoint of it yet: "
@@ -117,7 +120,7 @@ async def read_latest(store: ObjectStore) -> Latest:
             except (ObjectNotFoundError, ObjectDamagedError) as error:
                 faults.append(CheckpointFault(name, error))
             else:
-                return Latest(head, name, parse_checkpoint(data), tuple(faults))
+                return Latest(head, name, parse_checkpoint(data), tuple(faults), etag)
             if attempt + 1 < ATTEMPTS:
                 break  # a newer one may have taken its place: read the head again
     raise faults[0].error

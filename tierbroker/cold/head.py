@@ -46,6 +46,11 @@ class Head:
     incarnation: Uuid
     checkpoints: tuple[CheckpointName, ...] = ()
     """The latest ones, newest first."""
+    leader_epochs_from: int = 0
+    """What the incarnation began with; 0 unless a restore made it. The next restore goes past it,
+    also from a checkpoint that is older than this incarnation and knows nothing of it."""
+    producer_ids_from: int = 0
+    """The same for producer ids."""
 
     @property
     def latest(self) -> CheckpointName | None:
@@ -55,7 +60,7 @@ class Head:
 
 def encode_head(head: Head) -> bytes:
     """JSON, for people too."""
-    content = {
+    content: dict[str, object] = {
         "format": FORMAT,
         "cluster_id": head.cluster_id,
         "store_id": uuid_text(head.store_id),
@@ -72,6 +77,9 @@ def encode_head(head: Head) -> bytes:
             for name in head.checkpoints
         ],
     }
+    if head.leader_epochs_from or head.producer_ids_from:
+        content["leader_epochs_from"] = head.leader_epochs_from
+        content["producer_ids_from"] = head.producer_ids_from
     return (json.dumps(content, indent=1) + "\n").encode()
 
 
@@ -98,6 +106,8 @@ def decode_head(data: bytes | memoryview) -> Head:
                 )
                 for name in content["checkpoints"]
             ),
+            leader_epochs_from=int(content.get("leader_epochs_from", 0)),
+            producer_ids_from=int(content.get("producer_ids_from", 0)),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ObjectDamagedError(f"{HEAD_KEY} is no head of a cluster: {error!r}") from error

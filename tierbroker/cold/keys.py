@@ -9,14 +9,20 @@ restore works under a new incarnation. So a late PUT or DELETE of an attempt tha
 cannot touch what counts. Offsets have twenty digits, as in Kafka's file names: keys sort by them.
 """
 
+import re
 from typing import NamedTuple
 
-from tierbroker.base.ids import Uuid, uuid_text
+from tierbroker.base.ids import Uuid, parse_uuid, uuid_text
 
 HEAD_KEY = "head"
 SEGMENT_SUFFIX = ".seg"
 MANIFEST_SUFFIX = ".man"
 CHECKPOINT_SUFFIX = ".ckpt"
+
+_OBJECT = re.compile(
+    r"(?P<incarnation>[\w-]{22})/(?P<topic>[\w-]{22})/(?P<partition>\d+)/"
+    r"(?P<base>\d{20})-(?P<end>\d{20})\.(?P<epoch>-?\d+)\.(?P<intent>\d+)(?P<suffix>\.seg|\.man)"
+)
 
 
 def incarnation_prefix(cluster_id: str, incarnation: Uuid) -> str:
@@ -45,6 +51,30 @@ def object_key(
         f"{name.partition}/{name.base_offset:020}-{name.end_offset:020}."
         f"{name.leader_epoch}.{name.intent_offset}{suffix}"
     )
+
+
+class KeyOfObject(NamedTuple):
+    """What the key of an object says."""
+
+    incarnation: Uuid
+    name: ObjectName
+    suffix: str
+    """SEGMENT_SUFFIX or MANIFEST_SUFFIX."""
+
+
+def read_object_key(cluster_id: str, key: str) -> KeyOfObject | None:
+    """The way back from `object_key`; None for everything else that may lie in the bucket."""
+    if not key.startswith(f"{cluster_id}/"):
+        return None
+    found = _OBJECT.fullmatch(key, len(cluster_id) + 1)
+    if found is None:
+        return None
+    try:
+        incarnation, topic_id = parse_uuid(found["incarnation"]), parse_uuid(found["topic"])
+    except ValueError:
+        return None
+    numbers = [int(found[part]) for part in ("partition", "base", "end", "epoch", "intent")]
+    return KeyOfObject(incarnation, ObjectName(topic_id, *numbers), found["suffix"])
 
 
 def topic_of_key(key: str) -> str | None:

@@ -4,13 +4,15 @@ The head object gets a new incarnation, by compare and swap: from then on the ol
 no checkpoint and deletes nothing. Then the data directory is made from the latest checkpoint:
 metadata, group offsets, and logs that go on where the bucket ends. Records stay where they are and
 are read from there. What only the lost disk had is lost, and is told.
+
+An older checkpoint is taken only when it is named; why, `node.older_checkpoint` says.
 """
 
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import DataDirError
@@ -19,16 +21,12 @@ from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import TopicPartition, Uuid, random_uuid
 from tierbroker.base.java_hash import partition_of
 from tierbroker.base.scheduler import ManualScheduler
-from tierbroker.base.story import until
-from tierbroker.cold.checkpoint_object import CheckpointSections, parse_checkpoint
-from tierbroker.cold.checksum import crc64nvme
-from tierbroker.cold.errors import ObjectDamagedError, StoreMismatchError
-from tierbroker.cold.head import CheckpointName, Head, read_head, write_head
+from tierbroker.cold.archive import CheckpointFault, Latest, read_latest
+from tierbroker.cold.errors import StoreMismatchError
+from tierbroker.cold.head import CheckpointName, Head, write_head
 from tierbroker.cold.ports import ObjectStore
-from tierbroker.controller.raft.batches import open_batches
 from tierbroker.controller.raft.types import OffsetAndEpoch, ReplicaKey, Voter, VoterSet
 from tierbroker.controller.records.producer_ids_record import ProducerIdsRecord
-from tierbroker.controller.state.codec import decode_record
 from tierbroker.controller.state.features import bootstrap_records
 from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.result import MetadataRecord
@@ -37,9 +35,16 @@ from tierbroker.controller.state.tier_record import tier_record
 from tierbroker.controller.state.topics import OFFSETS_TOPIC
 from tierbroker.groups.record_codec import CommittedOffset, offset_key, offset_value
 from tierbroker.hot.config_origin import TopicConfigs
+from tierbroker.node.archived import OpenedCheckpoint, open_checkpoint
+from tierbroker.node.older_checkpoint import (
+    OlderCheckpointError,
+    Since,
+    look_since,
+    without_uploads,
+)
 from tierbroker.node.settings import Settings
 from tierbroker.node.storage import Storage, open_storage
-from tierbroker.records.batch import read_header, walk
+from tierbroker.records.batch import read_header
 from tierbroker.records.builder import build_batch
 from tierbroker.records.record import Record
 from tierbroker.records.tier.events import TierStoreBound
@@ -65,7 +70,8 @@ class RestoredPartition:
     newest_ms: int
     """Time of the newest record that came back; -1 without one."""
     missing: int
-    """Offsets that the lost disk alone had, as of the checkpoint."""
+    """Offsets that did not come back: the lost disk alone had them, as of the checkpoint, or they
+    were uploaded after it, where it is not the newest."""
     tiered: bool
 
 
@@ -79,6 +85,53 @@ class Restored:
     group_offsets: int
     clamped_offsets: int
     """Group offsets that were ahead of what came back."""
+    faults: tuple[CheckpointFault, ...] = ()
+    """Newer checkpoints, which could not be read."""
+    since: Since | None = None
+    """What was lost by taking an older checkpoint; None of the newest one."""
+
+
+class _Source(NamedTuple):
+    """What a cluster is restored from."""
+
+    latest: Latest
+    opened: OpenedCheckpoint
+    since: Since | None
+
+    @property
+    def checkpoint(self) -> CheckpointName:
+        return self.latest.checkpoint
+
+    @property
+    def leader_epoch_floor(self) -> int:
+        """Any host may have led in it, whatever the checkpoint knows of that."""
+        floor = self.latest.head.leader_epochs_from
+        return floor if self.since is None else max(floor, self.since.leader_epoch)
+
+    def leader_epoch(self, known: int) -> int:
+        """The first one of a partition in the restored cluster, behind all earlier ones."""
+        return max(known, self.leader_epoch_floor) + LEADER_EPOCHS_SKIPPED
+
+    @property
+    def next_producer_id(self) -> int:
+        """The first one that the restored cluster gives, behind all earlier ones."""
+        known = self.opened.image.producer_ids.next_producer_id
+        return max(known, self.latest.head.producer_ids_from) + PRODUCER_IDS_SKIPPED
+
+    def new_head(self, rng: random.Random) -> Head:
+        """Under a new incarnation. It names the same checkpoints: one that cannot be read now may
+        be put back, and is restored from then, until the new cluster has written its own."""
+        known = (
+            partition.leader_epoch
+            for topic in self.opened.image.topics
+            for partition in topic.partitions
+        )
+        return replace(
+            self.latest.head,
+            incarnation=random_uuid(rng),
+            leader_epochs_from=self.leader_epoch(max(known, default=0)),
+            producer_ids_from=self.next_producer_id,
+        )
 
 
 async def restore(
@@ -88,29 +141,42 @@ async def restore(
     fs: FileSystem,
     clock: Clock,
     rng: random.Random,
+    checkpoint: int | None = None,
 ) -> Restored:
     """Make the empty data directory of the settings hold the store's cluster. A story.
 
-    Raises StoreError (StoreMismatchError where there is nothing to restore), DataDirError for a
-    directory that is not empty, InvalidConfigError.
+    `checkpoint` is the sequence number of the one to take, which must be the newest that can be
+    read: to name it is to agree to an older one, where the newest is damaged or gone.
+
+    Raises OlderCheckpointError where that was not agreed to, StoreMismatchError where there is
+    nothing to restore, or not from that checkpoint, StoreError, DataDirError for a directory that
+    is not empty, InvalidConfigError: all of them before anything is changed.
     """
     settings = Settings.load(flags)
     check_empty(fs, settings)
-    found = await read_head(store)
-    if found is None:
-        raise StoreMismatchError(f"{store.url} holds no cluster: there is no head object.")
-    head, etag = found
-    checkpoint = head.latest
-    if checkpoint is None:
-        raise StoreMismatchError(
-            f"{store.url} holds cluster {head.cluster_id}, but no checkpoint of it: nothing was "
-            "ever uploaded whole."
-        )
-    sections = await _read_checkpoint(store, checkpoint)
-    head = replace(head, incarnation=random_uuid(rng))
-    await write_head(store, head, etag)
+    source = await _choose(store, checkpoint)
+    head = source.new_head(rng)
+    await write_head(store, head, source.latest.etag)
     settings = Settings.load({**flags, "cluster.id": head.cluster_id})
-    return _Restoring(settings, head, checkpoint, sections, fs, clock, rng).run()
+    return _Restoring(settings, head, source, fs, clock, rng).run()
+
+
+async def _choose(store: ObjectStore, checkpoint: int | None) -> _Source:
+    latest = await read_latest(store)
+    opened = open_checkpoint(latest, store.url)
+    newest = latest.checkpoint.sequence
+    if not latest.faults:
+        if checkpoint not in (None, newest):
+            raise StoreMismatchError(
+                f"checkpoint {newest} of cluster {latest.head.cluster_id} in {store.url} is its "
+                f"newest, and can be read: a restore takes no other one, {checkpoint} neither."
+            )
+        return _Source(latest, opened, None)
+    since = await look_since(store, latest, opened.image)
+    if checkpoint != newest:
+        raise OlderCheckpointError(store.url, latest, since)
+    idle = without_uploads(opened.image.tier)
+    return _Source(latest, opened._replace(image=replace(opened.image, tier=idle)), since)
 
 
 def check_empty(fs: FileSystem, settings: Settings) -> None:
@@ -124,13 +190,6 @@ def check_empty(fs: FileSystem, settings: Settings) -> None:
             )
 
 
-async def _read_checkpoint(store: ObjectStore, name: CheckpointName) -> CheckpointSections:
-    data = await until(store.get_range(name.key, 0, name.size_bytes))
-    if crc64nvme(data) != name.checksum:
-        raise ObjectDamagedError(f"{name.key} in {store.url} is not what was written there")
-    return parse_checkpoint(data)
-
-
 class _Restoring:
     """The local part: from a checkpoint to a data directory. Synchronous."""
 
@@ -138,16 +197,14 @@ class _Restoring:
         self,
         settings: Settings,
         head: Head,
-        checkpoint: CheckpointName,
-        sections: CheckpointSections,
+        source: _Source,
         fs: FileSystem,
         clock: Clock,
         rng: random.Random,
     ) -> None:
         self._settings = settings
         self._head = head
-        self._checkpoint = checkpoint
-        self._sections = sections
+        self._source = source
         self._fs = fs
         self._clock = clock
         self._rng = rng
@@ -155,7 +212,7 @@ class _Restoring:
 
     def run(self) -> Restored:
         """Everything is durable on return."""
-        old, epoch = self._old_image()
+        old = self._source.opened.image
         storage = open_storage(
             self._settings.values,
             self._fs,
@@ -168,11 +225,11 @@ class _Restoring:
         log_dir = next(iter(storage.dirs))
         voters = VoterSet((Voter(ReplicaKey(self._node_id, log_dir.directory_id)),))
         records = tuple(self._new_records(old, log_dir.directory_id))
-        image = image_of_records(records, old.offset, epoch)
+        image = image_of_records(records, old.offset, old.epoch)
         write_restored_metadata(
             self._fs,
             log_dir.path,
-            OffsetAndEpoch(old.offset + 1, epoch),
+            OffsetAndEpoch(old.offset + 1, old.epoch),
             voters,
             records,
             bootstrap_records(),
@@ -183,21 +240,19 @@ class _Restoring:
         count, clamped = self._restore_offsets(storage, image, ends)
         storage.logs.shutdown(clean=True)
         storage.close()
-        return Restored(self._head, self._checkpoint, partitions, count, clamped)
-
-    def _old_image(self) -> tuple[MetadataImage, int]:
-        data = bytes(self._sections.metadata)
-        records = [
-            decode_record(value)
-            for batch in open_batches(data, self._checkpoint.key)
-            for value in batch.values
-        ]
-        epoch = max(header.partition_leader_epoch for _, header in walk(data))
-        return image_of_records(records, self._checkpoint.metadata_offset, epoch), epoch
+        source = self._source
+        return Restored(
+            self._head,
+            source.checkpoint,
+            partitions,
+            count,
+            clamped,
+            source.latest.faults,
+            source.since,
+        )
 
     def _new_records(self, old: MetadataImage, directory_id: Uuid) -> Iterator[MetadataRecord]:
         """The old cluster with one broker, behind everything that the old host may have done."""
-        known_ids = old.producer_ids.next_producer_id
         for record in image_records(old):
             kind = type(record).__name__
             if kind == "ProducerIdsRecord":
@@ -208,25 +263,24 @@ class _Restoring:
                 record.replicas = record.isr = [self._node_id]
                 record.adding_replicas = record.removing_replicas = []
                 record.leader = self._node_id
-                record.leader_epoch += LEADER_EPOCHS_SKIPPED
+                record.leader_epoch = self._source.leader_epoch(record.leader_epoch)
                 record.partition_epoch += 1
                 record.directories = [directory_id]
             yield record
-        yield ProducerIdsRecord(-1, -1, known_ids + PRODUCER_IDS_SKIPPED)
+        yield ProducerIdsRecord(-1, -1, self._source.next_producer_id)
         yield tier_record(TierStoreBound(self._head.store_id, self._head.incarnation))
 
     def _restore_logs(self, storage: Storage, image: MetadataImage) -> Iterator[RestoredPartition]:
         """Logs of partitions that the bucket has are made at the first start, behind its end."""
-        ends = {
-            TopicPartition(line["topic"], line["partition"]): int(line["end"])
-            for line in _json_lines(self._sections.log_ends)
-        }
+        ends = self._source.opened.log_ends
+        since = self._source.since
+        uploaded = {} if since is None else since.ends
         configs = TopicConfigs(self._settings.layers)
         for topic in sorted(image.topics, key=lambda topic: topic.name):
             config = configs.log_config(image.configs.topic(topic.name))
             for number in range(len(topic.partitions)):
                 place = TopicPartition(topic.name, number)
-                end = ends.get(place, 0)
+                end = max(ends.get(place, 0), uploaded.get(place, 0))
                 tier = image.tier.partition(topic.topic_id, number)
                 if tier is not None and not tier.empty:
                     yield _restored(place, tier, end)
@@ -252,7 +306,7 @@ class _Restoring:
         ends: Mapping[TopicPartition, RestoredPartition],
     ) -> tuple[int, int]:
         topic = image.topic(OFFSETS_TOPIC)
-        lines = list(_json_lines(self._sections.group_offsets))
+        lines = list(_json_lines(self._source.latest.sections.group_offsets))
         if topic is None or not lines:
             return 0, 0
         clamped, now_ms = 0, self._clock.now_ms()

@@ -27,7 +27,7 @@ PLACE = TopicPartition("orders", 0)
 
 def archive_of(made: ColdStore) -> Archive:
     store = memory_store(made.objects)
-    head, name, _, _ = tell(read_latest(store)).result()
+    head, name, *_ = tell(read_latest(store)).result()
     return Archive(head, name, made.state, made.topics, {})
 
 

@@ -43,7 +43,7 @@ HOUR_MS = 3_600_000
 
 
 def archive_of(made: ColdStore) -> Archive:
-    head, name, _, _ = tell(read_latest(memory_store(made.objects))).result()
+    head, name, *_ = tell(read_latest(memory_store(made.objects))).result()
     return Archive(head, name, made.state, made.topics, {})
 
 

@@ -19,7 +19,7 @@ from tierbroker.records.txn_index import AbortedTxn
 
 
 def archive_of(made: ColdStore) -> Archive:
-    head, name, _, _ = tell(read_latest(memory_store(made.objects))).result()
+    head, name, *_ = tell(read_latest(memory_store(made.objects))).result()
     return Archive(head, name, made.state, made.topics, {})
 
 
