@@ -56,6 +56,14 @@ async def fill(broker: Broker, records: Sequence[bytes] = RECORDS) -> None:
         await producer.send_and_wait("hot", b"lost", partition=0)
 
 
+async def in_a_transaction(broker: Broker) -> None:
+    async with (
+        AIOKafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id="p") as producer,
+        producer.transaction(),
+    ):
+        await producer.send_and_wait("t", b"committed", partition=0)
+
+
 async def consume(broker: Broker, count: int) -> list[tuple[int, bytes]]:
     """With a group that commits."""
     found: list[tuple[int, bytes]] = []
@@ -148,15 +156,19 @@ async def test_the_command_says_what_came_back(
     async with Broker(data=data, ephemeral=False, config=settings(cold)) as broker:
         await asyncio.to_thread(create, broker)
         await fill(broker)
+        await in_a_transaction(broker)
+        await consume(broker, 10)
         await broker.offload_async("t")
+        await wait_checkpointed(cold)
     again = tmp_path / "again"
     arguments = ["restore", "--from", f"file://{cold}", "--data", str(again)]
     assert await asyncio.to_thread(run, [*arguments, "--json"]) == 0
     summary, *partitions = map(json.loads, capsys.readouterr().out.splitlines())
+    # Nobody misses what internal topics held.
     assert summary["partitions"] == len(partitions) == 2
+    assert {line["topic"]: line["missing"] for line in partitions} == {"hot": 1, "t": 0}
     (tiered,) = (line for line in partitions if line["topic"] == "t")
-    assert tiered["last_offset"] == len(RECORDS) - 1
-    assert tiered["missing"] == 0
+    assert tiered["last_offset"] == len(RECORDS) + 1
     assert await asyncio.to_thread(run, arguments) == 1
     assert "is not empty" in capsys.readouterr().err
 

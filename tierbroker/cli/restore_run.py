@@ -10,8 +10,10 @@ import click
 from tierbroker.base.clock import SystemClock
 from tierbroker.base.errors import DataDirError, InvalidConfigError
 from tierbroker.base.fs import OsFileSystem
+from tierbroker.cli.counting import counted
 from tierbroker.cli.exits import CommandFailedError
 from tierbroker.cli.output import Cell, Column, print_json, print_rows
+from tierbroker.cli.restore_start import StartCommand
 from tierbroker.cli.restore_words import older_fields, older_text, refusal
 from tierbroker.cold.errors import StoreError
 from tierbroker.node.older_checkpoint import OlderCheckpointError
@@ -39,18 +41,21 @@ def run_restore(
             url,
             flags,
             os.environ,
-            lambda store: restore(store, flags, fs=fs, clock=clock, rng=rng, checkpoint=checkpoint),
+            lambda store: restore(
+                store, flags, fs=fs, clock=clock, rng=rng, env=os.environ, checkpoint=checkpoint
+            ),
         )
     except OlderCheckpointError as error:
         raise CommandFailedError(refusal(error)) from error
     except (StoreError, DataDirError, InvalidConfigError, OSError) as error:
         raise CommandFailedError(f"Nothing was restored: {error}") from error
+    start = StartCommand.of(url, data, sets)
     if as_json:
-        print_json(_summary(restored))
-    rows = [_row(partition) for partition in restored.partitions]
+        print_json({**_summary(restored), "start": start.text, "start_keys": start.variables})
+    rows = [_row(partition) for partition in restored.user_partitions]
     print_rows(_COLUMNS, rows, as_json=as_json)
     if not as_json:
-        click.echo(_conclusion(restored, url, data), err=True)
+        click.echo(_conclusion(restored, start), err=True)
 
 
 def _row(partition: RestoredPartition) -> list[Cell]:
@@ -74,22 +79,27 @@ def _summary(restored: Restored) -> dict[str, object]:
         "cluster_id": restored.head.cluster_id,
         "checkpoint": restored.checkpoint.sequence,
         "checkpoint_taken_ms": restored.checkpoint.taken_ms,
-        "partitions": len(restored.partitions),
+        "partitions": len(restored.user_partitions),
         "group_offsets": restored.group_offsets,
         "clamped_group_offsets": restored.clamped_offsets,
         "older": older_fields(restored),
     }
 
 
-def _conclusion(restored: Restored, url: str, data: str) -> str:
-    missing = sum(partition.missing for partition in restored.partitions)
+def _conclusion(restored: Restored, start: StartCommand) -> str:
+    partitions = restored.user_partitions
+    missing = sum(partition.missing for partition in partitions)
     taken = datetime.fromtimestamp(restored.checkpoint.taken_ms / 1000, UTC)
-    lost = f"{missing} offsets were on the lost disk alone." if missing else "Nothing is missing."
+    lost = "Nothing is missing."
+    if missing:
+        alone = "on the lost disk alone" if restored.since is None else "not in this checkpoint"
+        lost = f"{counted(missing, 'offset')} {'was' if missing == 1 else 'were'} {alone}."
     clamped = restored.clamped_offsets
     return (
         f"\nCluster {restored.head.cluster_id} is back as of {taken:%Y-%m-%d %H:%M:%S} UTC: "
-        f"{len(restored.partitions)} partitions, {restored.group_offsets} group offsets"
-        f"{f' ({clamped} moved back to what is there)' if clamped else ''}. {lost}\n"
+        f"{counted(len(partitions), 'partition')}, "
+        f"{counted(restored.group_offsets, 'group offset')}"
+        f"{f' ({clamped:,} moved back to what is there)' if clamped else ''}. {lost}\n"
         f"{older_text(restored)}"
-        f"Start it with: tierbroker dev --data {data} --cold {url}"
+        f"{start.told}"
     )

@@ -32,7 +32,7 @@ from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.result import MetadataRecord
 from tierbroker.controller.state.snapshot import image_of_records, image_records
 from tierbroker.controller.state.tier_record import tier_record
-from tierbroker.controller.state.topics import OFFSETS_TOPIC
+from tierbroker.controller.state.topics import INTERNAL_TOPICS, OFFSETS_TOPIC
 from tierbroker.groups.record_codec import CommittedOffset, offset_key, offset_value
 from tierbroker.hot.config_origin import TopicConfigs
 from tierbroker.node.archived import OpenedCheckpoint, open_checkpoint
@@ -90,6 +90,12 @@ class Restored:
     since: Since | None = None
     """What was lost by taking an older checkpoint; None of the newest one."""
 
+    @property
+    def user_partitions(self) -> tuple[RestoredPartition, ...]:
+        """Without those of internal topics: what these held comes back as group offsets, or means
+        nothing any more (no transaction is open in what came back)."""
+        return tuple(p for p in self.partitions if p.place.topic not in INTERNAL_TOPICS)
+
 
 class _Source(NamedTuple):
     """What a cluster is restored from."""
@@ -141,23 +147,25 @@ async def restore(
     fs: FileSystem,
     clock: Clock,
     rng: random.Random,
+    env: Mapping[str, str] | None = None,
     checkpoint: int | None = None,
 ) -> Restored:
     """Make the empty data directory of the settings hold the store's cluster. A story.
 
-    `checkpoint` is the sequence number of the one to take, which must be the newest that can be
-    read: to name it is to agree to an older one, where the newest is damaged or gone.
+    Settings come from `flags` and the environment `env`, as those of the broker that will start in
+    the directory. `checkpoint` is the sequence number of the one to take, which must be the newest
+    that can be read: to name it is to agree to an older one, where the newest is damaged or gone.
 
     Raises OlderCheckpointError where that was not agreed to, StoreMismatchError where there is
     nothing to restore, or not from that checkpoint, StoreError, DataDirError for a directory that
     is not empty, InvalidConfigError: all of them before anything is changed.
     """
-    settings = Settings.load(flags)
+    settings = Settings.load(flags, env)
     check_empty(fs, settings)
     source = await _choose(store, checkpoint)
     head = source.new_head(rng)
     await write_head(store, head, source.latest.etag)
-    settings = Settings.load({**flags, "cluster.id": head.cluster_id})
+    settings = Settings.load({**flags, "cluster.id": head.cluster_id}, env)
     return _Restoring(settings, head, source, fs, clock, rng).run()
 
 
