@@ -103,6 +103,34 @@ def test_ctrl_c_gives_it_up(cli: Cli, broker: tierbroker.Broker) -> None:
     producer.abort_transaction(10)
 
 
+def test_after_its_time_it_says_what_is_not_there_and_why(
+    cli: Cli, broker: tierbroker.Broker
+) -> None:
+    make(cli, "late")
+    producer = Producer({**broker.config("confluent"), "transactional.id": "late"})
+    producer.init_transactions(10)
+    producer.begin_transaction()
+    producer.produce("late", b"x")
+    producer.flush(10)
+    done = cli("tier", "offload", "late", "--wait", "--timeout", "700ms", "--json")
+    assert done.returncode == 1
+    told = done.stderr.decode()
+    assert "Not all of late is in the store after 0.7 s." in told
+    assert "partition 0, from offset 0 on: 1.4 MiB in 1 segment; " in told
+    assert "tierbroker tier status late" in told
+    (unfinished,) = objects(done.stdout)
+    (partition,) = unfinished["partitions"]
+    assert (unfinished["topic"], unfinished["done"], partition["partition"]) == ("late", False, 0)
+    assert partition["waiting"]["reason"] in told
+    deadline = time.monotonic() + 30
+    while objects(ok(cli("tier", "status", "--json")))[0]["offloading"]:
+        assert time.monotonic() < deadline, "it is given up"
+    producer.abort_transaction(10)
+    assert cli("tier", "offload", "late", "--wait", "--timeout", "30s").returncode == 0
+    done = cli("tier", "offload", "late", "--timeout", "30s")
+    assert (done.returncode, b"--timeout is for --wait" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("arguments", [("status", "nowhere"), ("offload", "nowhere", "--wait")])
 def test_a_topic_that_is_not_tiered_is_an_error(cli: Cli, arguments: tuple[str, ...]) -> None:
     done = cli("tier", *arguments)

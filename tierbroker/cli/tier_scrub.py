@@ -1,21 +1,10 @@
 """`tierbroker tier scrub`. The work is `cli.tier_scrub_run`."""
 
-import re
-
 import click
 
 from tierbroker.cli.archive import store_settings_option
+from tierbroker.cli.durations import parse_duration
 from tierbroker.cli.options import json_option, parse_with
-
-_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def parse_age(text: str) -> int:
-    """Milliseconds of 90s, 30m, 24h or 7d; raises ValueError."""
-    found = re.fullmatch(r"(\d{1,9})([smhd])", text)
-    if found is None:
-        raise ValueError(f"{text!r} is not an age such as 90s, 30m, 24h or 7d")
-    return int(found[1]) * _UNIT_MS[found[2]]
 
 
 @click.command("scrub")
@@ -24,7 +13,7 @@ def parse_age(text: str) -> int:
 @click.option(
     "--older-than",
     "older_than_ms",
-    callback=parse_with(parse_age),
+    callback=parse_with(parse_duration),
     metavar="AGE",
     default="24h",
     show_default=True,

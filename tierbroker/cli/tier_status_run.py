@@ -61,7 +61,7 @@ def summary(told: Mapping[str, Any]) -> Iterator[str]:
     if store is None:
         yield "This broker has no cold tier. Give it one with: tierbroker dev --cold URL"
         return
-    yield f"Store       {store['url']}: {_state(store)}"
+    yield f"Store       {store['url']}: {store_state(store)}"
     checkpoint = told["checkpoint"]
     if checkpoint is None or "age_ms" not in checkpoint:
         yield "Checkpoint  none yet: nothing leaves this disk before there is one"
@@ -83,7 +83,8 @@ def summary(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"Offloading  {each['topic']}{evict}, since {utc_text(each['since_ms'])}"
 
 
-def _state(store: Mapping[str, Any]) -> str:
+def store_state(store: Mapping[str, Any]) -> str:
+    """Whether it answers, and what it said last where it does not."""
     if store["state"] == "refused":
         return f"not used any more: {store['refusal']}"
     if store["state"] == "down":

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tierbroker.cli.main import run
-from tierbroker.cli.tier_scrub import parse_age
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "cold"
 
@@ -56,11 +55,3 @@ def test_what_is_young_stays(store: Path, orphan: Path, capsys: pytest.CaptureFi
 def test_a_store_without_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scrub(tmp_path, "--delete") == 1
     assert "holds no cluster" in capsys.readouterr().err
-
-
-def test_ages() -> None:
-    assert [parse_age(text) for text in ("0s", "90s", "30m", "24h", "7d")] == [
-        0, 90_000, 1_800_000, 86_400_000, 604_800_000,
-    ]  # fmt: skip
-    with pytest.raises(ValueError, match="is not an age"):
-        parse_age("1 week")
