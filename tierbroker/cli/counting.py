@@ -8,6 +8,11 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
+def verb(count: int, one: str, many: str) -> str:
+    """The form that goes with so many: "is" or "are"."""
+    return one if count == 1 else many
+
+
 def enumerated(texts: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     *rest, last = texts

@@ -7,6 +7,7 @@ import click
 
 from tierbroker.base.clock import SystemClock
 from tierbroker.cli.archive_session import run_with_archive
+from tierbroker.cli.counting import counted, verb
 from tierbroker.cli.output import Column, print_json, print_rows
 from tierbroker.cli.times import utc_text
 from tierbroker.cold.archive import Archive
@@ -62,7 +63,7 @@ def _row(orphan: Orphan) -> tuple[str, str, int | None, str]:
 
 def _conclusion(archive: Archive, found: Scrub, deleted: int) -> str:
     size_bytes = sum(max(orphan.size_bytes, 0) for orphan in found.orphans)
-    what = f"{len(found.orphans):,} orphans of {size_bytes:,} bytes"
+    what = f"{counted(len(found.orphans), 'orphan')} of {counted(size_bytes, 'byte')}"
     taken = utc_text(archive.checkpoint.taken_ms)
     lines = [
         f"Cluster {archive.head.cluster_id} as of {taken}: {what}"
@@ -80,11 +81,31 @@ def _conclusion(archive: Archive, found: Scrub, deleted: int) -> str:
 
 def _left_alone(tally: Tally) -> list[str]:
     told = (
-        (tally.alive, "count"),
-        (tally.waiting, "are on their way, or are going to be deleted by the broker"),
-        (tally.too_new, "are newer than the checkpoint"),
-        (tally.too_young, "are orphans, but younger than --older-than"),
-        (tally.other_incarnations, "are of hosts that a restore replaced, and are not known"),
-        (tally.foreign, "are nothing that this release knows"),
+        (tally.alive, "counts", "count"),
+        (
+            tally.waiting,
+            "is on its way, or is going to be deleted by the broker",
+            "are on their way, or are going to be deleted by the broker",
+        ),
+        (tally.too_new, "is newer than the checkpoint", "are newer than the checkpoint"),
+        (
+            tally.too_young,
+            "is an orphan, but younger than --older-than",
+            "are orphans, but younger than --older-than",
+        ),
+        (
+            tally.other_incarnations,
+            "is of a host that a restore replaced, and is not known",
+            "are of hosts that a restore replaced, and are not known",
+        ),
+        (
+            tally.foreign,
+            "is nothing that this release knows",
+            "are nothing that this release knows",
+        ),
     )
-    return [f"{count:,} objects {why}." for count, why in told if count]
+    return [
+        f"{counted(count, 'object')} {verb(count, one, many)}."
+        for count, one, many in told
+        if count
+    ]

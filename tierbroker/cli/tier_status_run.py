@@ -8,6 +8,7 @@ import click
 
 from tierbroker.cli.bootstrap import Bootstrap
 from tierbroker.cli.broker_http import find_brokers
+from tierbroker.cli.counting import counted, verb
 from tierbroker.cli.output import Cell, Column, print_json, print_rows
 from tierbroker.cli.sizes import size_text, span_text
 from tierbroker.cli.times import utc_text
@@ -77,7 +78,8 @@ def summary(told: Mapping[str, Any]) -> Iterator[str]:
         "since the broker's start"
     )
     if told["garbage_objects"]:
-        yield f"Garbage     {told['garbage_objects']} objects wait to be deleted"
+        count = told["garbage_objects"]
+        yield f"Garbage     {counted(count, 'object')} {verb(count, 'waits', 'wait')} to be deleted"
     for each in told["offloading"]:
         evict = " and off this disk" if each["evict"] else ""
         yield f"Offloading  {each['topic']}{evict}, since {utc_text(each['since_ms'])}"

@@ -11,6 +11,7 @@ from tierbroker.base.clock import SystemClock
 from tierbroker.base.fs import OsFileSystem, write_atomically
 from tierbroker.base.ids import uuid_text
 from tierbroker.cli.archive_session import check_topic, run_with_archive
+from tierbroker.cli.counting import counted, verb
 from tierbroker.cli.exits import CommandFailedError
 from tierbroker.cli.output import Column, print_json, print_rows
 from tierbroker.cli.progress import ProgressBar
@@ -74,12 +75,14 @@ def run_verify(options: VerifyOptions) -> None:
         print_json({**asdict(counts), "findings": len(findings)})
     if findings:
         raise CommandFailedError(
-            f"{len(findings)} of {counts.objects:,} objects in {options.url} are not as they "
-            "should be."
+            f"{len(findings):,} of {counted(counts.objects, 'object')} in {options.url} "
+            f"{verb(len(findings), 'is not as it should be', 'are not as they should be')}."
         )
     click.echo(
-        f"{counts.objects:,} objects are as they should be; {counts.read_whole:,} of the segments "
-        f"were read whole. {counts.requests:,} requests, {_size(counts.bytes)}.",
+        f"{counted(counts.objects, 'object')} "
+        f"{verb(counts.objects, 'is as it should be', 'are as they should be')}; "
+        f"{counts.read_whole:,} of the segments {verb(counts.read_whole, 'was', 'were')} read "
+        f"whole. {counted(counts.requests, 'request')}, {_size(counts.bytes)}.",
         err=True,
     )
 
@@ -136,8 +139,8 @@ class _Run:
         rest += "" if after is None else f"{after.end_offset}"
         click.echo(
             f"Cluster {archive.head.cluster_id} as of {utc_text(archive.checkpoint.taken_ms)}"
-            f"{rest}: {plan.objects:,} objects, {plan.read_whole:,} segments to be read whole; "
-            f"about {plan.requests:,} requests and {_size(plan.bytes)}.",
+            f"{rest}: {counted(plan.objects, 'object')}, {counted(plan.read_whole, 'segment')} to "
+            f"be read whole; about {counted(plan.requests, 'request')} and {_size(plan.bytes)}.",
             err=True,
         )
 
@@ -204,6 +207,6 @@ def _size(size_bytes: int) -> str:
     value = float(size_bytes)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+            return counted(size_bytes, "byte") if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"

@@ -349,7 +349,7 @@ class Scrubber:
             raise StoreMismatchError(
                 f"{self._store.url} is not incarnation {uuid_text(head.incarnation)} of cluster "
                 f"{head.cluster_id} any more: it was restored, or its head was removed. {deleted} "
-                "orphans were deleted, no more are."
+                f"{'orphan was' if deleted == 1 else 'orphans were'} deleted, no more are."
             )
 
 

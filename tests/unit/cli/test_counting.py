@@ -1,6 +1,6 @@
 """One of something is not several."""
 
-from tierbroker.cli.counting import counted, enumerated
+from tierbroker.cli.counting import counted, enumerated, verb
 
 
 def test_one_and_several() -> None:
@@ -10,6 +10,7 @@ def test_one_and_several() -> None:
         "2 objects",
         "1,000 objects",
     ]
+    assert [verb(count, "is", "are") for count in (0, 1, 2)] == ["are", "is", "are"]
     assert [counted(count, "entry", "entries") for count in (1, 2)] == ["1 entry", "2 entries"]
 
 

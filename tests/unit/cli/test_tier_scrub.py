@@ -34,7 +34,7 @@ def test_orphans_are_listed_and_deleted_on_demand(
     assert scrub(store, "--older-than", "0s") == 0
     told = capsys.readouterr()
     assert told.out.split("\t")[:3] == [str(orphan.relative_to(store)), "segment", "8"]
-    assert "1 orphans of 8 bytes." in told.err
+    assert "1 orphan of 8 bytes." in told.err
     assert "7 objects count." in told.err
     assert "--delete" in told.err
     assert orphan.exists()
@@ -48,7 +48,7 @@ def test_orphans_are_listed_and_deleted_on_demand(
 
 def test_what_is_young_stays(store: Path, orphan: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scrub(store, "--delete") == 0
-    assert "1 objects are orphans, but younger" in capsys.readouterr().err
+    assert "1 object is an orphan, but younger" in capsys.readouterr().err
     assert orphan.exists()
 
 

@@ -61,6 +61,7 @@ def test_what_else_there_is_to_say() -> None:
     assert "none yet" in failed
     assert "the latest attempt failed: no route" in failed
     assert "7 objects wait to be deleted" in lines(garbage_objects=7)
+    assert "1 object waits to be deleted" in lines(garbage_objects=1)
     offloading = [{"topic": "t", "evict": True, "since_ms": 0}]
     assert "Offloading  t and off this disk, since 1970" in lines(offloading=offloading)
     assert "tierbroker dev --cold URL" in lines(store=None)

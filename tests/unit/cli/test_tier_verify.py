@@ -40,7 +40,25 @@ def test_what_is_wrong_is_listed(store: Path, capsys: pytest.CaptureFixture[str]
     assert finding["key"].endswith(path.name)
     assert "Put the object back" in finding["next_step"]
     assert (counts["objects"], counts["findings"]) == (7, 1)
-    assert "1 of 7 objects" in told.err
+    assert f"1 of 7 objects in file://{store} is not as it should be." in told.err
+
+
+def test_one_of_something_is_not_several(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = store.parent / "verify.json"
+    identity = json.loads((store / "head").read_text())
+    content = {
+        "format": 1,
+        "store_id": identity["store_id"],
+        "topic": None,
+        "share": 1.0,
+        "checked_to": ["orders", 0, 51],
+        "findings": [],
+    }
+    kept.write_text(json.dumps(content))
+    assert verify(store, "--all", "--resume", str(kept)) == 0
+    announced, result = capsys.readouterr().err.splitlines()
+    assert ": 1 object, 1 segment to be read whole; about " in announced
+    assert result.startswith("1 object is as it should be; 1 of the segments was read whole. ")
 
 
 def test_progress_is_kept_and_removed_at_the_end(
