@@ -21,6 +21,10 @@ class JavaToolError(AssertionError):
     """A tool ended with another exit code than 0; the message holds all that it said."""
 
 
+class JavaToolLateError(JavaToolError):
+    """A tool was not at its end in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a tool wrote, as bytes: records need not be text."""
@@ -65,12 +69,15 @@ def java_command(main_class: str, *args: str, heap_mb: int = 256, log: str = "er
 
 
 def run_java(main_class: str, *args: str, stdin: bytes = b"", timeout_s: float = 90) -> Output:
-    """Run a tool to its end. JavaToolError when it fails or takes longer than `timeout_s`."""
+    """Run a tool to its end.
+
+    Raises JavaToolError when it fails, JavaToolLateError when it takes longer than `timeout_s`.
+    """
     name = main_class.rsplit(".", 1)[-1]
     try:
         ended = _servers().run(main_class, args, stdin, timeout_s)
     except ToolTimeoutError as late:
-        raise JavaToolError(f"{name} {' '.join(args)} {late}") from None
+        raise JavaToolLateError(f"{name} {' '.join(args)} {late}") from None
     if ended.exit_code != 0:
         raise JavaToolError(
             f"{name} {' '.join(args)} ended with {ended.exit_code}\n"

@@ -19,8 +19,10 @@ from typing import Protocol
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from botocore.exceptions import ClientError
+
 from integration.broker_processes import Process, wait_until
-from tests.s3_server import KEY_ID, SECRET
+from tests.s3_server import KEY_ID, SECRET, judge
 
 BUILD_TIMEOUT_S = 1800.0
 START_TIMEOUT_S = 30.0
@@ -100,6 +102,15 @@ def program(name: str) -> Path:
     return path
 
 
+def serves(endpoint: str) -> bool:
+    """Whether the store does what one who may asks of it."""
+    try:
+        judge(endpoint).list_buckets()
+    except ClientError:
+        return False
+    return True
+
+
 class _Server:
     """What both have in common. Not to be used by itself."""
 
@@ -167,6 +178,10 @@ class Minio(_Server):
         env = {"MINIO_ROOT_USER": KEY_ID, "MINIO_ROOT_PASSWORD": SECRET, "MINIO_BROWSER": "off"}
         arguments = ["server", "--quiet", "--address", address, str(self.data_dir)]
         self._launch(arguments, env, "/minio/health/ready")
+        # It says that it is ready, and refuses requests for a while all the same.
+        wait_until(
+            lambda: serves(self.endpoint), "request served by MinIO", START_TIMEOUT_S, self._process
+        )
 
 
 class Versitygw(_Server):

@@ -12,7 +12,7 @@ from integration.broker_processes import BrokerProcess, wait_until
 from integration.clients import CODECS, Line, client
 from integration.conftest import StartBroker, create_topic
 from integration.exchange_content import Load, commit, take_seat, write
-from integration.java_tools import run_java, run_tool
+from integration.java_tools import JavaToolLateError, run_java, run_tool
 from integration.log_dump import (
     all_faults,
     batches_of,
@@ -217,14 +217,19 @@ def shell_shows(expected: str, file: Path, scratch: Path, *command: str) -> None
 
     The shell works on a copy, since it locks what lies around its file. It runs the command as soon
     as the first record was applied, while a thread of its own still reads the rest: on a busy
-    machine the first look comes too early, so there are a few.
+    machine the first look comes too early. And where that thread has read everything before the
+    shell listens, the shell waits for ever: nothing more comes that would tell it. So there are a
+    few looks, and none of them takes long.
     """
     copy = scratch / file.name
     shutil.copyfile(file, copy)
     main = "org.apache.kafka.shell.MetadataShell"
     looks = [""]
-    while expected not in looks[-1] and len(looks) < 6:
-        looks.append(run_java(main, "--snapshot", str(copy), *command, timeout_s=60).text)
+    while expected not in looks[-1] and len(looks) < 10:
+        try:
+            looks.append(run_java(main, "--snapshot", str(copy), *command, timeout_s=8).text)
+        except JavaToolLateError as late:
+            looks.append(str(late))
     assert expected in looks[-1], looks
 
 
