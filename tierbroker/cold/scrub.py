@@ -6,8 +6,9 @@ and the state as of there knows it as nothing: not as alive, not as under way, n
 key is used twice and nothing that was forgotten comes back, so that holds for ever after, however
 old the checkpoint is. Everything else is left alone: what is newer than the checkpoint, what is
 younger than a safety age, and what has no key of ours. Objects of earlier incarnations that the
-state does not know can never count again; but the host that wrote them may still be there and
-need them, so that they are left alone unless one says otherwise.
+state does not know count for nothing, unless a restore begins with another checkpoint; and the
+host that wrote them may still be there and need them. So they are left alone unless one says
+otherwise.
 """
 
 import re
@@ -19,7 +20,7 @@ from enum import StrEnum
 from typing import NamedTuple, cast
 
 from tierbroker.base.clock import Clock
-from tierbroker.base.ids import Uuid, uuid_text
+from tierbroker.base.ids import Uuid, parse_uuid, uuid_text
 from tierbroker.base.story import all_of, until
 from tierbroker.cold.archive import Archive, read_manifest
 from tierbroker.cold.errors import (
@@ -304,12 +305,17 @@ class Scrubber:
         return not self._earlier and not self._is_own(incarnation)
 
     def _split(self, key: str) -> tuple[Uuid | None, str]:
-        """The incarnation that a key is of, and what follows; None if it is of none we know."""
-        for incarnation in self._archive.state.incarnations:
-            prefix = incarnation_prefix(self._archive.head.cluster_id, incarnation)
-            if key.startswith(prefix):
-                return incarnation, key[len(prefix) :]
-        return None, key
+        """The incarnation that a key is of, and what follows; None if it is of none.
+
+        It may be one that the state does not know: of a host that began with a restore, and that a
+        restore from a checkpoint before that one has replaced. Never of a later host: nothing is
+        deleted before the head, read after the listing, still names the own incarnation.
+        """
+        text, _, rest = key.removeprefix(f"{self._archive.head.cluster_id}/").partition("/")
+        try:
+            return parse_uuid(text), rest
+        except ValueError:
+            return None, key
 
     async def _find_uploads(self, scrub: Scrub) -> None:
         unfinished = _unfinished(self._store)

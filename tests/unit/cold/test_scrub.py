@@ -101,7 +101,7 @@ def test_orphans_and_only_those() -> None:
         made.objects[key] = b"x"
     found, scrubber, store = find(made)
     assert {orphan.key: orphan.kind for orphan in found.orphans} == orphans
-    assert found.tally == Tally(alive=7, waiting=1, too_new=3, other_incarnations=2, foreign=3)
+    assert found.tally == Tally(alive=7, waiting=1, too_new=3, other_incarnations=3, foreign=2)
     assert tell(scrubber.delete(found)).result() == 4
     assert set(store.contents) == set(made.objects) - set(orphans)
 
@@ -121,6 +121,18 @@ def test_earlier_incarnations_only_on_demand() -> None:
     # What the state names of that incarnation stays, whoever wrote it.
     assert [orphan.key for orphan in found.orphans] == [left]
     assert found.tally.alive == 7
+
+
+def test_what_a_host_wrote_that_no_checkpoint_tells_of_goes_on_demand_too() -> None:
+    """It began with a restore, and a restore from a checkpoint before that took its place."""
+    made = golden_store()
+    fork = Uuid(b"fork".ljust(16, b"."))
+    left = {stray(1, incarnation=fork), checkpoint_key(CLUSTER, fork, 99, 7)}
+    made.objects.update(dict.fromkeys(left, b"x"))
+    found, _, _ = find(made)
+    assert (found.orphans, found.tally.other_incarnations) == ([], 2)
+    found, _, _ = find(made, earlier=True)
+    assert {orphan.key for orphan in found.orphans} == left
 
 
 def test_garbage_and_open_uploads_are_the_brokers() -> None:
