@@ -27,6 +27,7 @@ from tierbroker.server.http_messages import (
 
 HOST = b"Host: localhost\r\n"
 LARGE = bytes(8 << 20)
+PIECES = (b"", *(bytes([number % 256]) * (number * 97) for number in range(400)), b"end")
 
 
 class Pages:
@@ -38,6 +39,7 @@ class Pages:
         self.routes = {
             "/page": {"GET": lambda _: text_response("here")},
             "/large": {"GET": lambda _: HttpResponse(200, LARGE)},
+            "/pieces": {"GET": lambda _: HttpResponse(200, b"begin", rest=PIECES)},
             "/query": {"GET": lambda request: json_response(dict(request.query))},
             "/echo": {"POST": lambda request: HttpResponse(200, request.body)},
             "/fail": {"GET": self._fail},
@@ -251,6 +253,17 @@ async def test_a_large_answer_arrives_whole() -> None:
     async with serving() as http, http.client() as client:
         await client.send(get("/large") + get("/page"))
         assert (await answer_of(client))[2] == LARGE
+        assert (await answer_of(client))[2] == b"here\n"
+
+
+@on_both_loops
+async def test_an_answer_in_pieces_arrives_whole() -> None:
+    whole = b"begin" + b"".join(PIECES)
+    async with serving() as http, http.client() as client:
+        await client.send(get("/pieces").replace(b"GET", b"HEAD") + get("/pieces") + get("/page"))
+        _, headers, _ = await answer_of(client, to_head=True)
+        assert headers["content-length"] == str(len(whole))
+        assert (await answer_of(client))[2] == whole
         assert (await answer_of(client))[2] == b"here\n"
 
 

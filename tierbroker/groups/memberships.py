@@ -7,7 +7,7 @@ but whether a group has any, and it must never ask the operating system for time
 
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from tierbroker.base.clock import Clock
@@ -203,6 +203,10 @@ class Memberships:
             yield ListedGroup(
                 group.group_id, group.protocol_type or "", group.state.value, "classic"
             )
+
+    def states(self) -> Iterator[GroupState]:
+        """That of every group with a record."""
+        return (group.state for group in self._groups.values())
 
     def state(self, group_id: str) -> GroupState | None:
         """Its state; EMPTY as well for a group that is known only by its offsets."""

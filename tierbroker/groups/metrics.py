@@ -3,20 +3,25 @@
 from collections import Counter
 
 from tierbroker.base.metrics import Samples, gauge
-from tierbroker.groups.coordinator import GroupCoordinator
 from tierbroker.groups.group import GroupState
+from tierbroker.groups.shard import Shard
 
 GROUPS = gauge("groups", "Consumer groups that this broker coordinates, by state.", "state")
 
 METRICS = (GROUPS,)
 
 
-def samples(groups: GroupCoordinator) -> Samples:
-    """Groups as they are now; those that have offsets alone are not counted."""
-    found = Counter(
-        listed.group_state
-        for shard in groups.active_shards()
-        for listed in shard.memberships.listed()
-    )
-    for state in GroupState:
-        yield GROUPS.at(found[state.value], state.value)
+class GroupTotals:
+    """Counts groups, shard by shard; those that have offsets alone are not counted."""
+
+    def __init__(self) -> None:
+        self._found: Counter[GroupState] = Counter()
+
+    def add(self, shard: Shard) -> None:
+        """Look at the groups of one shard."""
+        self._found.update(shard.memberships.states())
+
+    def samples(self) -> Samples:
+        """What was added."""
+        for state in GroupState:
+            yield GROUPS.at(self._found[state], state.value)

@@ -1,6 +1,6 @@
 """Samples as text, by prometheus_client: Prometheus's own format, or OpenMetrics.
 
-Imported when somebody scrapes for the first time, because prometheus_client takes its time.
+Imported with the page that is made of it, because prometheus_client takes its time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,10 +42,10 @@ class Page:
         """What the kernel knows of this process: memory, CPU, descriptors."""
         self._add(ProcessCollector(registry=None).collect())
 
-    def finish(self) -> bytes:
-        """The whole page."""
+    def finish(self) -> list[bytes]:
+        """The whole page, in as many pieces as were added: nobody has to join them."""
         end = _END if "openmetrics" in self.content_type else b""
-        return b"".join(self._parts) + end
+        return [*self._parts, end]
 
     def _add(self, families: Iterable[Family], *, headless: bool = False) -> None:
         text = self._encode(_Families(families)).removesuffix(_END)

@@ -1,16 +1,18 @@
 """/metrics: asks every part for its samples and writes them as Prometheus wants them.
 
-In turns of the loop, so that a scrape of many topics never holds up a request. prometheus_client
-is imported, on a worker, when somebody scrapes for the first time.
+In turns of the loop, so that a scrape of many topics never holds up a request. What can be relied
+on all the same: what is told of one partition is of one moment, and so is what is told of the tier
+of one partition, of the groups of one shard, and of every other part; sums over partitions add up
+such moments, which lie as far apart as the scrape takes. A counter never goes back from one scrape
+to the next while its topics stay. Imported, on a worker, when somebody scrapes for the first time,
+for prometheus_client takes its time.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from tierbroker import __version__
-from tierbroker.base.executor import Executor, Outcome
 from tierbroker.base.metrics import Metric, Sample, Samples, gauge
 from tierbroker.base.pending import Pending
 from tierbroker.base.story import sleep, tell, until
@@ -19,6 +21,7 @@ from tierbroker.cold import metrics as tier_metrics
 from tierbroker.controller import metrics as controller_metrics
 from tierbroker.groups import metrics as group_metrics
 from tierbroker.hot import metrics as log_metrics
+from tierbroker.node.exposition import Page
 from tierbroker.node.parts import NodeParts
 from tierbroker.replication import metrics as partition_metrics
 from tierbroker.server import metrics as server_metrics
@@ -50,11 +53,9 @@ DETAIL_PARTITION = "partition"
 class MetricsPage:
     """The page of one node. `reports` is None without a cold tier."""
 
-    def __init__(self, parts: NodeParts, executor: Executor, reports: "TierReports | None") -> None:
+    def __init__(self, parts: NodeParts, reports: "TierReports | None") -> None:
         self._parts = parts
-        self._executor = executor
         self._reports = reports
-        self._exposition: ModuleType | None = None
 
     def handle(self, request: HttpRequest) -> Pending[HttpResponse]:
         """GET /metrics[?detail=partition]; Prometheus's text, or OpenMetrics if it is accepted."""
@@ -64,19 +65,18 @@ class MetricsPage:
         return tell(self._page(request.headers.get("accept", ""), details=bool(detail)))
 
     async def _page(self, accept: str, *, details: bool) -> HttpResponse:
-        if self._exposition is None:
-            self._exposition = await until(_load(self._executor))
-        page = self._exposition.Page(accept)
+        page = Page(accept)
         families: dict[str, list[Sample]] = {}
         for samples in await self._collect(details=details):
             await self._sort(samples, families)
         for name in sorted(families):
-            family = families[name]
+            family = families.pop(name)  # so that all are not let go in one turn
             for start in range(0, len(family), SAMPLES_A_TURN):
                 page.add(family[start : start + SAMPLES_A_TURN], goes_on=start > 0)
                 await self._turn()
         page.add_process()
-        return HttpResponse(200, page.finish(), page.content_type)
+        first, *rest = page.finish()
+        return HttpResponse(200, first, page.content_type, rest=tuple(rest))
 
     async def _sort(self, samples: Iterable[Sample], families: dict[str, list[Sample]]) -> None:
         """To their metrics, by name."""
@@ -97,9 +97,13 @@ class MetricsPage:
             broker_metrics.samples(parts.dispatcher, parts.fetch_sessions),
             controller_metrics.samples(parts.controller.image),
             log_metrics.samples(parts.storage.dirs, parts.storage.flusher, parts.cleaning.cleaner),
-            group_metrics.samples(parts.groups),
             transaction_metrics.samples(parts.transactions),
         ]
+        groups = group_metrics.GroupTotals()
+        for shard in parts.groups.active_shards():
+            groups.add(shard)
+            await self._turn()
+        found.append(groups.samples())
         totals = partition_metrics.PartitionTotals(details=details)
         partitions = list(parts.partitions)
         for start in range(0, len(partitions), PARTITIONS_A_TURN):
@@ -146,21 +150,3 @@ def all_metrics() -> Iterator[Metric]:
     """Every metric that a node can show."""
     for _, metrics in METRICS:
         yield from metrics
-
-
-def _load(executor: Executor) -> Pending[ModuleType]:
-    loaded: Pending[ModuleType] = Pending()
-
-    def load() -> ModuleType:
-        import tierbroker.node.exposition as module
-
-        return module
-
-    def done(outcome: Outcome[ModuleType]) -> None:
-        if outcome.error is not None:
-            loaded.fail(outcome.error)
-        else:
-            loaded.resolve(outcome.unwrap())
-
-    executor.run(load, done)
-    return loaded

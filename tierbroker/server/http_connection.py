@@ -8,8 +8,10 @@ the first connection, as h11 is. Must never know what a request means.
 import asyncio
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 RECEIVE_BYTES = 65_536
 MAX_QUERY_FIELDS = 32
+PIECES_AT_ONCE = 64
+"""Pieces of an answer that one call sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class HttpConnection:
         self._request: h11.Request | None = None
         self._body = bytearray()
         self._reply: Pending[HttpResponse] | None = None
-        self._output = memoryview(b"")
+        self._output: deque[memoryview] = deque()
         self._ahead = 0
         self._reading = False
         self._writing = False
@@ -227,7 +231,7 @@ class HttpConnection:
     def _respond(self, response: HttpResponse) -> None:
         headers = [
             ("Content-Type", response.content_type),
-            ("Content-Length", str(len(response.body))),
+            ("Content-Length", str(response.body_bytes)),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
             *response.headers,
@@ -235,16 +239,17 @@ class HttpConnection:
         if self._discarding or self._draining:
             headers.append(("Connection", "close"))
         head = h11.Response(status_code=response.status, headers=headers)
-        data = self._parser.send(head) or b""
+        data = [self._parser.send(head)]
         if self._request is None or self._request.method != b"HEAD":
-            data += self._parser.send(h11.Data(data=response.body)) or b""
-        data += self._parser.send(h11.EndOfMessage()) or b""
-        self._send(data)
+            # One piece after the other: a page of megabytes is copied by nobody but the kernel.
+            data += [self._parser.send(h11.Data(data=d)) for d in (response.body, *response.rest)]
+        data.append(self._parser.send(h11.EndOfMessage()))
+        self._send(*data)
         if not (self.closed or self._output):
             self._on_sent()
 
-    def _send(self, data: bytes | None) -> None:
-        self._output = memoryview(bytes(self._output) + (data or b""))
+    def _send(self, *data: bytes | None) -> None:
+        self._output += [memoryview(piece) for piece in data if piece]
         self._wait_at_most(self._context.limits.send_s)
         self._flush()
 
@@ -252,17 +257,24 @@ class HttpConnection:
         """Give the socket what it takes."""
         while self._output:
             try:
-                sent = self._socket.send(self._output)
+                sent = self._socket.sendmsg(list(islice(self._output, PIECES_AT_ONCE)))
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
                 self.close()
                 return
-            self._output = self._output[sent:]
+            self._drop(sent)
             self._wait_at_most(self._context.limits.send_s)
         # A client that does not read its answers sends nothing more.
         self._read(wanted=not self._output)
         self._write(wanted=bool(self._output))
+
+    def _drop(self, sent: int) -> None:
+        output = self._output
+        while output and sent >= len(output[0]):
+            sent -= len(output.popleft())
+        if sent:
+            output[0] = output[0][sent:]
 
     def _write(self, *, wanted: bool) -> None:
         if wanted and not self._writing:

@@ -45,12 +45,19 @@ class HttpRequest(NamedTuple):
 
 
 class HttpResponse(NamedTuple):
-    """An answer with its body whole."""
+    """An answer with its body whole, in one piece or, where it is long, in many."""
 
     status: int
     body: bytes
     content_type: str = TEXT
     headers: tuple[tuple[str, str], ...] = ()
+    rest: tuple[bytes, ...] = ()
+    """Pieces of the body that follow: to join them would hold the loop."""
+
+    @property
+    def body_bytes(self) -> int:
+        """The length of the whole body."""
+        return len(self.body) + sum(map(len, self.rest))
 
 
 Reply = HttpResponse | Pending[HttpResponse]

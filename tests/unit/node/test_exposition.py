@@ -33,7 +33,7 @@ def page(accept: str) -> Page:
 def test_prometheus_text_says_what_was_sampled() -> None:
     made = page("*/*")
     assert made.content_type.startswith("text/plain; version=0.0.4")
-    text = made.finish().decode()
+    text = b"".join(made.finish()).decode()
     found = {family.name: family for family in text_string_to_metric_families(text)}
     assert found["tierbroker_requests"].type == "counter"
     sizes = {each.labels["topic"]: each.value for each in found["tierbroker_size_bytes"].samples}
@@ -59,13 +59,13 @@ def test_a_metric_may_come_in_pieces() -> None:
         made.add([size.at(1, "a")])
         made.add([size.at(2, "#"), size.at(3, "c")], goes_on=True)
         whole.add([size.at(1, "a"), size.at(2, "#"), size.at(3, "c")])
-        assert made.finish() == whole.finish()
+        assert b"".join(made.finish()) == b"".join(whole.finish())
 
 
 def test_openmetrics_is_written_for_who_accepts_it() -> None:
     made = page(OPENMETRICS)
     assert made.content_type.startswith("application/openmetrics-text; version=1.0.0")
-    text = made.finish().decode()
+    text = b"".join(made.finish()).decode()
     assert text.endswith("# EOF\n")
     assert text.count("# EOF") == 1
     found = {family.name for family in openmetrics_families(text)}
