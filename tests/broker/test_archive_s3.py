@@ -1,6 +1,8 @@
 """The commands that need no broker, on a bucket of S3."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +99,31 @@ def test_orphans_and_unfinished_uploads_go(
         client.abort_multipart_upload(
             Bucket="archive", Key=upload["Key"], UploadId=upload["UploadId"]
         )
+
+
+@pytest.mark.timeout(60)
+def test_a_program_that_ends_right_after_its_reads_ends_well(endpoint: str, tmp_path: Path) -> None:
+    """Without care one in six aborts: the library's threads still hold things of its."""
+    client = judge(endpoint)
+    client.create_bucket(Bucket="short")
+    client.put_object(Bucket="short", Key="thing", Body=bytes(10_000))
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), endpoint, KEY_ID, SECRET]
+    for _ in range(5):
+        two = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+        assert [(each.wait(30), each.communicate()[1]) for each in two] == [(0, b"")] * 2
+
+
+PROGRAM = """
+import sys
+from tierbroker.base.story import all_of, until
+from tierbroker.node.store_session import run_with_store
+
+async def read(store):
+    await until(all_of([store.get_range("thing", 1000 * n, 1000) for n in range(8)]))
+
+names = ("endpoint", "access.key.id", "secret.access.key")
+flags = {f"cold.s3.{name}": value for name, value in zip(names, sys.argv[1:])}
+run_with_store("s3://short", flags, {}, read)
+"""

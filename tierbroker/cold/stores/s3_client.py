@@ -4,8 +4,11 @@ A client has one timeout for all that it does, so there is one for each magnitud
 carries. The work runs on the library's own threads, outside the interpreter's lock.
 """
 
+import atexit
+import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +29,7 @@ T = TypeVar("T")
 SLOWEST_BYTES_PER_S = 256 * 1024
 RETRIES = 3
 CONNECT_TIMEOUT_S = 5.0
+SETTLE_S = 0.05
 _CREDENTIALS_MISSING = "no credentials from"
 
 
@@ -67,6 +71,7 @@ class S3Clients:
         }
         if self._settings.ca_file is not None:
             client["root_certificate"] = Path(self._settings.ca_file).read_bytes()
+        _settle_at_exit()
         provider = None if self._credentials.fixed else self._credentials.lookup
         return obstore.store.S3Store(
             self._settings.bucket,
@@ -83,6 +88,17 @@ class S3Clients:
             },
             credential_provider=provider,
         )
+
+
+@cache
+def _settle_at_exit() -> None:
+    """Leave the library's threads the time to give back what they hold of the interpreter.
+
+    One that asks for the interpreter's lock while it is torn down is ended in the middle of that,
+    and the whole process aborts, after all its work is done: one in six of the programs that end
+    right after a few reads. The library has no call that waits for its threads.
+    """
+    atexit.register(threading.Event().wait, SETTLE_S)
 
 
 def _library_config(settings: S3Settings) -> "S3Config":
