@@ -1,19 +1,15 @@
 """The command that starts what a restore made: to be pasted as it is. Pure.
 
-It repeats what the restore was told of the store. Keys are not repeated: what is pasted ends up in
-the shell's history, and what runs is shown by `ps`. They are named as variables instead.
+It repeats what the restore was told of the store, but names variables for keys.
 """
 
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tierbroker.base.config import Scope
 from tierbroker.cli.counting import enumerated
-from tierbroker.node.settings import ENVIRONMENT_PREFIX, SCHEMA
+from tierbroker.node.repeated_settings import repeated_settings
 
-_ACCESS_KEY_ID = "cold.s3.access.key.id"
-"""No secret, but it goes with one."""
 _GIVEN_OTHERWISE = frozenset({"cold.url", "cluster.id"})
 
 
@@ -29,14 +25,11 @@ class StartCommand:
     @classmethod
     def of(cls, url: str, data: str, sets: Mapping[str, str]) -> "StartCommand":
         """After a restore of that store, into that directory, with those settings."""
-        words = ["tierbroker", "dev", "--data", data, "--cold", url]
-        variables: list[str] = []
-        for key, value in sets.items():
-            if SCHEMA.find(key, Scope.BROKER).sensitive or key == _ACCESS_KEY_ID:
-                variables.append(ENVIRONMENT_PREFIX + key.upper().replace(".", "_"))
-            elif key not in _GIVEN_OTHERWISE:
-                words += ["--set", f"{key}={value}"]
-        return cls(shlex.join(words), tuple(variables))
+        words, variables = repeated_settings(
+            {key: value for key, value in sets.items() if key not in _GIVEN_OTHERWISE}
+        )
+        text = shlex.join(["tierbroker", "dev", "--data", data, "--cold", url, *words])
+        return cls(text, variables)
 
     @property
     def told(self) -> str:

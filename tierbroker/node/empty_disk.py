@@ -5,6 +5,7 @@ directory as empty as it was. A store that does not answer is left to the broker
 """
 
 import asyncio
+import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from tierbroker.base.clock import SystemClock
 from tierbroker.base.errors import DataDirError
 from tierbroker.base.executor import ThreadExecutor
 from tierbroker.base.fs import OsFileSystem
+from tierbroker.node.repeated_settings import repeated_settings
 from tierbroker.node.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,10 +63,22 @@ async def refuse_lost_cluster(settings: Settings) -> None:
         return
     raise DataDirError(
         f"{url} holds cluster {head.cluster_id} (checkpoint {latest.sequence}), and "
-        f"{paths[0]} is empty. To bring that cluster back: "
-        f"tierbroker restore --from {url} --data {paths[0]}. To start another one: choose another "
-        "prefix."
+        f"{paths[0]} is empty. To bring that cluster back:\n"
+        f"  {_restore_command(settings, url, paths[0])}\n"
+        "To start another one: choose another prefix."
     )
+
+
+def _restore_command(settings: Settings, url: str, path: str) -> str:
+    """To be pasted, with what says how the store is reached."""
+    texts = settings.texts
+    words, variables = repeated_settings(
+        {key: texts[key] for key in texts if key.startswith("cold.") and key != "cold.url"}
+    )
+    command = shlex.join(["tierbroker", "restore", "--from", url, "--data", path, *words])
+    if not variables:
+        return command
+    return f"{command}\nwith the keys in the environment, as {', '.join(variables)}"
 
 
 def _close(store: "ObjectStore", executor: ThreadExecutor) -> None:

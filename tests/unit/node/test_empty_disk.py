@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,29 @@ async def test_the_restore_that_is_named_has_an_empty_directory(
         await refuse_lost_cluster(settings(data, cold))
     assert command in str(refused.value)
     assert list(data.iterdir()) == [] if made else not data.exists()
+
+
+async def test_the_restore_that_is_named_reaches_the_store(tmp_path: Path, cold: Path) -> None:
+    keep(cold, CHECKPOINT)
+    data = tmp_path / "with a space"
+    flags = {
+        "log.dirs": str(data),
+        "cold.url": f"file://{cold}",
+        "cold.threads": "3",
+        "cold.s3.endpoint": "http://127.0.0.1:9000",
+        "cold.s3.access.key.id": "me",
+        "cold.s3.secret.access.key": "hidden",
+    }
+    with pytest.raises(DataDirError) as refused:
+        await refuse_lost_cluster(Settings.load(flags, {}))
+    told = str(refused.value)
+    (line,) = (line for line in told.splitlines() if "tierbroker restore" in line)
+    assert shlex.split(line) == [
+        *("tierbroker", "restore", "--from", f"file://{cold}", "--data", str(data)),
+        *("--set", "cold.threads=3", "--set", "cold.s3.endpoint=http://127.0.0.1:9000"),
+    ]
+    assert "TIERBROKER_COLD_S3_ACCESS_KEY_ID, TIERBROKER_COLD_S3_SECRET_ACCESS_KEY" in told
+    assert "hidden" not in told
 
 
 async def test_nothing_to_restore_is_no_hindrance(tmp_path: Path, cold: Path) -> None:
