@@ -10,6 +10,8 @@ from tierbroker.cold.head import CheckpointName
 from tierbroker.node.older_checkpoint import OlderCheckpointError, Since
 from tierbroker.node.restoring import Restored
 
+SHOWN_PARTITIONS = 10
+
 
 def refusal(error: OlderCheckpointError) -> str:
     """Nothing was restored: what could be, what is lost by that, and how."""
@@ -104,9 +106,16 @@ def _losses(since: Since, older: CheckpointName) -> Iterator[str]:
         )
     else:
         yield "  - no record: nothing was uploaded since"
-    for place, count in sorted(since.gone.items()):
+    gone = sorted(since.gone.items())
+    for place, count in gone[:SHOWN_PARTITIONS]:
         yield (
-            f"  - {counted(count, 'offset')} of {place} that it names and that retention, or the "
-            "deletion of the topic, has removed since: they cannot be read until "
-            "kafka-delete-records moves the log start behind them"
+            f"  - {counted(count, 'offset')} of {place} that it names, and that retention or the "
+            "deletion of the topic has removed since: reads fail there until kafka-delete-records "
+            "moves the log start"
+        )
+    if len(gone) > SHOWN_PARTITIONS:
+        rest = gone[SHOWN_PARTITIONS:]
+        yield (
+            f"  - {counted(sum(count for _, count in rest), 'offset')} more of that kind, of "
+            f"{counted(len(rest), 'partition')}"
         )

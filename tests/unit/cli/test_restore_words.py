@@ -1,7 +1,7 @@
 """What is said of a restore that takes another checkpoint than the newest."""
 
 from tierbroker.base.ids import TopicPartition, Uuid
-from tierbroker.cli.restore_words import older_fields, older_text, refusal
+from tierbroker.cli.restore_words import SHOWN_PARTITIONS, older_fields, older_text, refusal
 from tierbroker.cold.archive import CheckpointFault, Latest
 from tierbroker.cold.checkpoint_object import CheckpointSections
 from tierbroker.cold.errors import ObjectDamagedError
@@ -41,9 +41,8 @@ def test_what_would_be_lost_and_how_to_agree() -> None:
         "committed",
         "  - 1,200 offsets of 2 partitions that were uploaded since, and all of 1 topic made "
         "since; the store keeps their 1 object, unknown to the cluster",
-        "  - 1 offset of orders-0 that it names and that retention, or the deletion of the topic, "
-        "has removed since: they cannot be read until kafka-delete-records moves the log start "
-        "behind them",
+        "  - 1 offset of orders-0 that it names, and that retention or the deletion of the topic "
+        "has removed since: reads fail there until kafka-delete-records moves the log start",
         "If the bucket keeps versions, or has a replica, put the newest one back and restore "
         "again: nothing of that is lost then.",
         "To take the older one all the same, add: --checkpoint 6",
@@ -53,6 +52,13 @@ def test_what_would_be_lost_and_how_to_agree() -> None:
 def test_nothing_uploaded_and_not_known_are_two_things() -> None:
     assert "no record: nothing was uploaded since" in refused(Since())
     assert "how many is not known" in refused(Since(listed=False))
+
+
+def test_of_many_partitions_some_are_shown() -> None:
+    many = {TopicPartition("orders", number): 2 for number in range(SHOWN_PARTITIONS + 3)}
+    told = refused(Since(gone=many))
+    assert told.count("of orders-") == SHOWN_PARTITIONS
+    assert "  - 6 offsets more of that kind, of 3 partitions\n" in told
 
 
 def test_what_was_lost_is_in_the_report() -> None:
