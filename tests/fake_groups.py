@@ -90,11 +90,17 @@ class GroupBench:
         self.groups = FakeGroups()
         self._bench = HandlerBench(folder)
         self.add_topic = self._bench.add_topic
+        self.answered = self._bench.answered
+        self.count_turns = self._bench.count_turns
 
     def context(self, version: int) -> RequestContext:
         """A request of that version."""
         context = self._bench.context(version)
-        services = SimpleNamespace(image=self._bench.services.image, groups=self.groups)
+        services = SimpleNamespace(
+            image=self._bench.services.image,
+            groups=self.groups,
+            turns=self._bench.services.turns,
+        )
         context.broker = cast("Any", services)
         context.peer.client_host = "127.0.0.1"
         return context

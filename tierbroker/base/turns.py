@@ -5,9 +5,10 @@ elements the loop is given to others. The work is a story: what is short is done
 without a trip through the loop. Nothing here knows what the work is.
 """
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
-from tierbroker.base.pending import Pending
+from tierbroker.base.pending import Pending, when_all_done
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import Story, tell, until
 
@@ -40,6 +41,13 @@ def next_turn(scheduler: Scheduler) -> Pending[None]:
     handle = scheduler.call_soon(lambda: begun.resolve(None))
     begun.on_cancel = handle.cancel
     return begun
+
+
+def all_over(pendings: Sequence[Pending[Any]]) -> Pending[None]:
+    """Done when all of them are, well or not."""
+    over: Pending[None] = Pending()
+    when_all_done(pendings, lambda: over.resolve(None))
+    return over
 
 
 def at_once_or_later(story: Story[T]) -> T | Pending[T]:

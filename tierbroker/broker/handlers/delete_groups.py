@@ -3,9 +3,12 @@
 v1 throttle time. v2 flexible. Only a group without members goes, with its committed offsets.
 """
 
+from itertools import islice
+
 from tierbroker.base.pending import Pending
+from tierbroker.base.story import tell, until
+from tierbroker.base.turns import ELEMENTS_A_TURN
 from tierbroker.broker.api import RequestContext
-from tierbroker.wire.error_codes import ErrorCode
 from tierbroker.wire.messages.delete_groups import (
     DeletableGroupResult,
     DeleteGroupsRequest,
@@ -14,19 +17,20 @@ from tierbroker.wire.messages.delete_groups import (
 
 
 def handle(request: DeleteGroupsRequest, context: RequestContext) -> Pending[DeleteGroupsResponse]:
-    """Remove each group, once if it is named twice."""
-    names = list(dict.fromkeys(request.groups_names))
-    answer: Pending[DeleteGroupsResponse] = Pending()
+    """Remove each group, once if it is named twice; many of them in several turns."""
+    return tell(_delete(request, context))
 
-    def finish(done: Pending[dict[str, ErrorCode]]) -> None:
-        if done.error is not None:
-            answer.fail(done.error)
-            return
-        results = [
-            DeletableGroupResult(group_id=name, error_code=code)
-            for name, code in done.result().items()
-        ]
-        answer.resolve(DeleteGroupsResponse(results=results))
 
-    context.broker.groups.delete_groups(names).on_done(finish)
-    return answer
+async def _delete(request: DeleteGroupsRequest, context: RequestContext) -> DeleteGroupsResponse:
+    turns = context.broker.turns()
+    names = iter(dict.fromkeys(request.groups_names))
+    deleting = []
+    while some := list(islice(names, ELEMENTS_A_TURN)):
+        deleting.append(context.broker.groups.delete_groups(some))
+        await turns.after(len(some))
+    results = []
+    for pending in deleting:
+        for name, code in (await until(pending)).items():
+            results.append(DeletableGroupResult(group_id=name, error_code=code))
+            await turns.after()
+    return DeleteGroupsResponse(results=results)

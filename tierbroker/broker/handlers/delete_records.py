@@ -12,7 +12,9 @@ from tierbroker.base.errors import (
     OffsetOutOfRangeError,
     PolicyViolationError,
 )
-from tierbroker.base.pending import Pending, when_all_done
+from tierbroker.base.pending import Pending
+from tierbroker.base.story import until
+from tierbroker.base.turns import all_over, at_once_or_later
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.topic_creation import is_internal
 from tierbroker.hot import log_tiering
@@ -38,6 +40,11 @@ def handle(
 
     Where records lie in the cold tier, the metadata log knows of it before anybody else does.
     """
+    return at_once_or_later(_delete(request, context))
+
+
+async def _delete(request: DeleteRecordsRequest, context: RequestContext) -> DeleteRecordsResponse:
+    turns = context.broker.turns()
     response = DeleteRecordsResponse()
     deciding: list[Pending[None]] = []
     for topic in request.topics:
@@ -57,11 +64,10 @@ def handle(
             else:
                 if decided is not None:
                     deciding.append(decided)
-    if not deciding:
-        return response
-    answered: Pending[DeleteRecordsResponse] = Pending()
-    when_all_done(deciding, lambda: answered.resolve(response))
-    return answered
+            await turns.after()
+        await turns.after()
+    await until(all_over(deciding))
+    return response
 
 
 def _delete_below(

@@ -5,6 +5,8 @@ that does not exist is an error with a message; before, it is a group that is "D
 """
 
 from tierbroker.base.errors import CloseConnection
+from tierbroker.base.pending import Pending
+from tierbroker.base.turns import at_once_or_later
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.operations import GROUP_OPERATIONS
 from tierbroker.wire.error_codes import ErrorCode
@@ -19,15 +21,31 @@ _MEMBERS_MAX = 100_000
 """Most members in one answer: a few bytes can name a group a thousand times."""
 
 
-def handle(request: DescribeGroupsRequest, context: RequestContext) -> DescribeGroupsResponse:
-    """State, protocol and members of each group."""
-    described = {
-        group_id: _describe(group_id, request.include_authorized_operations, context)
-        for group_id in request.groups
-    }
-    answer = [described[group_id] for group_id in request.groups]
-    if sum(len(group.members) for group in answer) > _MEMBERS_MAX:
-        raise CloseConnection(f"the groups asked for have more than {_MEMBERS_MAX} members")
+def handle(
+    request: DescribeGroupsRequest, context: RequestContext
+) -> DescribeGroupsResponse | Pending[DescribeGroupsResponse]:
+    """State, protocol and members of each group; many of them in several turns."""
+    return at_once_or_later(_describe_all(request, context))
+
+
+async def _describe_all(
+    request: DescribeGroupsRequest, context: RequestContext
+) -> DescribeGroupsResponse:
+    turns = context.broker.turns()
+    described: dict[str, DescribedGroup] = {}
+    answer = []
+    members = 0
+    for group_id in request.groups:
+        group = described.get(group_id)
+        if group is None:
+            group = _describe(group_id, request.include_authorized_operations, context)
+            described[group_id] = group
+            await turns.after(len(group.members))
+        answer.append(group)
+        members += len(group.members)
+        if members > _MEMBERS_MAX:
+            raise CloseConnection(f"the groups asked for have more than {_MEMBERS_MAX} members")
+        await turns.after()
     return DescribeGroupsResponse(groups=answer)
 
 

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 from tierbroker.base.errors import ApiError, TopicAlreadyExistsError
 from tierbroker.base.pending import Pending
+from tierbroker.base.story import tell
+from tierbroker.base.turns import at_once_or_later
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.topic_creation import create_automatically
@@ -60,8 +62,12 @@ class _Kind:
 
 def handle(
     request: FindCoordinatorRequest, context: RequestContext
-) -> FindCoordinatorResponse | Coroutine[Any, Any, FindCoordinatorResponse]:
-    """Say who coordinates each key."""
+) -> (
+    FindCoordinatorResponse
+    | Pending[FindCoordinatorResponse]
+    | Coroutine[Any, Any, FindCoordinatorResponse]
+):
+    """Say who coordinates each key; many of them take several turns."""
     broker = context.broker
     kind = None
     if request.key_type == _GROUP:
@@ -69,7 +75,7 @@ def handle(
     elif request.key_type == _TRANSACTION:
         kind = _Kind(broker.transactions, TRANSACTION_STATE_TOPIC)
     if kind is None or kind.is_ready(broker):
-        return _answer(request, kind, context)
+        return at_once_or_later(_answer(request, kind, context))
     return _make_ready_and_answer(request, kind, context)
 
 
@@ -91,7 +97,7 @@ async def _make_ready_and_answer(
         later = _Later()
         broker.deadlines.add(later, 0.0)
         await later.come
-    return _answer(request, kind, context)
+    return await tell(_answer(request, kind, context))
 
 
 class _Later:
@@ -106,13 +112,16 @@ class _Later:
         self.come.resolve(None)
 
 
-def _answer(
+async def _answer(
     request: FindCoordinatorRequest, kind: _Kind | None, context: RequestContext
 ) -> FindCoordinatorResponse:
     if context.api_version >= _BATCH_FROM:
-        return FindCoordinatorResponse(
-            coordinators=[_coordinator(kind, key, context) for key in request.coordinator_keys]
-        )
+        turns = context.broker.turns()
+        response = FindCoordinatorResponse()
+        for key in request.coordinator_keys:
+            response.coordinators.append(_coordinator(kind, key, context))
+            await turns.after()
+        return response
     found = _coordinator(kind, request.key, context)
     return FindCoordinatorResponse(
         error_code=found.error_code,

@@ -11,7 +11,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import ApiError
-from tierbroker.base.pending import Pending, when_all_done
+from tierbroker.base.pending import Pending
+from tierbroker.base.story import until
+from tierbroker.base.turns import all_over, at_once_or_later
 from tierbroker.broker.api import RequestContext
 from tierbroker.replication.partition import Partition
 from tierbroker.wire.error_codes import ErrorCode, code_of
@@ -38,6 +40,8 @@ LATEST_TIERED = -5
 EARLIEST_PENDING_UPLOAD = -6
 
 _READ_COMMITTED = 1
+_SEARCHED = 16
+"""What a search by time counts for among the elements of a turn: it reads an index and a batch."""
 _EPOCH_SINCE = 4
 _SINCE = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING_UPLOAD: 11}
 
@@ -45,12 +49,18 @@ _SINCE = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDIN
 def handle(
     request: ListOffsetsRequest, context: RequestContext
 ) -> ListOffsetsResponse | Pending[ListOffsetsResponse]:
-    """Answer one offset for each partition asked."""
-    times = Counter(
-        (topic.name, asked.partition_index)
-        for topic in request.topics
-        for asked in topic.partitions
-    )
+    """Answer one offset for each partition asked; many of them take several turns."""
+    return at_once_or_later(_answer(request, context))
+
+
+async def _answer(request: ListOffsetsRequest, context: RequestContext) -> ListOffsetsResponse:
+    turns = context.broker.turns()
+    times: Counter[tuple[str, int]] = Counter()
+    for topic in request.topics:
+        for asked in topic.partitions:
+            times[topic.name, asked.partition_index] += 1
+            await turns.after()
+        await turns.after()
     refused: set[tuple[str, int]] = set()
     response = ListOffsetsResponse()
     searching: list[Search] = []
@@ -59,6 +69,8 @@ def handle(
         response.topics.append(answers)
         for asked in topic.partitions:
             place = (topic.name, asked.partition_index)
+            searches = asked.timestamp >= 0 or asked.timestamp == MAX_TIMESTAMP
+            await turns.after(_SEARCHED if searches else 1)
             if place in refused:
                 continue
             answer = ListOffsetsPartitionResponse(partition_index=asked.partition_index)
@@ -74,18 +86,12 @@ def handle(
                     searching.append(search)
             except ApiError as error:
                 _refuse(answer, error)
-    if not searching:
-        return _finished(response, context)
-    answered: Pending[ListOffsetsResponse] = Pending()
-    when_all_done(searching, lambda: answered.resolve(_finished(response, context)))
-    return answered
-
-
-def _finished(response: ListOffsetsResponse, context: RequestContext) -> ListOffsetsResponse:
+    await until(all_over(searching))
     if context.api_version < _EPOCH_SINCE:
-        for topic in response.topics:
-            for answer in topic.partitions:
+        for answers in response.topics:
+            for answer in answers.partitions:
                 answer.leader_epoch = -1
+                await turns.after()
     return response
 
 

@@ -8,6 +8,8 @@ topics by id. A partition without a commit is not an error: its offset is -1.
 
 from tierbroker.base.errors import CloseConnection
 from tierbroker.base.ids import ZERO_UUID
+from tierbroker.base.pending import Pending
+from tierbroker.base.turns import at_once_or_later
 from tierbroker.broker.api import RequestContext
 from tierbroker.controller.state.image import MetadataImage
 from tierbroker.wire.error_codes import ErrorCode
@@ -32,8 +34,17 @@ _OFFSETS_MAX = 1_000_000
 """Most offsets of whole groups in one answer: a few bytes can name a group a thousand times."""
 
 
-def handle(request: OffsetFetchRequest, context: RequestContext) -> OffsetFetchResponse:
-    """Answer what was committed last, for the groups and partitions asked."""
+def handle(
+    request: OffsetFetchRequest, context: RequestContext
+) -> OffsetFetchResponse | Pending[OffsetFetchResponse]:
+    """Answer what was committed last, for the groups and partitions asked.
+
+    What is told of one group is of one moment; many groups take several turns.
+    """
+    return at_once_or_later(_fetch(request, context))
+
+
+async def _fetch(request: OffsetFetchRequest, context: RequestContext) -> OffsetFetchResponse:
     groups = context.broker.groups
     version = context.api_version
     if version < _GROUPS_SINCE:
@@ -41,22 +52,24 @@ def handle(request: OffsetFetchRequest, context: RequestContext) -> OffsetFetchR
             _as_group(request.group_id, request.topics), require_stable=request.require_stable
         )
         return _single(answer, request.topics, version)
-    whole = (group.group_id for group in request.groups if group.topics is None)
-    if sum(map(groups.count_offsets, whole)) > _OFFSETS_MAX:
-        raise CloseConnection(f"the groups asked for have more than {_OFFSETS_MAX} offsets")
-    if version < _BY_ID_SINCE:
-        return OffsetFetchResponse(
-            groups=[
-                groups.fetch_offsets(group, require_stable=request.require_stable)
-                for group in request.groups
-            ]
-        )
-    return OffsetFetchResponse(
-        groups=[
-            _fetch_by_id(group, context, require_stable=request.require_stable)
-            for group in request.groups
-        ]
-    )
+    turns = context.broker.turns()
+    offsets = 0
+    for group in request.groups:
+        if group.topics is None:
+            offsets += groups.count_offsets(group.group_id)
+            if offsets > _OFFSETS_MAX:
+                raise CloseConnection(f"the groups asked for have more than {_OFFSETS_MAX} offsets")
+        await turns.after()
+    stable = request.require_stable
+    response = OffsetFetchResponse()
+    for group in request.groups:
+        if version < _BY_ID_SINCE:
+            answer = groups.fetch_offsets(group, require_stable=stable)
+        else:
+            answer = _fetch_by_id(group, context, require_stable=stable)
+        response.groups.append(answer)
+        await turns.after(1 + sum(len(topic.partitions) for topic in answer.topics))
+    return response
 
 
 def _as_group(

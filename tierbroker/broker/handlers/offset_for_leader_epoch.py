@@ -5,6 +5,8 @@ above the one asked, with its end offset; (-1, -1) when that is not known (KIP-1
 """
 
 from tierbroker.base.errors import ApiError
+from tierbroker.base.pending import Pending
+from tierbroker.base.turns import at_once_or_later
 from tierbroker.broker.api import RequestContext
 from tierbroker.wire.error_codes import code_of
 from tierbroker.wire.messages.offset_for_leader_epoch import (
@@ -17,8 +19,15 @@ from tierbroker.wire.messages.offset_for_leader_epoch import (
 
 def handle(
     request: OffsetForLeaderEpochRequest, context: RequestContext
+) -> OffsetForLeaderEpochResponse | Pending[OffsetForLeaderEpochResponse]:
+    """Answer the end offset of one epoch for each partition asked; many take several turns."""
+    return at_once_or_later(_answer(request, context))
+
+
+async def _answer(
+    request: OffsetForLeaderEpochRequest, context: RequestContext
 ) -> OffsetForLeaderEpochResponse:
-    """Answer the end offset of one epoch for each partition asked."""
+    turns = context.broker.turns()
     response = OffsetForLeaderEpochResponse()
     for topic in request.topics:
         result = OffsetForLeaderTopicResult(topic=topic.topic)
@@ -36,4 +45,6 @@ def handle(
                 answer.leader_epoch = epoch
                 # A consumer may not learn of offsets that it cannot read yet.
                 answer.end_offset = min(end_offset, partition.high_watermark)
+            await turns.after()
+        await turns.after()
     return response

@@ -66,7 +66,8 @@ def test_other_errors_stay(bench: GroupBench, version: int) -> None:
 def test_a_group_named_often_does_not_fill_the_memory(bench: GroupBench) -> None:
     members = [DescribedGroupMember(member_id="m")] * 1_000
     bench.groups.described = DescribedGroup(group_id="g", members=members)
-    response = describe_groups.handle(DescribeGroupsRequest(["g"] * 100), bench.context(5))
-    assert len(response.groups) == 100
+    answering = describe_groups.handle(DescribeGroupsRequest(["g"] * 100), bench.context(5))
+    assert len(bench.answered(answering).groups) == 100
+    answering = describe_groups.handle(DescribeGroupsRequest(["g"] * 101), bench.context(5))
     with pytest.raises(CloseConnection, match="more than 100000 members"):
-        describe_groups.handle(DescribeGroupsRequest(["g"] * 101), bench.context(5))
+        bench.answered(answering)

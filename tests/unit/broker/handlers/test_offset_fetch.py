@@ -43,7 +43,7 @@ def found(name: str, *offsets: int) -> OffsetFetchResponseTopics:
 
 
 def fetch(bench: GroupBench, version: int, request: OffsetFetchRequest) -> OffsetFetchResponse:
-    answer = offset_fetch.handle(request, bench.context(version))
+    answer = bench.answered(offset_fetch.handle(request, bench.context(version)))
     assert encode_response(answer, version)
     return answer
 
