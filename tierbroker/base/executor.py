@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
+from tierbroker.base.clock import SystemClock
+
 T = TypeVar("T")
 
 
@@ -91,6 +93,7 @@ class ThreadExecutor:
         self._idle: list[_Worker] = []
         self._backlog: deque[_Job] = deque()
         self._threads: list[threading.Thread] = []
+        self._given_up = False
 
     def run(self, work: Callable[[], T], done: Callable[[Outcome[T]], None]) -> None:
         """Start the work, on a new thread when all that exist are busy; queue it when there may be
@@ -107,16 +110,33 @@ class ThreadExecutor:
             else:
                 self._backlog.append(job)
 
-    def close(self) -> None:
-        """Let the queued work finish and join the threads. Outcomes may still be posted."""
+    def close(self, give_up_after_s: float | None = None) -> int:
+        """Let the queued work finish and join the threads. Outcomes may still be posted.
+
+        With `give_up_after_s` that takes no longer: work that is queued by then never begins, and
+        threads in the middle of something are left alone. They post nothing any more, and do not
+        keep the process from its end. Returns how much work was given up.
+        """
         with self._lock:
             self._limit = 0
             for worker in self._idle:
                 worker.wake.release()
             self._idle.clear()
-        for thread in self._threads:
-            thread.join()
+        if give_up_after_s is None:
+            for thread in self._threads:
+                thread.join()
+        else:
+            clock = SystemClock()
+            deadline = clock.monotonic() + give_up_after_s
+            for thread in self._threads:
+                thread.join(max(0.0, deadline - clock.monotonic()))
+        with self._lock:
+            left = sum(thread.is_alive() for thread in self._threads)
+            self._given_up = left > 0
+            given_up = left + len(self._backlog)
+            self._backlog.clear()
         self._threads.clear()
+        return given_up
 
     def _start(self, job: "_Job") -> None:
         worker = _Worker(job)
@@ -134,6 +154,8 @@ class ThreadExecutor:
                 waits = worker.job is None and self._limit > 0
                 if waits:
                     self._idle.append(worker)
+                if self._given_up:
+                    return  # the loop that would hear of it may be closed
             self._post(partial(job.done, outcome))
             del job, outcome  # what they hold is not kept until the next one comes
             if waits:

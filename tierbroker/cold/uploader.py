@@ -125,6 +125,11 @@ class Uploader:
         """Whether nothing is under way."""
         return not self._under_way
 
+    @property
+    def under_way(self) -> int:
+        """How many partitions have something under way."""
+        return len(self._under_way)
+
     def stop(self) -> None:
         """Begin nothing any more."""
         self._stopped = True

@@ -60,6 +60,8 @@ RETRY_S = 5.0
 LONGEST_RETRY_S = 30.0
 START_WAIT_S = 5.0
 """So long the broker's start waits for a store that takes a request and does not answer."""
+STOP_WAIT_S = 3.0
+"""So long the broker's end waits for a store that takes a request and does not answer."""
 CHECKPOINT_SHARE = 0.2
 """Of the time goes into checkpoints that are large, or should: the pause between two grows up to
 CHECKPOINT_PAUSES intervals, so that a store that was slow once is soon up to date again."""
@@ -132,6 +134,8 @@ class Tiering:
         self._checkpoint_every_s = values.integer("tier.checkpoint.interval.ms") / 1000
         self._next_checkpoint = 0.0
         self._checkpointing = False
+        self._left: list[str] = []
+        """What was under way at the stop."""
 
     def _make_unfinished_remover(self, opened: ObjectStore) -> UnfinishedRemover:
         upload_ms = self._values.integer("tier.upload.timeout.ms")
@@ -271,13 +275,32 @@ class Tiering:
 
     def stop(self) -> None:
         """Leave what is under way where it is: the next start goes on from the metadata."""
+        uploads = self.uploader.under_way
+        self._left = [f"{uploads} uploads"] if uploads else []
+        self._left += ["a checkpoint"] if self._checkpointing else []
         self.uploader.stop()
         self._stories.stop()
 
     def close(self) -> None:
-        """Give up threads and connections, after `stop`."""
+        """Give up threads and connections, after `stop`; takes no longer than STOP_WAIT_S.
+
+        Nothing is lost by what is given up: no upload counts before its commit, and the next start
+        looks what is missing.
+        """
         self.store.close()
-        self._executor.close()
+        unanswered = self._executor.close(STOP_WAIT_S)
+        left = " and ".join(self._left) or "what was asked of it"
+        if unanswered:
+            logger.warning(
+                "%s has not answered %d requests within %g s: %s is given up; the next start does "
+                "it",
+                self.store.url,
+                unanswered,
+                STOP_WAIT_S,
+                left,
+            )
+        elif self._left:
+            logger.info("%s to %s is given up; the next start does it", left, self.store.url)
 
     # -- by the clock ----------------------------------------------------------------------------
 

@@ -71,6 +71,9 @@ class Posts:
         for _ in range(count):
             self._callbacks.get(timeout=10)()
 
+    def run_one_now(self) -> None:
+        self._callbacks.get_nowait()()
+
 
 def test_the_thread_that_finished_last_works_next() -> None:
     posts = Posts()
@@ -111,6 +114,42 @@ def test_close_waits_for_what_is_queued() -> None:
     assert done == list(range(50))
     with pytest.raises(AssertionError, match="closed"):
         executor.run(lambda: None, lambda _: None)
+
+
+def test_a_close_that_gives_up_waits_for_nobody() -> None:
+    posts = Posts()
+    executor = ThreadExecutor(1, posts)
+    may_end, begun = threading.Event(), threading.Event()
+    seen: list[object] = []
+
+    def hang() -> threading.Thread:
+        begun.set()
+        may_end.wait(60)
+        return threading.current_thread()
+
+    executor.run(threading.current_thread, seen.append)
+    posts.run(1)
+    thread = seen.pop().unwrap()  # type: ignore[attr-defined]
+    executor.run(hang, seen.append)
+    for _ in range(3):
+        executor.run(lambda: seen.append("begun too late"), seen.append)
+    assert begun.wait(10)
+    assert executor.close(0.01) == 4
+    may_end.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    with pytest.raises(queue.Empty):
+        posts.run_one_now()
+    assert seen == []
+
+
+def test_a_close_that_may_give_up_lets_the_queued_work_finish() -> None:
+    executor = ThreadExecutor(1, Posts())
+    done: list[int] = []
+    for number in range(50):
+        executor.run(lambda number=number: done.append(number), lambda _: None)
+    assert executor.close(30) == 0
+    assert done == list(range(50))
 
 
 def test_an_error_on_a_thread_arrives_as_the_outcome() -> None:

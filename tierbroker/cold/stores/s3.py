@@ -83,6 +83,8 @@ class S3Store:
         self._clients = S3Clients(settings, limits, credentials)
         self._requests = S3Requests(settings, credentials, ports.clock, self._clients.timeout_s(0))
         self._uploads: set[Body] = set()
+        self._under_way: set[Any] = set()
+        """What the library is at: futures of its."""
 
     # -- the port ------------------------------------------------------------------------------
 
@@ -132,9 +134,14 @@ class S3Store:
         return self._counted(self._list(prefix, after))
 
     def close(self) -> None:
-        """See ObjectStore. Uploads that are under way are given up."""
+        """See ObjectStore. Uploads that are under way are given up.
+
+        An answer that came later would have no loop to come to.
+        """
         for source in self._uploads:
             source.withdraw()
+        for future in list(self._under_way):
+            future.cancel()
         self._requests.close()
 
     def ask(self, question: Callable[[S3Requests], T]) -> Pending[T]:
@@ -454,9 +461,15 @@ class S3Store:
         return await until(begin(self._executor, ask))
 
     async def _answer(self, key: str, ask: Any) -> Any:
+        def begun() -> Any:
+            future = ask()
+            self._under_way.add(future)
+            future.add_done_callback(self._under_way.discard)
+            return future
+
         # A dropped upload would leave its parts in the store.
         cancellable = ask.func is not obstore.put_async
-        return await until(when_answered(ask, self.url, key, cancellable=cancellable))
+        return await until(when_answered(begun, self.url, key, cancellable=cancellable))
 
     def _counted(self, story: Story[T]) -> Pending[T]:
         told = tell(story)
