@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tierbroker.base.ids import Uuid, random_uuid, uuid_text
 from tierbroker.cold.errors import StoreMismatchError
 from tierbroker.cold.head import Head, read_head, write_head
+from tierbroker.cold.keys import HEAD_KEY
 from tierbroker.cold.ports import ObjectStore
 from tierbroker.records.tier.state import TierState
 
@@ -34,8 +35,9 @@ async def bind(
     if found is None:
         if state.store_id is not None:
             raise StoreMismatchError(
-                f"{store.url} is empty, but the cold data of cluster {cluster_id} is in store "
-                f"{uuid_text(state.store_id)}. Set cold.url to where the data is."
+                f"{store.url} is empty, or its object {HEAD_KEY} was removed, but the cold data of "
+                f"cluster {cluster_id} is in store {uuid_text(state.store_id)}. Set cold.url to "
+                f"where the data is, or put {HEAD_KEY} back as it was."
             )
         head = Head(cluster_id, random_uuid(rng), random_uuid(rng))
         return Binding(head, await write_head(store, head, None))

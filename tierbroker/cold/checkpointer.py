@@ -16,7 +16,14 @@ from tierbroker.base.errors import ApiError
 from tierbroker.base.story import until
 from tierbroker.cold.checkpoint_object import build_checkpoint
 from tierbroker.cold.errors import ObjectDamagedError, StoreError, StoreMismatchError
-from tierbroker.cold.head import CheckpointName, Head, HeadChangedError, write_head
+from tierbroker.cold.head import (
+    CheckpointName,
+    Head,
+    HeadChangedError,
+    changed,
+    read_head,
+    write_head,
+)
 from tierbroker.cold.keys import checkpoint_key
 from tierbroker.cold.ports import CheckpointContent, ClusterState, ObjectStore, TierLedger
 
@@ -67,7 +74,8 @@ class Checkpointer:
         """Write a checkpoint and let the head name it, unless the newest one says it all.
 
         A store that fails is noted, and the next call tries again. Raises StoreMismatchError when
-        the cluster was taken over: nothing may be written or deleted any more.
+        the cluster was taken over, HeadMissingError when the head was removed: nothing may be
+        written or deleted any more.
         """
         try:
             content = await self._news()
@@ -83,6 +91,20 @@ class Checkpointer:
         else:
             self.failure = None
             await self._remove_left_over()
+
+    async def find_head(self) -> None:
+        """Go on with the head that is there again, after it was gone.
+
+        Raises HeadMissingError while it is, StoreMismatchError for one that this cluster did not
+        write, StoreError.
+        """
+        found = await read_head(self._store)
+        if found is None or not self._wrote(found[0]):
+            raise changed(self._store, self.head, found)
+        self._etag = found[1]
+        # It may be an older one, which names less than this run has written: as after a start
+        # nothing is known to be durable before the next checkpoint is, and that is due in any case.
+        self.durable_offset = self._settled_offset = -1
 
     async def _news(self) -> CheckpointContent | None:
         """What a new checkpoint would say; None if nobody would miss it.

@@ -134,6 +134,34 @@ class HeadChangedError(StoreMismatchError):
         """What it is, and its etag; None when it is gone."""
 
 
+class HeadMissingError(HeadChangedError):
+    """There is no head any more, where this cluster had one.
+
+    It is not made anew, not even on the condition that there is none: this process cannot know
+    whose head was removed. A restore elsewhere (B) replaces the head of this one (A) by its own;
+    somebody removes that; A, which has not written since, would find no head, write its own, and
+    B's next write would be the one that is refused: the old host had taken the cluster back.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        super().__init__(
+            f"the object {HEAD_KEY} in {store.url} is gone: somebody removed it, or the store lost "
+            "it. Without it nothing can be restored from there: until it is back nothing is "
+            "uploaded, no object is deleted and no local record let go for being cold; produce and "
+            "consume go on. Next: put it back as it was, from the bucket's versions or a copy; "
+            "the broker looks for it twice a minute. Whether the store is well otherwise: "
+            f"tierbroker tier check {store.url}",
+            None,
+        )
+
+
+def changed(store: ObjectStore, head: Head, found: tuple[Head, str] | None) -> HeadChangedError:
+    """The error that it is to find this instead of the head."""
+    if found is None:
+        return HeadMissingError(store)
+    return HeadChangedError(_lost(store, head, found[0]), found)
+
+
 async def write_head(store: ObjectStore, head: Head, etag: str | None) -> str:
     """Replace the head that has this etag, or make the first one; answers the new etag.
 
@@ -146,19 +174,16 @@ async def write_head(store: ObjectStore, head: Head, etag: str | None) -> str:
     except PreconditionFailedError as error:
         found = await read_head(store)
         if found is None or found[0] != head:
-            raise HeadChangedError(_lost(store, head, found), found) from error
+            raise changed(store, head, found) from error
         # An attempt that was taken for lost had done it.
         return found[1]
     found = await read_head(store)
     if found is None or found[0] != head:
-        raise HeadChangedError(_lost(store, head, found), found)
+        raise changed(store, head, found)
     return written.etag
 
 
-def _lost(store: ObjectStore, head: Head, found: tuple[Head, str] | None) -> str:
-    if found is None:
-        return f"{HEAD_KEY} in {store.url} is gone: somebody removed it"
-    other = found[0]
+def _lost(store: ObjectStore, head: Head, other: Head) -> str:
     if other.cluster_id != head.cluster_id:
         return f"{store.url} holds cluster {other.cluster_id}, this is cluster {head.cluster_id}"
     if other.incarnation != head.incarnation:

@@ -20,7 +20,7 @@ from tierbroker.cold.errors import (
     StoreError,
     StoreMismatchError,
 )
-from tierbroker.cold.head import read_head
+from tierbroker.cold.head import HeadMissingError, read_head
 from tierbroker.cold.keys import MANIFEST_SUFFIX, SEGMENT_SUFFIX, ObjectName, object_key
 from tierbroker.cold.manifest import parse_manifest
 from tierbroker.cold.ports import ObjectStore, TierLedger
@@ -63,7 +63,7 @@ class Remover:
 
         A store that fails is left for the next call, and so is an object that cannot be read; it
         keeps nothing else from going. Raises StoreMismatchError when the cluster was taken over
-        by a restore.
+        by a restore, HeadMissingError when nobody can say.
         """
         failures: list[str] = []
         checked = False
@@ -104,7 +104,9 @@ class Remover:
     async def _check_incarnation(self) -> None:
         found = await read_head(self._store)
         own = self._ledger.state.incarnations[-1]
-        if found is None or found[0].incarnation != own:
+        if found is None:
+            raise HeadMissingError(self._store)
+        if found[0].incarnation != own:
             raise StoreMismatchError(
                 f"{self._store.url} belongs to another incarnation of the cluster: "
                 "nothing is deleted there"

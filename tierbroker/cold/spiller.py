@@ -58,6 +58,10 @@ class Spiller:
         """Begin nothing any more."""
         self._stopped = True
 
+    def resume(self) -> None:
+        """Begin again with the next `tick`."""
+        self._stopped = False
+
     def tick(self) -> None:
         """Begin the next manifest, if a partition has entries enough for one."""
         if self._busy or self._stopped or self._clock.monotonic() < self._next_try:

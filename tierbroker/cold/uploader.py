@@ -134,6 +134,10 @@ class Uploader:
         """Begin nothing any more."""
         self._stopped = True
 
+    def resume(self) -> None:
+        """Begin again with the next `tick`."""
+        self._stopped = False
+
     def tick(self) -> None:
         """Look at all partitions, so many a turn, and begin the uploads that are due: those first
         whose records wait longest."""

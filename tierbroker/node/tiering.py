@@ -25,6 +25,7 @@ from tierbroker.cold.binding import bind, look
 from tierbroker.cold.checkpointer import Checkpointer
 from tierbroker.cold.config import split_url
 from tierbroker.cold.errors import StoreError, StoreMismatchError
+from tierbroker.cold.head import HeadMissingError
 from tierbroker.cold.ports import LocalPartition, ObjectStore, ObjectWriter
 from tierbroker.cold.rate import UNLIMITED, ByteRate, RatedReads
 from tierbroker.cold.reader import ColdRead, ReadLimits, TierReader
@@ -89,7 +90,8 @@ class Tiering:
     ) -> None:
         """Raises InvalidConfigError. `post` brings calls of other threads to the loop."""
         self.refusal: str | None = None
-        """Why nothing is done any more: the store is not, or not any more, this cluster's."""
+        """Why nothing is done: the store is not, or not any more, this cluster's; or its head is
+        gone, and may come back."""
         self._starting = True
         """The start waits to hear whose store it is."""
         self._waits_for_a_topic = False
@@ -266,12 +268,40 @@ class Tiering:
 
     def _refuse(self, error: StoreMismatchError) -> None:
         """Nothing is uploaded, deleted or let go any more; what is cold stays readable."""
-        self.refusal = str(error)
+        self._halt(error)
         self.checkpointer = None
+        logger.error("the cold tier is given up: %s", error)
+
+    def _halt(self, error: StoreMismatchError) -> None:
+        self.refusal = str(error)
         self.retention.keeps_all = True
         self.uploader.stop()
         self.spiller.stop()
-        logger.error("the cold tier is given up: %s", error)
+
+    async def _wait_for_head(self, checkpointer: Checkpointer, error: HeadMissingError) -> None:
+        """Halt until the head is back as it was, and names a checkpoint of now."""
+        self._halt(error)
+        logger.error("the cold tier waits: %s", error)
+        while True:
+            await until(sleep(self._scheduler, LONGEST_RETRY_S))
+            try:
+                await checkpointer.find_head()
+                await checkpointer.take()
+            except HeadMissingError:
+                continue
+            except StoreMismatchError as other:
+                self._refuse(other)
+                return
+            except StoreError as failure:
+                logger.debug("the cold tier still waits: %s", failure)
+                continue
+            if checkpointer.failure is None:
+                break
+        self.refusal = None
+        self.retention.keeps_all = False
+        self.uploader.resume()
+        self.spiller.resume()
+        logger.warning("the cold tier goes on: its head is back in %s", self.store.url)
 
     def stop(self) -> None:
         """Leave what is under way where it is: the next start goes on from the metadata."""
@@ -341,6 +371,8 @@ class Tiering:
                 pause_s = min(max(pause_s, rest_s), CHECKPOINT_PAUSES * pause_s)
             if checkpointer.durable_offset >= 0:
                 await self.remover.remove(checkpointer.durable_offset)
+        except HeadMissingError as error:
+            self._stories.begin(self._wait_for_head(checkpointer, error), "return of the head")
         except StoreMismatchError as error:
             self._refuse(error)
         finally:

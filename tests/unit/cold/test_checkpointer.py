@@ -13,7 +13,14 @@ from tierbroker.cold.checkpoint_object import parse_checkpoint
 from tierbroker.cold.checkpointer import KEPT_CHECKPOINTS, Checkpointer
 from tierbroker.cold.checksum import crc64nvme
 from tierbroker.cold.errors import StoreMismatchError, StoreUnavailableError
-from tierbroker.cold.head import CheckpointName, Head, encode_head, read_head, write_head
+from tierbroker.cold.head import (
+    CheckpointName,
+    Head,
+    HeadMissingError,
+    encode_head,
+    read_head,
+    write_head,
+)
 from tierbroker.cold.keys import HEAD_KEY, checkpoint_key
 from tierbroker.cold.ports import CheckpointContent
 from tierbroker.controller.records.no_op_record import NoOpRecord
@@ -226,11 +233,44 @@ def test_a_copy_of_the_data_directory_ends_it() -> None:
         world.take()
 
 
-def test_a_head_that_is_gone_ends_it() -> None:
+def test_a_head_that_is_gone_is_not_made_anew() -> None:
     world = CheckpointWorld()
     world.store.inner.delete(HEAD_KEY)
-    with pytest.raises(StoreMismatchError, match="gone"):
+    with pytest.raises(HeadMissingError, match=f"gone.*put it back.*tier check {world.store.url}"):
         world.take()
+    with pytest.raises(HeadMissingError):
+        world.told(world.checkpointer.find_head())
+    assert HEAD_KEY not in world.store.contents
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_head_that_comes_back_is_gone_on_with(*, older: bool) -> None:
+    world = CheckpointWorld()
+    world.take()
+    kept = world.store.contents[HEAD_KEY]
+    if older:
+        world.change()
+        world.take()
+    head, last = world.checkpointer.head, world.store.contents[HEAD_KEY]
+    world.store.inner.delete(HEAD_KEY)
+    world.store.inner.put(HEAD_KEY, [kept if older else last])
+    world.told(world.checkpointer.find_head())
+    # What an older head does not name counts as not durable until the next one names it.
+    assert world.checkpointer.durable_offset == -1
+    world.take()
+    assert world.found().checkpoints[1:] == head.checkpoints
+    assert world.checkpointer.durable_offset == world.state.checkpointed_offset
+
+
+def test_another_head_than_the_one_that_is_gone_ends_it() -> None:
+    world = CheckpointWorld()
+    world.take()
+    other = replace(world.found(), incarnation=OTHER_INCARNATION)
+    world.store.inner.put(HEAD_KEY, [encode_head(other)])
+    with pytest.raises(StoreMismatchError, match="old host") as ended:
+        world.told(world.checkpointer.find_head())
+    assert not isinstance(ended.value, HeadMissingError)
+    assert world.found() == other
 
 
 def test_a_write_of_the_run_before_arrives_late() -> None:

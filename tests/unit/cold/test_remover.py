@@ -241,7 +241,7 @@ def test_an_old_host_deletes_nothing(head: Head | None) -> None:
         world.store.inner.delete(HEAD_KEY)
     else:
         world.store.inner.put(HEAD_KEY, [encode_head(head)])
-    with pytest.raises(StoreMismatchError, match="nothing is deleted"):
+    with pytest.raises(StoreMismatchError, match=r"nothing is deleted|no object is deleted"):
         world.remove()
     assert world.bases() == [0, 10, 20, 30]
     assert world.store.deleted == []

@@ -155,6 +155,53 @@ def test_a_cluster_that_was_taken_over_lets_nothing_go(world: TieringWorld) -> N
         world.tiering.offload("t").result()
 
 
+def test_a_head_that_was_removed_is_waited_for(
+    world: TieringWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.start()
+    world.fill(2)
+    world.run(40)
+    assert world.tiering.retention.evict_limit(world.log) == 20
+    head = world.store.contents[HEAD_KEY]
+    world.store.inner.delete(HEAD_KEY)
+    world.fill(2)
+    world.run(40)
+    assert "put it back" in str(world.tiering.refusal)
+    assert world.tiering.retention.evict_limit(world.log) == 0
+    before = world.store.contents.keys() - {HEAD_KEY}
+    world.fill(2)
+    world.run(300)
+    assert world.store.contents.keys() == before  # nothing goes up, nothing is deleted
+    with pytest.raises(KafkaStorageError, match="put it back"):
+        world.tiering.offload("t").result()
+    assert len([text for text in caplog.messages if "the cold tier waits" in text]) == 1
+
+    world.store.fail("put", DOWN, suffix=HEAD_KEY)  # it is back, and not well at once
+    world.store.inner.put(HEAD_KEY, [head])
+    world.run(31)
+    assert world.tiering.retention.evict_limit(world.log) == 0
+    world.run(80)
+    assert world.tiering.refusal is None
+    assert world.tiering.retention.evict_limit(world.log) == 60
+    assert any("the cold tier goes on" in text for text in caplog.messages)
+
+
+def test_another_head_in_place_of_the_removed_one_ends_it(world: TieringWorld) -> None:
+    world.start()
+    world.fill(2)
+    world.run(40)
+    taken = replace(world.head(), incarnation=OTHER_INCARNATION)
+    world.store.inner.delete(HEAD_KEY)
+    world.fill(1)
+    world.run(40)
+    world.store.inner.put(HEAD_KEY, [encode_head(taken)])
+    world.fill(1)
+    world.run(120)
+    assert "old host" in str(world.tiering.refusal)
+    assert world.head() == taken
+    assert world.tiering.retention.evict_limit(world.log) == 0
+
+
 def test_large_checkpoints_leave_time_for_other_things(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
