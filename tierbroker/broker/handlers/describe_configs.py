@@ -5,16 +5,19 @@ described whole: every key with type, value, source and whether it can be change
 never shown. Absent: broker loggers, client metrics and groups, which nothing here configures.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Set
 from typing import Protocol
 
 from tierbroker.base.config import ConfigType, Scope
 from tierbroker.base.errors import (
     ApiError,
+    CloseConnection,
     InvalidRequestError,
     InvalidTopicError,
     UnknownTopicOrPartitionError,
 )
+from tierbroker.base.pending import Pending
+from tierbroker.base.turns import at_once_or_later
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.topic_creation import is_legal_name
@@ -35,20 +38,34 @@ from tierbroker.wire.messages.describe_configs import (
     DescribeConfigsSynonym,
 )
 
+_SETTINGS_MAX = 1_000_000
+"""Most settings in one answer: a few bytes can name a topic a thousand times."""
+
 
 class _Wishes(Protocol):
     include_synonyms: bool
     include_documentation: bool
 
 
-def handle(request: DescribeConfigsRequest, context: RequestContext) -> DescribeConfigsResponse:
-    """Describe each resource asked."""
+def handle(
+    request: DescribeConfigsRequest, context: RequestContext
+) -> DescribeConfigsResponse | Pending[DescribeConfigsResponse]:
+    """Describe each resource asked; many of them take several turns."""
+    return at_once_or_later(_describe(request, context))
+
+
+async def _describe(
+    request: DescribeConfigsRequest, context: RequestContext
+) -> DescribeConfigsResponse:
+    turns = context.broker.turns()
     response = DescribeConfigsResponse()
+    settings = 0
     for resource in request.resources:
         result = DescribeConfigsResult(
             resource_type=resource.resource_type, resource_name=resource.resource_name
         )
         response.results.append(result)
+        looked_at = 1
         try:
             origins = _origins(context.broker, resource)
         except ApiError as error:
@@ -57,10 +74,17 @@ def handle(request: DescribeConfigsRequest, context: RequestContext) -> Describe
         else:
             result.configs = _described(
                 origins,
-                resource.configuration_keys,
+                frozenset(resource.configuration_keys or ()),
                 request,
                 read_only=resource.resource_type == ResourceType.BROKER,
             )
+            looked_at += len(origins)
+            settings += len(result.configs)
+            if settings > _SETTINGS_MAX:
+                raise CloseConnection(
+                    f"the resources asked for have more than {_SETTINGS_MAX} settings"
+                )
+        await turns.after(looked_at)
     return response
 
 
@@ -93,7 +117,7 @@ def _broker_origins(broker: BrokerServices, name: str) -> list[ConfigOrigin]:
 
 def _described(
     origins: Iterable[ConfigOrigin],
-    wanted: Collection[str] | None,
+    wanted: Set[str],
     wishes: _Wishes,
     *,
     read_only: bool,

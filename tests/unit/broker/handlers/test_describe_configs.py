@@ -3,8 +3,11 @@
 import pathlib
 from typing import Any
 
+import pytest
+
 from tests.handler_bench import HandlerBench
 from tierbroker.base.config import Scope
+from tierbroker.base.errors import CloseConnection
 from tierbroker.broker.handlers import describe_configs
 from tierbroker.node.settings import SCHEMA
 from tierbroker.wire.messages.describe_configs import (
@@ -64,3 +67,33 @@ def test_only_what_is_asked_for(tmp_path: pathlib.Path) -> None:
 
 def test_the_clusters_default_is_what_was_set_for_it(tmp_path: pathlib.Path) -> None:
     assert ask(HandlerBench(tmp_path), BROKER, "") == {}
+
+
+def test_many_resources_take_turns_with_others(tmp_path: pathlib.Path) -> None:
+    bench = HandlerBench(tmp_path)
+    bench.add_topic("t")
+    alone = ask(bench, TOPIC, "t")
+    resources = [DescribeConfigsResource(TOPIC, "t", None) for _ in range(100)]
+    answering = describe_configs.handle(DescribeConfigsRequest(resources), bench.context(4))
+    assert bench.count_turns(answering) >= 10
+    results = bench.answered(answering).results
+    assert len(results) == 100
+    for result in results:
+        assert {config.name: config for config in result.configs} == alone
+
+
+def test_a_topic_named_often_does_not_fill_the_memory(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = HandlerBench(tmp_path)
+    bench.add_topic("t")
+    monkeypatch.setattr(describe_configs, "_SETTINGS_MAX", 10)
+    resource = DescribeConfigsResource(TOPIC, "t", ["retention.ms"])
+    for count in (10, 11):
+        request = DescribeConfigsRequest([resource] * count)
+        answering = describe_configs.handle(request, bench.context(4))
+        if count == 10:
+            assert len(bench.answered(answering).results) == 10
+        else:
+            with pytest.raises(CloseConnection, match="more than 10 settings"):
+                bench.answered(answering)
