@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from tierbroker.base.errors import CloseConnection
 from tierbroker.base.parts import Part
 from tierbroker.base.pending import Pending
+from tierbroker.base.story import tell, until
 from tierbroker.base.tasks import TaskSupervisor
+from tierbroker.base.turns import next_turn
 from tierbroker.broker.api import ApiSpec, RequestContext
 from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.session import Session
@@ -22,6 +24,7 @@ from tierbroker.wire import codecs
 from tierbroker.wire.api_keys import ApiKey
 from tierbroker.wire.errors import DecodeError
 from tierbroker.wire.header import decode_request_header, encode_response_header
+from tierbroker.wire.long_answers import encode_slices, is_long
 from tierbroker.wire.peer import Peer
 
 if TYPE_CHECKING:
@@ -118,6 +121,10 @@ class Dispatcher:
             return self._when_done(response, route, version, header.correlation_id)
         if inspect.iscoroutine(response):
             return self._run(response, route, version, header.correlation_id)
+        if is_long(route.spec.key, response):
+            answer: Pending[Answer] = Pending()
+            self._settle(answer, route, version, header.correlation_id, response)
+            return answer
         return _encode(route, version, header.correlation_id, response)
 
     def _refuse_version(self, api_key: int, version: int, correlation_id: int) -> Answer:
@@ -140,7 +147,7 @@ class Dispatcher:
             if done.error is not None:
                 answer.fail(_closing(done.error, route))
             else:
-                _settle(answer, route, version, correlation_id, done.result())
+                self._settle(answer, route, version, correlation_id, done.result())
 
         pending.on_done(finish)
         return answer
@@ -160,10 +167,54 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001 - it closes the connection
                 answer.fail(_closing(error, route))
             else:
-                _settle(answer, route, version, correlation_id, response)
+                self._settle(answer, route, version, correlation_id, response)
 
         self._supervisor.start(run(), name=f"handle {route.spec.module}")
         return answer
+
+    def _settle(
+        self,
+        answer: Pending[Answer],
+        route: Route,
+        version: int,
+        correlation_id: int,
+        response: Any,
+    ) -> None:
+        """Resolve a pending answer with the response, over several turns where it is long.
+
+        One that cannot be encoded closes the connection: whoever finished the work, in whose turn
+        this begins, must not hear of it.
+        """
+        if response is None:
+            answer.resolve(None)
+            return
+
+        def encoded(done: Pending[list[Part]]) -> None:
+            if done.error is None:
+                answer.resolve(done.result())
+                return
+            if isinstance(done.error, AssertionError):
+                answer.fail(done.error)
+                return
+            logger.error(
+                "the answer to %s cannot be encoded", route.spec.key.name, exc_info=done.error
+            )
+            answer.fail(CloseConnection(f"the answer cannot be encoded: {done.error}"))
+
+        tell(self._encode(route, version, correlation_id, response)).on_done(encoded)
+
+    async def _encode(
+        self, route: Route, version: int, correlation_id: int, response: Any
+    ) -> list[Part]:
+        key = route.spec.key
+        if not is_long(key, response):
+            return _encode(route, version, correlation_id, response)
+        header = encode_response_header(key, version, correlation_id)
+        pieces: list[Part] = []
+        for piece in encode_slices(key, route.codec.encode_response, response, version, header):
+            pieces.append(piece)
+            await until(next_turn(self._broker.scheduler))
+        return pieces
 
 
 def _closing(error: BaseException, route: Route) -> BaseException:
@@ -172,25 +223,6 @@ def _closing(error: BaseException, route: Route) -> BaseException:
         return error
     logger.error("%s request failed", route.spec.key.name, exc_info=error)
     return CloseConnection(f"the request failed inside the broker: {error}")
-
-
-def _settle(
-    answer: Pending[Answer], route: Route, version: int, correlation_id: int, response: Any
-) -> None:
-    """Resolve a pending answer with the response; one that cannot be encoded closes the connection.
-
-    This runs in the turn of whoever finished the work, whom a fault here must not reach.
-    """
-    if response is None:
-        answer.resolve(None)
-        return
-    try:
-        encoded = _encode(route, version, correlation_id, response)
-    except Exception as error:
-        logger.exception("the answer to %s cannot be encoded", route.spec.key.name)
-        answer.fail(CloseConnection(f"the answer cannot be encoded: {error}"))
-        return
-    answer.resolve(encoded)
 
 
 def _encode(route: Route, version: int, correlation_id: int, response: Any) -> list[Part]:

@@ -17,8 +17,13 @@ from tierbroker.broker.dispatch import Dispatcher
 from tierbroker.broker.registry import SPECS
 from tierbroker.wire.api_keys import ApiKey
 from tierbroker.wire.header import decode_response_header
-from tierbroker.wire.messages import api_versions, metadata
+from tierbroker.wire.messages import api_versions, describe_groups, metadata
 from tierbroker.wire.messages.api_versions import ApiVersionsRequest
+from tierbroker.wire.messages.describe_groups import (
+    DescribedGroup,
+    DescribeGroupsRequest,
+    DescribeGroupsResponse,
+)
 from tierbroker.wire.messages.metadata import MetadataRequest, MetadataResponse
 
 VERSION = 12
@@ -30,7 +35,8 @@ class Rig:
     def __init__(self, folder: pathlib.Path) -> None:
         self.failures: list[BaseException] = []
         self.supervisor = TaskSupervisor(self.failures.append)
-        self.dispatcher = Dispatcher(SPECS, HandlerBench(folder).services, self.supervisor)
+        self.bench = HandlerBench(folder)
+        self.dispatcher = Dispatcher(SPECS, self.bench.services, self.supervisor)
         self.peer: Any = SimpleNamespace(
             id=1, client_host="client", client_port=7, listener_name="PLAINTEXT", session=None
         )
@@ -108,6 +114,28 @@ def test_what_a_pending_answer_fails_with_on_purpose_stays(
     reply = rig.ask()
     inner.fail(error)
     assert reply.error is error
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_long_answer_is_encoded_in_turns(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, later: bool
+) -> None:
+    inner: Pending[Any] = Pending()
+    groups = [DescribedGroup(group_id=f"g-{number}") for number in range(1000)]
+
+    def handle(request: Any, context: Any) -> Any:
+        return inner if later else DescribeGroupsResponse(groups=list(groups))
+
+    monkeypatch.setattr("tierbroker.broker.handlers.describe_groups.handle", handle)
+    reply = rig.ask(encode_request(DescribeGroupsRequest(["g"]), 5, 5))
+    if later:
+        inner.resolve(DescribeGroupsResponse(groups=list(groups)))
+    assert rig.bench.count_turns(reply) > 10
+    frame = b"".join(reply.result())
+    _, position = decode_response_header(ApiKey.DESCRIBE_GROUPS, 5, frame)
+    response, end = describe_groups.decode_response(frame, position, 5)
+    assert [group.group_id for group in response.groups] == [group.group_id for group in groups]
+    assert end == len(frame)
 
 
 def test_no_answer_at_all(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
