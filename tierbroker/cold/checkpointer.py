@@ -25,6 +25,7 @@ from tierbroker.cold.head import (
     write_head,
 )
 from tierbroker.cold.keys import checkpoint_key
+from tierbroker.cold.outage_log import OutageLog
 from tierbroker.cold.ports import CheckpointContent, ClusterState, ObjectStore, TierLedger
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class Checkpointer:
         """When the newest checkpoint was last known to say all there is to say."""
         self.failure: str | None = None
         """Why the last attempt failed; None when it did not."""
+        self._outage = OutageLog(logger, clock, f"checkpoints in {store.url}")
+        self._removal_outage = OutageLog(logger, clock, f"removal of checkpoints in {store.url}")
         self._known_at_start = ledger.metadata_offset
         self._attempted: list[Head] = []
         self._sequence = -1
@@ -85,10 +88,10 @@ class Checkpointer:
         except StoreMismatchError:
             raise
         except (StoreError, ApiError) as error:
-            if self.failure is None:
-                logger.warning("no checkpoint in %s: %s", self._store.url, error)
+            self._outage.failed(f"no checkpoint in {self._store.url}: {error}")
             self.failure = str(error)
         else:
+            self._outage.worked()
             self.failure = None
             await self._remove_left_over()
 
@@ -205,5 +208,8 @@ class Checkpointer:
             while self._left_over:
                 await until(self._store.delete(self._left_over[0]))
                 del self._left_over[0]
+                self._removal_outage.worked()
         except StoreError as error:
-            logger.warning("old checkpoints stay in %s for now: %s", self._store.url, error)
+            self._removal_outage.failed(
+                f"old checkpoints stay in {self._store.url} for now: {error}"
+            )

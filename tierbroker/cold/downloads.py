@@ -257,11 +257,11 @@ class Downloads:
             download.end = position + wanted
 
     async def _once_more(self, key: str, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What is damaged may have been so on its way only."""
+        """What is damaged may have been so on its way only; the caller tells of what stays so."""
         try:
             return await attempt()
         except ObjectDamagedError as error:
-            logger.warning("%s is read once more: %s", key, error)
+            logger.info("%s is read once more: %s", key, error)
             return await attempt()
 
     async def _get(self, key: str, position: int, length: int) -> memoryview:

@@ -7,7 +7,6 @@ where they stopped get what follows in advance, over the borders of segments, as
 goes round among those that read at the same time.
 """
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from tierbroker.base.story import Stories
 from tierbroker.cold.downloads import Downloads, ReadCounts, id_of, piece_end
 from tierbroker.cold.errors import ObjectDamagedError, ObjectNotFoundError
 from tierbroker.cold.manifest import Manifest
+from tierbroker.cold.outage_log import OutageLog
 from tierbroker.cold.pieces import ObjectId, Piece
 from tierbroker.cold.ports import ObjectReader, TierView
 from tierbroker.cold.segment_object import Tail
@@ -28,8 +28,6 @@ from tierbroker.cold.time_search import ColdOffset, first_since
 from tierbroker.records.tier.segment import TierSegment, TierSlice
 from tierbroker.records.tier.state import PartitionTier
 from tierbroker.records.txn_index import AbortedTxn
-
-logger = logging.getLogger(__name__)
 
 MAX_CURSORS = 1024
 MAX_FAILURES = 1024
@@ -90,12 +88,17 @@ class TierReader:
         cluster_id: str,
         limits: ReadLimits,
         on_arrival: Callable[[TopicPartition], None],
+        outage: OutageLog | None = None,
     ) -> None:
-        """`on_arrival` is called when a read of the partition is worth another try."""
+        """`on_arrival` is called when a read of the partition is worth another try.
+
+        `outage` puts failures into the log, where those who read are not to see to that.
+        """
         self._ledger = ledger
         self._stories = stories
         self._limits = limits
         self._on_arrival = on_arrival
+        self._outage = outage
         self._downloads = Downloads(
             store,
             ledger,
@@ -258,6 +261,7 @@ class TierReader:
             return None
         coming = fetch()
         if coming.done and coming.error is None:
+            self._worked()
             return coming.result()
         self._waiting.add(key)
         coming.on_done(lambda done: self._arrived(tier, entry, key, done))
@@ -271,15 +275,22 @@ class TierReader:
         self._waiting.discard(key)
         error = done.error
         if error is not None and not self._is_gone(tier, entry, error):
-            logger.warning("a read of %s in the cold tier failed: %s", key[0], error)
+            if self._outage is not None:
+                self._outage.failed(f"a read of {key[0]} in the cold tier failed: {error}")
             self._failed[key] = str(error)
             if len(self._failed) > MAX_FAILURES:
                 self._failed.popitem(last=False)
+        elif error is None:
+            self._worked()
         self._telling, self._told = key, False
         self._on_arrival(key[0])
         if self._told:
             self._failed.pop(key, None)
         self._telling = None
+
+    def _worked(self) -> None:
+        if self._outage is not None:
+            self._outage.worked()
 
     def _raise_failure(self, key: Waiter) -> None:
         reason = self._failed.get(key)

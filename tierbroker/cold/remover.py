@@ -23,6 +23,7 @@ from tierbroker.cold.errors import (
 from tierbroker.cold.head import HeadMissingError, read_head
 from tierbroker.cold.keys import MANIFEST_SUFFIX, SEGMENT_SUFFIX, ObjectName, object_key
 from tierbroker.cold.manifest import parse_manifest
+from tierbroker.cold.outage_log import OutageLog
 from tierbroker.cold.ports import ObjectStore, TierLedger
 from tierbroker.records.tier.garbage import GarbageObject
 from tierbroker.records.tier.segment import ObjectKind, TierSegment
@@ -53,6 +54,7 @@ class Remover:
         self._cluster_id = cluster_id
         self._grace_ms = grace_ms
         self._clock = clock
+        self._outage = OutageLog(logger, clock, f"removal of objects in {store.url}")
         self.deleted = 0
         self.failure: str | None = None
         """Why objects are not deleted that are due; None when that is not so."""
@@ -80,8 +82,10 @@ class Remover:
             raise
         except (StoreError, ApiError) as error:
             failures.append(str(error))
-        if failures and self.failure is None:
-            logger.warning("objects in %s are not deleted yet: %s", self._store.url, failures[0])
+        if failures:
+            self._outage.failed(f"objects in {self._store.url} are not deleted yet: {failures[0]}")
+        else:
+            self._outage.worked()
         self.failure = failures[0] if failures else None
 
     def _due(self, durable_offset: int) -> Iterator[tuple[PartitionTier, list[GarbageObject]]]:

@@ -13,6 +13,7 @@ from tierbroker.base.story import Stories, until
 from tierbroker.cold.errors import ObjectDamagedError, StoreError
 from tierbroker.cold.keys import MANIFEST_SUFFIX, ObjectName, object_key
 from tierbroker.cold.manifest import build_manifest
+from tierbroker.cold.outage_log import OutageLog
 from tierbroker.cold.ports import LocalLogs, LocalPartition, ObjectWriter, TierLedger, UploadPlan
 from tierbroker.records.tier.segment import ObjectKind, SegmentArray, TierSlice
 from tierbroker.records.tier.state import PartitionTier
@@ -49,6 +50,7 @@ class Spiller:
         self._clock = clock
         self._slice_segments = slice_segments
         self._kept_segments = kept_segments
+        self._outage = OutageLog(logger, clock, "manifests of the cold tier")
         self._busy = False
         self._stopped = False
         self._pause_s = 0.0
@@ -88,10 +90,11 @@ class Spiller:
             if len(tier.segments) >= limit:
                 await self._spill_front(partition, tier)
             self._pause_s = self._next_try = 0.0
+            self._outage.worked()
         except (ApiError, StoreError) as error:
             self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
             self._next_try = self._clock.monotonic() + self._pause_s
-            logger.warning("no manifest of %s yet: %s", partition.topic_partition, error)
+            self._outage.failed(f"no manifest of {partition.topic_partition} yet: {error}")
         finally:
             self._busy = False
 

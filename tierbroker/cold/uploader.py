@@ -24,6 +24,7 @@ from tierbroker.cold.errors import (
     StoreUnavailableError,
 )
 from tierbroker.cold.keys import ObjectName, object_key
+from tierbroker.cold.outage_log import OutageLog
 from tierbroker.cold.planner import Candidate, TierConfig, in_order, next_upload
 from tierbroker.cold.ports import (
     LocalLogs,
@@ -107,6 +108,7 @@ class Uploader:
         self._clock = clock
         self._scheduler = scheduler
         self._limits = limits
+        self._outage = OutageLog(logger, clock, "uploads to the cold tier")
         self._under_way: dict[tuple[Uuid, int], TierIntent | None] = {}
         self._failed_in_a_row = 0
         self._next_try = 0.0
@@ -239,7 +241,7 @@ class Uploader:
                 return None
             closed = partition.closed_segments(start)
         except KafkaStorageError as error:
-            self._note_trouble(partition, str(error))
+            self._note_trouble(partition, error)
             return None
         if tiered_end >= 0 and closed and closed[0].base_offset != start:
             self._note_trouble(
@@ -301,8 +303,8 @@ class Uploader:
 
     def _note_failure(self, partition: LocalPartition, error: Exception) -> None:
         self.counts.failures += 1
-        self._note_trouble(partition, str(error))
-        if isinstance(error, StoreError) and not isinstance(error, BodyUnreadableError):
+        self._note_trouble(partition, error)
+        if _is_the_stores(error):
             self._failed_in_a_row += 1
             pause_s = FIRST_PAUSE_S * 2 ** min(self._failed_in_a_row - BAD_SIGNS, 10)
             self._next_try = self._clock.monotonic() + min(pause_s, LONGEST_PAUSE_S)
@@ -338,6 +340,7 @@ class Uploader:
         stored = await self._put(partition, segment, intent, content)
         await until(self._ledger.commit_upload(*key, stored))
         self._under_way[key] = None
+        self._outage.worked()
         self.counts.segments += 1
         self.counts.bytes += stored.object_bytes
 
@@ -369,7 +372,7 @@ class Uploader:
             except StoreUnavailableError as error:
                 if self._clock.monotonic() - begun > self._limits.deadline_s:
                     raise
-                self._note_trouble(partition, str(error), pause_s)
+                self._note_trouble(partition, error, pause_s)
             finally:
                 release_parts(content.log)
             await until(sleep(self._scheduler, pause_s))
@@ -415,15 +418,24 @@ class Uploader:
         )
 
     def _note_trouble(
-        self, partition: LocalPartition, reason: str, pause_s: float | None = None
+        self, partition: LocalPartition, why: Exception | str, pause_s: float | None = None
     ) -> None:
         now = self._clock.monotonic()
         place = partition.topic_partition
         trouble = self.troubles.get(place)
+        line = f"{place} is not in the cold tier yet: {why}"
+        if _is_the_stores(why):
+            self._outage.failed(line)
+        elif trouble is None:
+            logger.warning("%s", line)
         if trouble is None:
-            trouble = self.troubles[place] = Trouble(reason, begun_at=now)
-            logger.warning("%s is not in the cold tier yet: %s", place, reason)
+            trouble = self.troubles[place] = Trouble(str(why), begun_at=now)
         elif pause_s is None:
             trouble.pause_s = min(2 * trouble.pause_s, LONGEST_PAUSE_S)
-        trouble.reason = reason
+        trouble.reason = str(why)
         trouble.retry_at = now + (trouble.pause_s if pause_s is None else pause_s)
+
+
+def _is_the_stores(why: Exception | str) -> bool:
+    """Whether it is not the one partition that something is wrong with."""
+    return isinstance(why, StoreError) and not isinstance(why, BodyUnreadableError)

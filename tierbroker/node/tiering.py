@@ -26,6 +26,7 @@ from tierbroker.cold.checkpointer import Checkpointer
 from tierbroker.cold.config import split_url
 from tierbroker.cold.errors import StoreError, StoreMismatchError
 from tierbroker.cold.head import HeadMissingError
+from tierbroker.cold.outage_log import OutageLog
 from tierbroker.cold.ports import LocalPartition, ObjectStore, ObjectWriter
 from tierbroker.cold.rate import UNLIMITED, ByteRate, RatedReads
 from tierbroker.cold.reader import ColdRead, ReadLimits, TierReader
@@ -195,6 +196,7 @@ class Tiering:
                 depth=self._values.integer("tier.read.ahead"),
             ),
             on_arrival=self._on_arrival,
+            outage=OutageLog(logger, self._clock, f"cold reads from {self.store.url}"),
         )
 
     # -- start and end ---------------------------------------------------------------------------

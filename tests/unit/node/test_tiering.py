@@ -1,5 +1,6 @@
 """The clockwork of the cold tier: bound to its store, ticking, given up; on a real log."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -220,6 +221,44 @@ def test_large_checkpoints_leave_time_for_other_things(
     assert len(later) == len(taken)
     world.run(2)  # but not for ever, because the store was slow once
     assert len([key for key in world.store.puts if key.endswith(".ckpt")]) > len(taken)
+
+
+def test_an_outage_is_a_few_lines_however_many_read(
+    world: TieringWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Five minutes of a consumer that asks twice a second, and of uploads, and a checkpoint."""
+    world.start()
+    world.fill(3)
+    world.run(40)
+    tier, place = world.tier(), world.led.topic_partition
+    caplog.clear()
+    caplog.set_level(logging.INFO)
+
+    def read(offset: int) -> bool:
+        try:
+            world.tiering.read(tier, place, offset, 1 << 20)
+        except KafkaStorageError:
+            return False
+        return True
+
+    for verb in ("get_range", "put", "head"):
+        world.store.fail(verb, DOWN, times=float("inf"))
+    world.fill(1)
+    for _ in range(300):
+        assert not read(0)
+        assert not read(0)
+        world.run(1)
+    said = [text for text in caplog.messages if "the store is down" in text]
+    reads = [text for text in said if f"a read of {place}" in text]
+    assert len(reads) == 5
+    assert "(failures: 121 in 60 s)" in reads[1]
+    assert len(said) <= 15
+    world.store.heal()
+    assert read(0)
+    world.run(120)
+    again = [text.partition(":")[0] for text in caplog.messages if "well again" in text]
+    assert len(again) == len(set(again)) == 3
+    assert any("cold reads" in text for text in again)
 
 
 def test_offload_by_request(world: TieringWorld) -> None:
