@@ -8,11 +8,14 @@ import random
 from dataclasses import dataclass
 
 from tierbroker.base.ids import Uuid, random_uuid, uuid_text
-from tierbroker.cold.errors import StoreMismatchError
-from tierbroker.cold.head import Head, read_head, write_head
+from tierbroker.base.story import until
+from tierbroker.cold.errors import PreconditionFailedError, StoreMismatchError, UnfitStoreError
+from tierbroker.cold.head import Head, encode_head, read_head, write_head
 from tierbroker.cold.keys import HEAD_KEY
 from tierbroker.cold.ports import ObjectStore
 from tierbroker.records.tier.state import TierState
+
+NOBODYS_ETAG = '"00000000000000000000000000000000"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ async def bind(
     """Make sure that the store is this cluster's; an empty one becomes that.
 
     The caller writes `head.store_id` and `head.incarnation` to the metadata log where they are
-    new. Raises StoreMismatchError, and StoreError while the store does not answer.
+    new. Raises StoreMismatchError, UnfitStoreError, and StoreError while the store does not answer.
     """
     found = await read_head(store)
     if found is None:
@@ -40,7 +43,9 @@ async def bind(
                 f"where the data is, or put {HEAD_KEY} back as it was."
             )
         head = Head(cluster_id, random_uuid(rng), random_uuid(rng))
-        return Binding(head, await write_head(store, head, None))
+        etag = await write_head(store, head, None)
+        await _must_heed_conditions(store, head)
+        return Binding(head, etag)
     head, etag = found
     if head.cluster_id != cluster_id:
         raise StoreMismatchError(_other_cluster(store, head, cluster_id))
@@ -48,6 +53,7 @@ async def bind(
         # Made by this cluster, which crashed before it noted so; nothing else was written then.
         if head.checkpoints:
             raise StoreMismatchError(_forgotten(store, head))
+        await _must_heed_conditions(store, head)
         return Binding(head, etag)
     if head.store_id != state.store_id:
         raise StoreMismatchError(
@@ -63,6 +69,26 @@ async def bind(
             "before. It must not write there: use the restored cluster, or set another cold.url."
         )
     return Binding(head, etag)
+
+
+async def _must_heed_conditions(store: ObjectStore, head: Head) -> None:
+    """Two writes of the head that must be refused; once, before anything else is written there.
+
+    They say what the head says already, in other bytes: where they are not refused nothing is lost,
+    and where an answer is, nobody takes what was there before for what they wrote.
+    """
+    data = encode_head(head) + b"\n"
+    for header, if_match in (("If-None-Match", None), ("If-Match", NOBODYS_ETAG)):
+        try:
+            await until(store.put(HEAD_KEY, [data], if_absent=if_match is None, if_match=if_match))
+        except PreconditionFailedError:
+            continue
+        raise UnfitStoreError(
+            f"{store.url} ignores the condition of a write ({header}): of two brokers that take "
+            "themselves for the same cluster it would stop none. No record was written there. "
+            f"Next: tierbroker tier check {store.url} tells what the store must be able to do; "
+            "set cold.url to one that is."
+        )
 
 
 async def look(store: ObjectStore, cluster_id: str) -> None:

@@ -29,5 +29,9 @@ class StoreMismatchError(StoreError):
     """The store is not the one that this cluster's data is in. Message: both ids, next step."""
 
 
+class UnfitStoreError(StoreMismatchError):
+    """The store lacks what the cold tier cannot do without. Message: what, why, next step."""
+
+
 class BodyUnreadableError(StoreError):
     """The local bytes that were to be stored cannot be read: the disk's fault, not the store's."""

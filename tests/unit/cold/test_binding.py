@@ -1,17 +1,22 @@
 """Whose store it is, found out before anything is written there."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.tier_world import CLUSTER, INCARNATION, OTHER_INCARNATION, STORE_ID, TierWorld
 from tierbroker.base.ids import uuid_text
+from tierbroker.base.parts import Part
+from tierbroker.base.pending import Pending
 from tierbroker.base.story import tell
 from tierbroker.cold.binding import Binding, bind, look
-from tierbroker.cold.errors import StoreMismatchError, StoreUnavailableError
+from tierbroker.cold.errors import StoreMismatchError, StoreUnavailableError, UnfitStoreError
 from tierbroker.cold.head import CheckpointName, Head, encode_head, read_head
 from tierbroker.cold.keys import HEAD_KEY
+from tierbroker.cold.ports import ObjectFacts
 from tierbroker.records.tier.state import TierState
 
 NEW = TierState()
@@ -39,6 +44,41 @@ def test_an_empty_store_becomes_the_clusters() -> None:
     assert tell(read_head(world.store)).result() == (made.head, made.etag)
     # A crash before the metadata knows: the next start finds what was made.
     assert bound(world, NEW) == made
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+@pytest.mark.parametrize("ignored", ["if_absent", "if_match"])
+def test_a_store_that_ignores_conditions_is_refused(ignored: str, *, made_before: bool) -> None:
+    world = holding(HEAD if made_before else None)
+    put = world.store.inner.put
+
+    def careless(key: str, body: Sequence[Part], **conditions: Any) -> Pending[ObjectFacts]:
+        return put(key, body, **{**conditions, ignored: None})
+
+    world.store.inner.put = careless  # type: ignore[method-assign]
+    for _ in range(2):  # also after a restart
+        with pytest.raises(UnfitStoreError, match=f"tierbroker tier check {world.store.url}"):
+            bound(world, NEW)
+    found = tell(read_head(world.store)).result()
+    assert found is not None
+    assert found[0].cluster_id == CLUSTER
+    assert world.store.contents.keys() == {HEAD_KEY}
+
+
+def test_conditions_are_tried_once() -> None:
+    world = holding(None)
+    made = bound(world, NEW)
+    assert world.store.puts == [HEAD_KEY] * 3
+    bound(world, TierState(made.head.store_id, (made.head.incarnation,)))
+    assert len(world.store.puts) == 3
+
+
+def test_a_store_that_goes_down_while_conditions_are_tried_is_not_blamed() -> None:
+    world = holding(HEAD)
+    world.store.fail("put", StoreUnavailableError("no answer"))
+    with pytest.raises(StoreUnavailableError):
+        bound(world, NEW)
+    assert bound(world, NEW).head == HEAD
 
 
 def test_a_lost_answer_makes_no_second_identity() -> None:
