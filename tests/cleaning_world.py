@@ -20,6 +20,7 @@ from tierbroker.hot.cleaning.round import Surroundings
 from tierbroker.hot.cleaning.schedule import Candidate, candidate
 from tierbroker.hot.cleaning.swapping import Swapping
 from tierbroker.hot.cleaning.worker import run_round
+from tierbroker.hot.flush import FlushCallback
 from tierbroker.hot.log import Log
 from tierbroker.hot.producer_state import AppendOrigin
 from tierbroker.records.batch import CONTROL_BIT, read_header
@@ -78,6 +79,12 @@ def end_transaction(log: Log, producer_id: int, *, commit: bool) -> None:
         )
     )
     log.append([(data, read_header(data))], 0, [AppendOrigin.COORDINATOR])
+
+
+def flush_at_once(log: Log, flushed: FlushCallback) -> None:
+    """What a cleaner asks for, without a thread."""
+    log.flush()
+    flushed(None)
 
 
 def fill(log: Log, keys: int = 5, rounds: int = 8) -> None:

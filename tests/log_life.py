@@ -3,7 +3,7 @@
 import random
 from typing import TYPE_CHECKING
 
-from tests.cleaning_world import HandChildren
+from tests.cleaning_world import HandChildren, flush_at_once
 from tests.sim.disk import SimDisk
 from tierbroker.base.background import Background
 from tierbroker.base.clock import ManualClock
@@ -48,6 +48,7 @@ class Life:
             clock,
             Background(clock, self.scheduler.call_soon),
             lambda log: log.producer_state.last_stable_offset(log.flushed_offset),
+            flush_at_once,
         )
 
     def clean(self) -> None:

@@ -23,6 +23,7 @@ from tests.cleaning_world import (
     Stopped,
     StoppingFileSystem,
     end_transaction,
+    flush_at_once,
     put,
 )
 from tests.log_setup import NOW_MS, read_batches
@@ -98,11 +99,13 @@ class Life:
             clock,
             Background(clock, self.scheduler.call_soon),
             self._stable_offset,
+            flush_at_once,
         )
 
     def _stable_offset(self, log: Log) -> int:
-        # As long as a marker is not durable, its transaction may yet end otherwise.
-        return log.producer_state.last_stable_offset(log.recovery_point)
+        # As with flush.mode=replicated: what decided that may be in the page cache alone.
+        stable = log.producer_state.last_stable_offset(log.log_end_offset)
+        return min(stable, log.recovery_point)
 
 
 class CompactionOnDisk(RuleBasedStateMachine):

@@ -109,6 +109,7 @@ class SimBroker:
             clock,
             Background(clock, self.scheduler.call_soon),
             self._stable_offset,
+            self.flusher.request,
         )
         self.settle()
 

@@ -9,6 +9,7 @@ from tierbroker.base.clock import Clock
 from tierbroker.base.config import ConfigValues
 from tierbroker.base.executor import Executor
 from tierbroker.hot.config import FlushMode
+from tierbroker.hot.flush import GroupFlusher
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_manager import LogManager
 from tierbroker.replication.partitions import Partitions
@@ -27,6 +28,7 @@ class Cleaning:
         values: ConfigValues,
         logs: LogManager,
         partitions: Partitions,
+        flusher: GroupFlusher,
         executor: Executor,
         clock: Clock,
         loop: "asyncio.AbstractEventLoop",
@@ -34,6 +36,7 @@ class Cleaning:
         self._values = values
         self._logs = logs
         self._partitions = partitions
+        self._flusher = flusher
         self._executor = executor
         self._clock = clock
         self._loop = loop
@@ -78,10 +81,14 @@ class Cleaning:
             self._clock,
             Background(self._clock, self._loop.call_soon),
             self._stable_offset,
+            self._flusher.request,
         )
 
     def _stable_offset(self, log: Log) -> int:
-        """Below it everything is decided and, where that is promised, durable."""
+        """Below it everything is decided and, where that is promised, durable.
+
+        What decided it, the markers, is below the high watermark: the cleaner flushes that first.
+        """
         partition = self._partitions.find(log.topic_partition)
         if partition is None or partition.log is not log:
             return log.log_start_offset

@@ -276,7 +276,13 @@ class Node:
         )
         self._report_directories()
         self._cleaning = Cleaning(
-            values, storage.logs, self._partitions, self._executor, self._clock, loop
+            values,
+            storage.logs,
+            self._partitions,
+            storage.flusher,
+            self._executor,
+            self._clock,
+            loop,
         )
         parts = self._bind_parts(loop, services, dispatcher)
         self._supervisor.start(make_upkeep(parts, values).run(), name="upkeep")

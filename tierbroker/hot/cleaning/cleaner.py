@@ -3,6 +3,12 @@
 One round at a time. The child reads and writes; the loop thread alone changes a log, after a look
 whether it still is what the round was about (D-11). Whatever fails costs the round, and at most
 the compaction of that log until the next start (Kafka: uncleanable partitions).
+
+A round begins with a flush of its log if there is something to flush, whatever `flush.mode` says.
+What it swaps in is durable, so all that decided about it has to be as well: the marker of a
+transaction may lie far behind the segments that are cleaned, in the active one, and where
+acknowledgements do not wait for the disk a power cut may take it. The transaction would be open
+again and could end the other way, with its records gone, or with what they replaced gone.
 """
 
 import logging
@@ -38,6 +44,7 @@ from tierbroker.hot.cleaning.schedule import (
 from tierbroker.hot.cleaning.swap import still_there
 from tierbroker.hot.cleaning.swapping import Swapping, discard_unfinished
 from tierbroker.hot.disk_errors import is_full
+from tierbroker.hot.flush import FlushCallback
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_manager import LogManager
 from tierbroker.hot.segment import SealedSegment, scan_segment
@@ -63,8 +70,12 @@ class Cleaner:
         clock: Clock,
         background: Background,
         stable_offset: Callable[[Log], int],
+        flush: Callable[[Log, FlushCallback], None],
     ) -> None:
-        """`stable_offset`: below it, everything in the log is durable, replicated and decided."""
+        """`stable_offset`: below it, everything in the log is durable, replicated and decided.
+
+        `flush` makes all that is in a log now durable, then calls back: `GroupFlusher.request`.
+        """
         self._logs = logs
         self._config = config
         self._children = children
@@ -72,6 +83,7 @@ class Cleaner:
         self._clock = clock
         self._background = background
         self._stable_offset = stable_offset
+        self._flush = flush
         self._job_ids = count(1)
         self._offsets: dict[str, CleanedOffsets] = {}
         self._uncleanable: dict[Log, str] = {}
@@ -82,6 +94,7 @@ class Cleaner:
         self._leaving: list[Child] = []
         self._idle_since = 0.0
         self._rest_until = 0.0
+        self._flushing: Candidate | None = None
         self._round: Candidate | None = None
         self._job_id = 0
         self._swapping: Swapping | None = None
@@ -91,8 +104,8 @@ class Cleaner:
 
     @property
     def busy(self) -> bool:
-        """Whether a look or a round is under way."""
-        return self._look is not None or self._round is not None
+        """Whether a look, the flush behind it or a round is under way."""
+        return (self._look or self._flushing or self._round) is not None
 
     @property
     def uncleanable(self) -> dict[Log, str]:
@@ -165,7 +178,7 @@ class Cleaner:
                 yield
             if still_there(best.log, best.segments):
                 self._look = None
-                self._begin_round(best, files)
+                self._begin_flushed(best, files)
                 return
         self._look = None
 
@@ -241,6 +254,22 @@ class Cleaner:
         return offsets
 
     # -- a round -------------------------------------------------------------------------------
+
+    def _begin_flushed(self, chosen: Candidate, files: list[SegmentFile]) -> None:
+        """Begin the round once every marker that it relies on is durable: all are there now."""
+        log = chosen.log
+        if not log.has_unflushed:
+            self._begin_round(chosen, files)
+            return
+        self._flushing = chosen
+
+        def flushed(error: OSError | None) -> None:
+            self._flushing = None
+            # Of a failed flush whoever made it sees to the log directory.
+            if error is None and not self._stopped and still_there(log, chosen.segments):
+                self._begin_round(chosen, files)
+
+        self._flush(log, flushed)
 
     def _begin_round(self, chosen: Candidate, files: list[SegmentFile]) -> None:
         self._round = chosen

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cleaning_world import COMPACT, HandChildren, committed, fill, put
+from tests.cleaning_world import (
+    COMPACT,
+    HandChildren,
+    committed,
+    end_transaction,
+    fill,
+    flush_at_once,
+    put,
+)
 from tests.faulty_fs import FaultyFileSystem
-from tests.log_setup import NOW_MS, TOPIC_ID
+from tests.log_setup import NOW_MS, TOPIC_ID, LogSetup
 from tierbroker.base.background import Background
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.executor import InlineExecutor
@@ -20,6 +28,7 @@ from tierbroker.hot.cleaning.config import CleanerConfig
 from tierbroker.hot.cleaning.job import CleanError, encode_reply
 from tierbroker.hot.config import LogConfig
 from tierbroker.hot.file_cache import FileCache
+from tierbroker.hot.flush import FlushCallback
 from tierbroker.hot.log import Log
 from tierbroker.hot.log_dirs import LogDirs
 from tierbroker.hot.log_manager import LogManager
@@ -41,6 +50,8 @@ class World:
             dirs, FileCache(self.fs), InlineExecutor(), self.clock, random.Random(2)
         )
         self.children = HandChildren(self.fs)
+        self.flushes: list[tuple[Log, FlushCallback]] | None = None
+        """Those that wait, if the test says when they happen."""
         self.cleaner = self.make()
 
     def make(self) -> Cleaner:
@@ -52,7 +63,14 @@ class World:
             self.clock,
             Background(self.clock, self.scheduler.call_soon),
             lambda log: log.recovery_point,
+            self.flush,
         )
+
+    def flush(self, log: Log, flushed: FlushCallback) -> None:
+        if self.flushes is None:
+            flush_at_once(log, flushed)
+        else:
+            self.flushes.append((log, flushed))
 
     def log(self, name: str = "t", config: LogConfig = CONFIG) -> Log:
         log = self.manager.create_log(TopicPartition(name, 0), TOPIC_ID, config)
@@ -289,3 +307,56 @@ def test_the_active_segment_and_what_is_not_flushed_stay(world: World) -> None:
     put(log, (b"k", b"v"))
     world.tick()
     assert world.children.jobs[0].end_offset <= flushed
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_marker_that_counted_outlives_the_power(tmp_path: pathlib.Path, *, commit: bool) -> None:
+    """Behind what is cleaned, in the page cache alone: nobody's acknowledgement waits for it."""
+    world = World(tmp_path)
+    log = world.manager.create_log(TopicPartition("t", 0), TOPIC_ID, CONFIG)
+    put(log, (b"key", b"old"))
+    put(log, (b"key", b"new"), producer_id=7)
+    log.roll()
+    put(log, (b"other", b"value"))
+    log.flush()
+    end_transaction(log, 7, commit=commit)
+    left = b"new" if commit else b"old"
+    world.tick()
+    world.children.work()
+    assert world.cleaner.rounds == 1
+    world.manager.dirs.release()
+    world.fs.crash()
+    setup = LogSetup(log.dir, world.fs, values={**COMPACT})
+    log = setup.open(recovery_point=log.recovery_point)
+    assert not log.producer_state.open, "the transaction can end the other way"
+    assert committed(log)[b"key"] == left
+
+
+def test_a_round_waits_for_the_flush(world: World) -> None:
+    log = world.log()
+    put(log, (b"key", b"in the page cache"))
+    world.flushes = []
+    world.tick()
+    assert world.cleaner.busy
+    assert not world.children.jobs
+    world.tick()
+    ((flushed_log, flushed),) = world.flushes
+    assert flushed_log is log
+    flush_at_once(log, flushed)
+    assert len(world.children.jobs) == 1
+
+
+@pytest.mark.parametrize("happens", ["failure", "stop", "truncation"])
+def test_no_round_begins_after_a_flush_that_came_to_nothing(world: World, happens: str) -> None:
+    log = world.log()
+    put(log, (b"key", b"in the page cache"))
+    world.flushes = []
+    world.tick()
+    ((_, flushed),) = world.flushes
+    if happens == "stop":
+        world.cleaner.stop()
+    elif happens == "truncation":
+        log.truncate_to(0)
+    flushed(OSError(errno.EIO, "the disk is gone") if happens == "failure" else None)
+    assert not world.children.started
+    assert not world.cleaner.busy
