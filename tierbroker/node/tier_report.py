@@ -138,7 +138,9 @@ class TierReports:
         """What keeps the segment from the store beside the topic's own settings."""
         tiering = self.tiering
         if tiering.refusal is not None:
-            return f"the cold tier is given up: {tiering.refusal}"
+            # With a checkpointer it goes on by itself, once the store's head is back.
+            state = "is given up" if tiering.checkpointer is None else "waits"
+            return f"the cold tier {state}: {tiering.refusal}"
         if tiering.checkpointer is None:
             said = tiering.store.watch.error or "it was not reached"
             return f"the store has not answered since the start: {said}"

@@ -15,9 +15,11 @@ from tierbroker.base.errors import (
     UnknownTopicOrPartitionError,
 )
 from tierbroker.base.ids import uuid_text
+from tierbroker.base.story import tell
 from tierbroker.cold.errors import StoreUnavailableError
 from tierbroker.cold.head import Head, encode_head
 from tierbroker.cold.keys import HEAD_KEY
+from tierbroker.node.tier_report import TierReports
 
 DOWN = StoreUnavailableError("the store is down")
 OTHER = Head("another", OTHER_INCARNATION, OTHER_INCARNATION)
@@ -27,6 +29,13 @@ def take_over(world: TieringWorld) -> None:
     """A restore elsewhere, under another incarnation."""
     taken = replace(world.head(), incarnation=OTHER_INCARNATION)
     world.store.inner.put(HEAD_KEY, [encode_head(taken)])
+
+
+def obstacle(world: TieringWorld) -> str:
+    """What `tier status` says of the partition."""
+    reports = TierReports(world.tiering, world.held, world.clock, world.scheduler)
+    (report,) = tell(reports.collect()).result()
+    return str(report.lag.reason)
 
 
 @pytest.fixture
@@ -173,6 +182,7 @@ def test_a_head_that_was_removed_is_waited_for(
     world.fill(2)
     world.run(300)
     assert world.store.contents.keys() == before  # nothing goes up, nothing is deleted
+    assert obstacle(world).startswith("the cold tier waits: ")
     with pytest.raises(KafkaStorageError, match="put it back"):
         world.tiering.offload("t").result()
     assert len([text for text in caplog.messages if "the cold tier waits" in text]) == 1
@@ -199,6 +209,7 @@ def test_another_head_in_place_of_the_removed_one_ends_it(world: TieringWorld) -
     world.fill(1)
     world.run(120)
     assert "old host" in str(world.tiering.refusal)
+    assert obstacle(world).startswith("the cold tier is given up: ")
     assert world.head() == taken
     assert world.tiering.retention.evict_limit(world.log) == 0
 
