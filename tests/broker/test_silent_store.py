@@ -23,7 +23,7 @@ DEADLINE_S = 30
 BOUND_S = 8.0
 """The tier's few seconds, and what else an end takes on a busy machine."""
 BUCKET = "years"
-GIVEN_UP = "is given up; the next start does it"
+GIVEN_UP = "Given up, for the next start to do: "
 
 
 @pytest.fixture

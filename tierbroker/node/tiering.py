@@ -324,15 +324,14 @@ class Tiering:
         left = " and ".join(self._left) or "what was asked of it"
         if unanswered:
             logger.warning(
-                "%s has not answered %d requests within %g s: %s is given up; the next start does "
-                "it",
+                "%s has not answered %d requests within %g s. Given up, for the next start to do: %s",
                 self.store.url,
                 unanswered,
                 STOP_WAIT_S,
                 left,
             )
         elif self._left:
-            logger.info("%s to %s is given up; the next start does it", left, self.store.url)
+            logger.info("%s: given up, for the next start to do: %s", self.store.url, left)
 
     # -- by the clock ----------------------------------------------------------------------------
 
