@@ -324,7 +324,8 @@ class Tiering:
         left = " and ".join(self._left) or "what was asked of it"
         if unanswered:
             logger.warning(
-                "%s has not answered %d requests within %g s. Given up, for the next start to do: %s",
+                "%s has not answered %d requests within %g s. Given up, for the next start "
+                "to do: %s",
                 self.store.url,
                 unanswered,
                 STOP_WAIT_S,
