@@ -96,9 +96,10 @@ class ColdReading:
         size_bytes: int = 200,
         aborted: tuple[AbortedTxn, ...] = (),
         gap: int = 0,
+        time_of: Callable[[int], int] = int,
     ) -> TierSegment:
-        """One more segment; the batch at offset N has the time N, and its segment ends `gap`
-        offsets behind its records."""
+        """One more segment; the record at offset N has the time N, if `time_of` says nothing else,
+        and its segment ends `gap` offsets behind its records."""
         base = self.segments[-1].end_offset + 1 if self.segments else 0
         made = []
         for number in range(batches):
@@ -106,7 +107,7 @@ class ColdReading:
             value = bytes([offset % 251]) * (size_bytes // RECORDS)
             made.append(
                 build_batch(
-                    [Record(0, offset + n, None, value, ()) for n in range(RECORDS)],
+                    [Record(0, time_of(offset + n), None, value, ()) for n in range(RECORDS)],
                     base_offset=offset,
                     leader_epoch=5 if offset >= EPOCH_5_AT else 3,
                 )

@@ -102,7 +102,10 @@ class ColdPart:
     def offset_for_timestamp(
         self, timestamp_ms: int, start_offset: int
     ) -> Pending[ColdOffset | None]:
-        """The first record of the cold part at or after the time; fails with KafkaStorageError."""
+        """The first record of the cold part at or after the time; fails with KafkaStorageError.
+
+        With `cold.time_search.NEWEST` the first of those with the highest time.
+        """
         tier = self.tier
         if tier is None:
             nothing: Pending[ColdOffset | None] = Pending()
@@ -111,7 +114,10 @@ class ColdPart:
         return self._cold.offset_for_timestamp(tier, self._place, timestamp_ms, start_offset)
 
     def newest_timestamp(self, start_offset: int) -> int:
-        """The highest timestamp of the cold part from there on, -1 without one."""
+        """No record of the cold part from there on has a higher timestamp; -1 without one.
+
+        One may have had it that is deleted: objects are cut by the offset alone.
+        """
         tier = self.tier
         if tier is None:
             return -1

@@ -298,6 +298,21 @@ def test_the_newest_record_may_be_a_cold_one(tmp_path: Path) -> None:
     assert world.times(-3) == (20, NOW_MS + 100, 0)
 
 
+def test_the_newest_record_is_one_that_was_not_deleted(tmp_path: Path) -> None:
+    world = Joined(tmp_path)
+    times = [5, 9000, 4, 3, 7000, 2, 7000, 1, 1, 1], [10] * 10, [800] * 5 + [6000] + [70] * 4
+    for of_segment in times:
+        records = [make_batch([b"v"], times=NOW_MS + time) for time in of_segment]
+        world.log.append(records, 0)
+        world.log.roll()
+    world.led.advance_high_watermark(world.log.log_end_offset)
+    world.offload(20)
+    assert world.times(-3) == (1, NOW_MS + 9000, 0)
+    for start, newest in ((2, (4, 7000)), (5, (6, 7000)), (7, (25, 6000)), (20, (25, 6000))):
+        assert world.delete(start) == (OK, start)
+        assert world.times(-3) == (newest[0], NOW_MS + newest[1], 0)
+
+
 def test_records_are_deleted_in_the_cold_part_and_beyond(world: Joined) -> None:
     world.offload(20)
     assert world.delete(13) == (OK, 13)

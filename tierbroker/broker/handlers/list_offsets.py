@@ -162,19 +162,26 @@ def _search_by_time(
             local = log.offset_for_timestamp(timestamp_ms, limit)
         _fill(answer, local)
         return None
-    wanted_ms = timestamp_ms
-    if timestamp_ms == MAX_TIMESTAMP:
-        wanted_ms = cold.newest_timestamp(start)
-        if local is not None and local.timestamp_ms > wanted_ms:
-            _fill(answer, local)
-            return None
-    search = cold.offset_for_timestamp(wanted_ms, start)
+    if (
+        timestamp_ms == MAX_TIMESTAMP
+        and local is not None
+        and local.timestamp_ms > cold.newest_timestamp(start)
+    ):
+        _fill(answer, local)
+        return None
+    search = cold.offset_for_timestamp(timestamp_ms, start)
 
     def found(done: "Search") -> None:
         try:
-            record = done.result() or (
-                local or log.offset_for_timestamp(wanted_ms, limit)  # it is in the newer part
-            )
+            record: TimestampOffset | ColdOffset | None = done.result()
+            if timestamp_ms == MAX_TIMESTAMP:
+                # Of equal ones the older. What was deleted may have been newer than both.
+                if local is not None and (
+                    record is None or local.timestamp_ms > record.timestamp_ms
+                ):
+                    record = local
+            elif record is None:  # it is in the newer part
+                record = log.offset_for_timestamp(timestamp_ms, limit)
             _fill(answer, record)
         except ApiError as error:
             _refuse(answer, error)
