@@ -165,3 +165,32 @@ async def test_cold_data_goes_when_it_is_told_to(tmp_path: Path) -> None:
             record = await consumer.getone()
             assert record.offset == start
             assert record.value[:4] == b"%04d" % start
+
+
+@pytest.mark.timeout(60)
+async def test_cold_data_goes_though_the_topic_is_tiered_again_at_once(tmp_path: Path) -> None:
+    """Disabled and enabled within the second that the broker takes to look around."""
+    config = settings(tmp_path / "cold")
+    async with Broker(data=tmp_path / "data", ephemeral=False, config=config) as broker:
+        await asyncio.to_thread(
+            create,
+            broker,
+            remote_storage_enable="true",
+            internal_segment_bytes="10240",
+            local_retention_bytes="20480",
+            file_delete_delay_ms="0",
+        )
+        await produce(broker, 100)
+        local = tmp_path / "data" / "t-0"
+        await wait_until(lambda: len(list(local.glob("*.log"))) <= 4)
+        assert await first_offset(broker) == 0
+        before = {path.name for path in objects(tmp_path / "cold")}
+
+        def disable_and_enable() -> None:
+            alter(broker, remote_log_delete_on_disable="true")
+            alter(broker, remote_storage_enable="false")
+            alter(broker, remote_storage_enable="true")
+
+        await asyncio.to_thread(disable_and_enable)
+        assert await first_offset(broker) > 0
+        await wait_until(lambda: not before & {path.name for path in objects(tmp_path / "cold")})

@@ -74,21 +74,32 @@ class TierRetention:
     def drop_unwanted(self) -> None:
         """Give up the cold part of topics that are tiered no more and shall not keep it (KIP-950).
 
-        The log is what is on this disk then. Cheap where there is none.
+        What `drop_if_unwanted` could not do when the settings changed: this broker led nothing
+        then, had no store, or the metadata could not be written. Cheap where there is none.
         """
-        state = self._ledger.state
-        if not len(state.partitions):
+        if len(self._ledger.state.partitions):
+            for partition in self._partitions:
+                self.drop_if_unwanted(partition)
+
+    def drop_if_unwanted(self, partition: Partition) -> None:
+        """Give up the cold part, if by its settings the topic is tiered no more and shall not keep
+        it: the log is what is on this disk then.
+
+        As soon as the settings change, before whoever changed them hears of it. A disable is an
+        order, not a state to be found in (KIP-950, where every change is carried out): a topic
+        that is tiered again a moment later begins anew, with nothing of what was to be deleted.
+        Only a second change that is under way with the first one undoes it: `controller.state.tier`
+        refuses the drop then.
+        """
+        log = partition.log
+        if log is None or log.offline or not partition.is_leader:
             return
-        for partition in self._partitions:
-            log = partition.log
-            if log is None or log.offline or not partition.is_leader:
-                continue
-            if log.config.remote_storage_enable or not log.config.remote_log_delete_on_disable:
-                continue
-            index = partition.topic_partition.partition
-            tier = state.partition(partition.topic_id, index)
-            if tier is not None and not (tier.empty and not tier.intents):
-                self._drop(partition, log)
+        if log.config.remote_storage_enable or not log.config.remote_log_delete_on_disable:
+            return
+        index = partition.topic_partition.partition
+        tier = self._ledger.state.partition(partition.topic_id, index)
+        if tier is not None and not (tier.empty and not tier.intents):
+            self._drop(partition, log)
 
     def _drop(self, partition: Partition, log: Log) -> None:
         place = partition.topic_partition

@@ -442,6 +442,11 @@ class Tiering:
         """The log starts there from now on."""
         return self.ledger.retire(topic_id, partition, leader_epoch, log_start_offset)
 
+    def settings_changed(self, partition: Partition) -> None:
+        """See ColdTier. Under the conditions of `tick`, which sees to what was left out here."""
+        if self.checkpointer is not None and self.refusal is None:
+            self.retention.drop_if_unwanted(partition)
+
     def is_ahead(self, topic_id: Uuid, partition: int, log: Log) -> bool:
         """Whether the tier knows better than the local log where that goes on (D-8)."""
         return must_catch_up(self.ledger.state.partition(topic_id, partition), log)

@@ -214,3 +214,5 @@ class Partitions:
             log = partition.log or self._logs.get(partition.topic_partition)
             if log is not None:
                 log.config = config
+            if partition.log is not None and self.cold_tier is not None:
+                self.cold_tier.settings_changed(partition)

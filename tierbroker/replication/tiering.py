@@ -50,6 +50,9 @@ class ColdTier(Protocol):
     ) -> Pending[None]:
         """The log starts there from now on: durable when done. Fails with an ApiError."""
 
+    def settings_changed(self, partition: "Partition") -> None:
+        """The topic's settings are new, and whoever changed them has not heard of that yet."""
+
     def is_ahead(self, topic_id: Uuid, partition: int, log: "Log") -> bool:
         """Whether the tier holds offsets that the local log does not reach (D-8)."""
 

@@ -215,6 +215,21 @@ def test_settings_reach_a_log_that_catches_up_with_the_cold_tier() -> None:
     assert log.config.max_message_bytes == 777
 
 
+def test_the_cold_tier_hears_of_settings_within_the_turn_of_the_commit() -> None:
+    rig = Rig()
+    rig.create("t", (1,))
+    heard: list[int] = []
+    rig.partitions.cold_tier = cast(
+        "Any",
+        SimpleNamespace(
+            settings_changed=lambda led: heard.append(led.online_log().config.max_message_bytes)
+        ),
+    )
+    for size in ("777", "778"):
+        rig.commit(ConfigRecord(2, "t", "max.message.bytes", size))
+    assert heard == [777, 778]
+
+
 PLACES = (("t", 0), ("t", 1), ("other", 0))
 
 

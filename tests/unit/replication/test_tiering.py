@@ -84,6 +84,10 @@ class Joined(TieredLog):
         """See ColdTier."""
         return self.ledger.retire(topic_id, partition, leader_epoch, log_start_offset)
 
+    def settings_changed(self, partition: Any) -> None:
+        """See ColdTier."""
+        self.retention.drop_if_unwanted(partition)
+
     def offload(self, evicted_below: int) -> None:
         """All closed segments are in the store; those below the offset are there alone."""
         self.upload_all()
