@@ -100,6 +100,16 @@ class LogModel:
         self.end = offset
         self.start = min(self.start, offset)
 
+    def lose(self, base_offsets: Collection[int]) -> None:
+        """These batches were never durable, and others behind them are there: it is as if they had
+        never been."""
+        left = [batch for batch in self.batches if batch.base_offset not in base_offsets]
+        self.batches = []
+        for batch in left:
+            began = self.open_transactions().get(batch.producer_id, -1)
+            marker_of = -1 if batch.marker is None else began
+            self.batches.append(replace(batch, marker_of=marker_of))
+
     def note_cleaned(self, left: Mapping[int, Collection[int]], end: int) -> None:
         """Take what compaction took, if it may. `left` are the batches that are there by base
         offset, with the offsets of their records; nothing at `end` or beyond was to be taken.
