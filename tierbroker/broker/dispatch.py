@@ -145,7 +145,7 @@ class Dispatcher:
 
         def finish(done: Pending[Any]) -> None:
             if done.error is not None:
-                answer.fail(_closing(done.error, route))
+                answer.fail(self._closing(done.error, route))
             else:
                 self._settle(answer, route, version, correlation_id, done.result())
 
@@ -165,7 +165,7 @@ class Dispatcher:
             try:
                 response = await handling
             except Exception as error:  # noqa: BLE001 - it closes the connection
-                answer.fail(_closing(error, route))
+                answer.fail(self._closing(error, route))
             else:
                 self._settle(answer, route, version, correlation_id, response)
 
@@ -188,27 +188,30 @@ class Dispatcher:
         if response is None:
             answer.resolve(None)
             return
+        if not is_long(route.spec.key, response):
+            # Nearly all, and all of Produce and Fetch: these pay for no story.
+            try:
+                encoded = _encode(route, version, correlation_id, response)
+            except Exception as error:  # noqa: BLE001 - it closes the connection
+                answer.fail(self._closing(error, route))
+            else:
+                answer.resolve(encoded)
+            return
 
-        def encoded(done: Pending[list[Part]]) -> None:
-            if done.error is None:
+        def finish(done: Pending[list[Part]]) -> None:
+            if done.error is not None:
+                answer.fail(self._closing(done.error, route))
+            else:
                 answer.resolve(done.result())
-                return
-            if isinstance(done.error, AssertionError):
-                answer.fail(done.error)
-                return
-            logger.error(
-                "the answer to %s cannot be encoded", route.spec.key.name, exc_info=done.error
-            )
-            answer.fail(CloseConnection(f"the answer cannot be encoded: {done.error}"))
 
-        tell(self._encode(route, version, correlation_id, response)).on_done(encoded)
+        encoding = tell(self._encode_long(route, version, correlation_id, response))
+        answer.on_cancel = encoding.cancel
+        encoding.on_done(finish)
 
-    async def _encode(
+    async def _encode_long(
         self, route: Route, version: int, correlation_id: int, response: Any
     ) -> list[Part]:
         key = route.spec.key
-        if not is_long(key, response):
-            return _encode(route, version, correlation_id, response)
         header = encode_response_header(key, version, correlation_id)
         pieces: list[Part] = []
         for piece in encode_slices(key, route.codec.encode_response, response, version, header):
@@ -216,13 +219,15 @@ class Dispatcher:
             await until(next_turn(self._broker.scheduler))
         return pieces
 
-
-def _closing(error: BaseException, route: Route) -> BaseException:
-    """What the connection is told of a request that failed later: to close, and no more (D-14)."""
-    if not isinstance(error, Exception) or isinstance(error, CloseConnection | AssertionError):
-        return error
-    logger.error("%s request failed", route.spec.key.name, exc_info=error)
-    return CloseConnection(f"the request failed inside the broker: {error}")
+    def _closing(self, error: BaseException, route: Route) -> BaseException:
+        """What the connection is told of a request that failed later: to close, no more (D-14)."""
+        if not isinstance(error, Exception) or isinstance(error, AssertionError):
+            return error
+        self.refused += 1
+        if isinstance(error, CloseConnection):
+            return error
+        logger.error("%s request failed", route.spec.key.name, exc_info=error)
+        return CloseConnection(f"the request failed inside the broker: {error}")
 
 
 def _encode(route: Route, version: int, correlation_id: int, response: Any) -> list[Part]:

@@ -103,6 +103,7 @@ def test_a_pending_answer_that_fails_closes_its_connection(
     reply = rig.ask()
     inner.fail(LookupError("nobody thought of it"))
     assert isinstance(reply.error, CloseConnection)
+    assert rig.dispatcher.refused == 1
 
 
 @pytest.mark.parametrize("error", [AssertionError("went back"), CloseConnection("no")])
@@ -136,6 +137,36 @@ def test_a_long_answer_is_encoded_in_turns(
     response, end = describe_groups.decode_response(frame, position, 5)
     assert [group.group_id for group in response.groups] == [group.group_id for group in groups]
     assert end == len(frame)
+
+
+def test_a_long_answer_is_not_encoded_to_its_end_for_a_client_that_left(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    response = DescribeGroupsResponse(groups=[DescribedGroup(group_id="g")] * 1000)
+    monkeypatch.setattr(
+        "tierbroker.broker.handlers.describe_groups.handle", lambda request, context: response
+    )
+    reply = rig.ask(encode_request(DescribeGroupsRequest(["g"]), 5, 5))
+    rig.bench.scheduler.end_turn(follow=False)
+    reply.cancel()
+    rig.bench.scheduler.end_turn()
+    assert not reply.done
+
+
+def test_a_later_part_of_a_long_answer_that_cannot_be_encoded(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = [DescribedGroup(group_id="g") for _ in range(1000)]
+    groups[-1].error_code = "no number"  # type: ignore[assignment]
+    monkeypatch.setattr(
+        "tierbroker.broker.handlers.describe_groups.handle",
+        lambda request, context: DescribeGroupsResponse(groups=groups),
+    )
+    reply = rig.ask(encode_request(DescribeGroupsRequest(["g"]), 5, 5))
+    assert not reply.done
+    rig.bench.count_turns(reply)
+    assert isinstance(reply.error, CloseConnection)
+    assert rig.dispatcher.refused == 1
 
 
 def test_no_answer_at_all(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
