@@ -131,6 +131,10 @@ class Cleaner:
             # The child may be stuck in a disk that does not answer, or in another log's directory.
             self._drop_child()
             self._end_round()
+        flushing = self._flushing
+        if flushing is not None and (flushing.log.closed or flushing.log.offline):
+            # The flush may be stuck in a disk that does not answer, too.
+            self._flushing = None
         now = self._clock.monotonic()
         if self._child is not None and not self.busy and now - self._idle_since >= IDLE_S:
             self._child.end()
@@ -264,6 +268,8 @@ class Cleaner:
         self._flushing = chosen
 
         def flushed(error: OSError | None) -> None:
+            if self._flushing is not chosen:
+                return
             self._flushing = None
             # Of a failed flush whoever made it sees to the log directory.
             if error is None and not self._stopped and still_there(log, chosen.segments):

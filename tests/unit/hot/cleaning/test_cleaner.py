@@ -360,3 +360,18 @@ def test_no_round_begins_after_a_flush_that_came_to_nothing(world: World, happen
     flushed(OSError(errno.EIO, "the disk is gone") if happens == "failure" else None)
     assert not world.children.started
     assert not world.cleaner.busy
+
+
+def test_a_flush_that_never_ends_does_not_keep_other_logs_from_being_cleaned(world: World) -> None:
+    stuck = world.log("stuck")
+    put(stuck, (b"key", b"in the page cache"))
+    world.flushes = []
+    world.tick()
+    ((_, flushed),) = world.flushes
+    stuck.close(clean=False)
+    world.log("other")
+    world.tick()
+    (job,) = world.children.jobs
+    assert job.topic == "other"
+    flushed(None)
+    assert len(world.children.jobs) == 1
