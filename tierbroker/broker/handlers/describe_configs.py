@@ -17,7 +17,7 @@ from tierbroker.base.errors import (
     UnknownTopicOrPartitionError,
 )
 from tierbroker.base.pending import Pending
-from tierbroker.base.turns import at_once_or_later
+from tierbroker.base.turns import Turns, at_once_or_later
 from tierbroker.broker.api import RequestContext
 from tierbroker.broker.services import BrokerServices
 from tierbroker.broker.topic_creation import is_legal_name
@@ -58,34 +58,46 @@ async def _describe(
     request: DescribeConfigsRequest, context: RequestContext
 ) -> DescribeConfigsResponse:
     turns = context.broker.turns()
+    told: dict[tuple[int, str, frozenset[str]], DescribeConfigsResult] = {}
     response = DescribeConfigsResponse()
     settings = 0
     for resource in request.resources:
-        result = DescribeConfigsResult(
-            resource_type=resource.resource_type, resource_name=resource.resource_name
-        )
+        wanted = frozenset(resource.configuration_keys or ())
+        key = (resource.resource_type, resource.resource_name, wanted)
+        result = told.get(key)
+        if result is None:
+            result = await _result(context.broker, resource, wanted, request, turns)
+            told[key] = result
         response.results.append(result)
-        looked_at = 1
-        try:
-            origins = _origins(context.broker, resource)
-        except ApiError as error:
-            result.error_code = code_of(error)
-            result.error_message = error.message
-        else:
-            result.configs = _described(
-                origins,
-                frozenset(resource.configuration_keys or ()),
-                request,
-                read_only=resource.resource_type == ResourceType.BROKER,
+        settings += len(result.configs)
+        if settings > _SETTINGS_MAX:
+            raise CloseConnection(
+                f"the resources asked for have more than {_SETTINGS_MAX} settings"
             )
-            looked_at += len(origins)
-            settings += len(result.configs)
-            if settings > _SETTINGS_MAX:
-                raise CloseConnection(
-                    f"the resources asked for have more than {_SETTINGS_MAX} settings"
-                )
-        await turns.after(looked_at)
+        await turns.after()
     return response
+
+
+async def _result(
+    broker: BrokerServices,
+    resource: DescribeConfigsResource,
+    wanted: frozenset[str],
+    wishes: _Wishes,
+    turns: Turns,
+) -> DescribeConfigsResult:
+    result = DescribeConfigsResult(
+        resource_type=resource.resource_type, resource_name=resource.resource_name
+    )
+    try:
+        origins = _origins(broker, resource)
+    except ApiError as error:
+        result.error_code = code_of(error)
+        result.error_message = error.message
+    else:
+        read_only = resource.resource_type == ResourceType.BROKER
+        result.configs = _described(origins, wanted, wishes, read_only=read_only)
+        await turns.after(len(origins))
+    return result
 
 
 def _origins(broker: BrokerServices, resource: DescribeConfigsResource) -> list[ConfigOrigin]:

@@ -71,15 +71,34 @@ def test_the_clusters_default_is_what_was_set_for_it(tmp_path: pathlib.Path) -> 
 
 def test_many_resources_take_turns_with_others(tmp_path: pathlib.Path) -> None:
     bench = HandlerBench(tmp_path)
-    bench.add_topic("t")
-    alone = ask(bench, TOPIC, "t")
-    resources = [DescribeConfigsResource(TOPIC, "t", None) for _ in range(100)]
+    names = [f"t{number}" for number in range(100)]
+    for name in names:
+        bench.add_topic(name)
+    few = [DescribeConfigsResource(TOPIC, name, ["retention.ms"]) for name in names]
+    answering = describe_configs.handle(DescribeConfigsRequest(few), bench.context(4))
+    assert bench.count_turns(answering) >= 10, "all are looked at, though few are told"
+    resources = [DescribeConfigsResource(TOPIC, name, None) for name in names]
     answering = describe_configs.handle(DescribeConfigsRequest(resources), bench.context(4))
     assert bench.count_turns(answering) >= 10
     results = bench.answered(answering).results
-    assert len(results) == 100
+    assert [result.resource_name for result in results] == names
     for result in results:
-        assert {config.name: config for config in result.configs} == alone
+        described = {config.name: config for config in result.configs}
+        assert described == ask(bench, TOPIC, result.resource_name)
+
+
+def test_a_resource_is_described_once_for_each_wish(tmp_path: pathlib.Path) -> None:
+    """What is told of it takes a thousand times the room of its name."""
+    bench = HandlerBench(tmp_path)
+    bench.add_topic("t")
+    wishes: list[list[str] | None] = [None, ["retention.ms"], ["retention.ms"], None]
+    resources = [DescribeConfigsResource(TOPIC, "t", wish) for wish in wishes]
+    answering = describe_configs.handle(DescribeConfigsRequest(resources), bench.context(4))
+    whole, one, one_again, whole_again = bench.answered(answering).results
+    assert [config.name for config in one.configs] == ["retention.ms"]
+    assert len(whole.configs) > 10
+    assert one_again is one
+    assert whole_again is whole
 
 
 def test_a_topic_named_often_does_not_fill_the_memory(
@@ -89,11 +108,8 @@ def test_a_topic_named_often_does_not_fill_the_memory(
     bench.add_topic("t")
     monkeypatch.setattr(describe_configs, "_SETTINGS_MAX", 10)
     resource = DescribeConfigsResource(TOPIC, "t", ["retention.ms"])
-    for count in (10, 11):
-        request = DescribeConfigsRequest([resource] * count)
-        answering = describe_configs.handle(request, bench.context(4))
-        if count == 10:
-            assert len(bench.answered(answering).results) == 10
-        else:
-            with pytest.raises(CloseConnection, match="more than 10 settings"):
-                bench.answered(answering)
+    request = DescribeConfigsRequest([resource] * 10)
+    assert len(bench.answered(describe_configs.handle(request, bench.context(4))).results) == 10
+    request = DescribeConfigsRequest([resource] * 11)
+    with pytest.raises(CloseConnection, match="more than 10 settings"):
+        bench.answered(describe_configs.handle(request, bench.context(4)))
