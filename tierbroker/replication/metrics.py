@@ -112,11 +112,9 @@ class PartitionTotals:
             place = partition.topic_partition.topic, str(partition.topic_partition.partition)
             # All of one moment, whoever takes them one by one.
             yield from (
-                [
-                    PARTITION_START.at(partition.log_start_offset, *place),
-                    PARTITION_END.at(log.log_end_offset, *place),
-                    PARTITION_HIGH_WATERMARK.at(partition.high_watermark, *place),
-                    PARTITION_LAST_STABLE.at(partition.last_stable_offset, *place),
-                    PARTITION_SIZE.at(log.size_bytes, *place),
-                ]
+                PARTITION_START.at(partition.log_start_offset, *place),
+                PARTITION_END.at(log.log_end_offset, *place),
+                PARTITION_HIGH_WATERMARK.at(partition.high_watermark, *place),
+                PARTITION_LAST_STABLE.at(partition.last_stable_offset, *place),
+                PARTITION_SIZE.at(log.size_bytes, *place),
             )
