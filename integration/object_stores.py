@@ -144,9 +144,18 @@ class _Server:
     def pause(self) -> None:
         """Keep its connections and answer nothing, until `resume`."""
         os.kill(self.pid, signal.SIGSTOP)
+        # Each of its threads stops by itself, a moment later; one that runs may still answer.
+        wait_until(self._all_stopped, "stop of each thread", START_TIMEOUT_S, self._process)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
+
+    def _all_stopped(self) -> bool:
+        try:
+            told = [file.read_text() for file in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        except OSError:
+            return False  # a thread has just ended
+        return {text.rpartition(")")[2].split()[0] for text in told} == {"T"}
 
     def log_text(self) -> str:
         return self._process.log_text()

@@ -6,7 +6,7 @@ the next step.
 
 import http.client
 import json
-import select
+import selectors
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,7 +93,9 @@ class Call:
     def is_answered(self, within_s: float) -> bool:
         """Wait so long for the answer; True when it is there."""
         assert self._client.sock is not None, "the request was sent"
-        return bool(select.select([self._client.sock], [], [], within_s)[0])
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._client.sock, selectors.EVENT_READ)
+            return bool(selector.select(within_s))
 
     def finish(self) -> dict[str, Any]:
         """The answer; raises CommandFailedError where it is an error, UnreachableError."""

@@ -1,9 +1,13 @@
-from typing import Any
+import fcntl
+import resource
+import socket
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tierbroker.cli.bootstrap import Address
-from tierbroker.cli.broker_http import BrokerHttp, ToldAddress, reach
+from tierbroker.cli.broker_http import BrokerHttp, Call, ToldAddress, reach
 from tierbroker.cli.exits import CommandFailedError, UnreachableError
 
 KAFKA = Address("10.0.0.5", 9092)
@@ -67,3 +71,19 @@ def test_what_cannot_be_reached_keeps_its_first_reason(
 def test_what_is_no_address_is_explained(listener: str | None, said: str) -> None:
     with pytest.raises(CommandFailedError, match=said):
         reach(told(listener), "c")
+
+
+def test_an_answer_is_waited_for_on_any_descriptor() -> None:
+    """Also where the process has more than 1,024 files open, which is all that select(2) knows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        here, there = socket.socketpair()
+        with here, there, socket.socket(fileno=fcntl.fcntl(here, fcntl.F_DUPFD, 1100)) as high:
+            client = SimpleNamespace(sock=high)
+            call = Call(cast("Any", client), cast("Any", None))
+            assert not call.is_answered(0)
+            there.send(b"x")
+            assert call.is_answered(10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
