@@ -17,6 +17,7 @@ from tierbroker.base.fs import OsFileSystem
 from tierbroker.base.ids import Uuid, uuid_text
 from tierbroker.cold.checkpoint_object import build_checkpoint
 from tierbroker.cold.checksum import crc64nvme
+from tierbroker.cold.container import SectionBody
 from tierbroker.cold.head import CheckpointName, Head, encode_head
 from tierbroker.cold.keys import (
     HEAD_KEY,
@@ -202,8 +203,8 @@ class ColdStore:
         """Write a checkpoint of what is, and the head that names it."""
         self.sequence += 1
         incarnation = self.state.incarnations[-1]
-        metadata = tuple(
-            snapshot_batches(
+        metadata = SectionBody.of(
+            *snapshot_batches(
                 self._records(),
                 metadata_version=METADATA_VERSION_LEVEL,
                 epoch=2,

@@ -9,11 +9,13 @@ from typing import Any
 from tests.metadata_cluster import replayed, with_topic
 from tests.tier_world import INCARNATION, STORE_ID, TierWorld
 from tierbroker.base.clock import ManualClock
+from tierbroker.base.executor import InlineExecutor
 from tierbroker.base.fs import OsFileSystem
 from tierbroker.base.ids import TopicPartition
 from tierbroker.base.story import tell
 from tierbroker.cold.checkpointer import Checkpointer
 from tierbroker.cold.head import Head, read_head, write_head
+from tierbroker.cold.spool import Spool
 from tierbroker.controller.records.config_record import ConfigRecord
 from tierbroker.controller.records.producer_ids_record import ProducerIdsRecord
 from tierbroker.controller.state.image import MetadataImage
@@ -98,6 +100,7 @@ class LostCluster(TierWorld):
             held,  # type: ignore[arg-type]
             self.clock,
             self.scheduler,
+            lambda: Spool(OsFileSystem(), InlineExecutor(), str(self.directory / "spool"), 0),
         )
         found = tell(read_head(self.store)).result()
         assert found is not None

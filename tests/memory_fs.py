@@ -35,6 +35,11 @@ class MemoryFileSystem:
         self._fds: dict[int, _Inode] = {}
         self._next_fd = FIRST_FD
 
+    @property
+    def open_files(self) -> int:
+        """Descriptors that nobody has closed."""
+        return len(self._fds)
+
     def is_directory(self, path: str) -> bool:
         return path in self._directories
 

@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.errors import ApiError
+from tierbroker.base.parts import parts_length, release_parts
 from tierbroker.base.story import until
-from tierbroker.cold.checkpoint_object import build_checkpoint
+from tierbroker.cold.checkpoint_object import build_checkpoint, checksum_as_made
 from tierbroker.cold.errors import ObjectDamagedError, StoreError, StoreMismatchError
 from tierbroker.cold.head import (
     CheckpointName,
@@ -124,15 +125,24 @@ class Checkpointer:
 
     async def _write(self, content: CheckpointContent) -> None:
         sequence = self._sequence = self._next_sequence()
-        parts = build_checkpoint(content)
-        size_bytes = sum(map(len, parts))
         key = checkpoint_key(
             self.head.cluster_id, self.head.incarnation, content.metadata_offset, sequence
         )
         self._left_over.append(key)  # until a head names it
-        stored = await until(self._store.put(key, parts))
+        try:
+            parts = build_checkpoint(content)
+            size_bytes = parts_length(parts)
+            made_as = checksum_as_made(content, parts)
+            stored = await until(self._store.put(key, parts))
+        finally:
+            release_parts(content.metadata.parts)
         if stored.size_bytes != size_bytes or stored.checksum is None:
             raise ObjectDamagedError(f"{key} has {stored.size_bytes} bytes, {size_bytes} were sent")
+        if made_as is not None and made_as != stored.checksum:
+            raise ObjectDamagedError(
+                f"{key} was made with the checksum {made_as:016x} and stored with "
+                f"{stored.checksum:016x}: the disk of the log directory has changed it on its way"
+            )
         name = CheckpointName(
             key,
             size_bytes,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from tierbroker.base.parts import Part
 from tierbroker.cold.errors import ObjectDamagedError
 from tierbroker.records.batch import Buffer
 from tierbroker.records.checksum import crc32c
@@ -84,6 +85,25 @@ class Section(NamedTuple):
     """CRC-32C of its bytes; 0 for LOG."""
 
 
+class SectionBody(NamedTuple):
+    """What a section is to hold."""
+
+    parts: Sequence[Part]
+    size_bytes: int
+    checksum: int
+    """CRC-32C of all its bytes."""
+    made_as: int | None = None
+    """CRC-64/NVME of them as they were made, where they have been on a disk since."""
+
+    @classmethod
+    def of(cls, *parts: bytes) -> "SectionBody":
+        """Of parts in memory."""
+        checksum = 0
+        for part in parts:
+            checksum = crc32c(part, checksum)
+        return cls(parts, sum(map(len, parts)), checksum)
+
+
 class Table(NamedTuple):
     """What the end of an object says."""
 
@@ -102,34 +122,41 @@ def build_end(
 
     An empty section is left out.
     """
-    pieces = [(kind, (body,)) for kind, body in sections]
-    return b"".join(build_pieces(content, pieces, log_bytes))
-
-
-def build_pieces(
-    content: ContentKind,
-    sections: Sequence[tuple[SectionKind, Sequence[bytes]]],
-    log_bytes: int = 0,
-) -> list[bytes]:
-    """The same in pieces, of sections in pieces: large ones are not copied."""
     entries: list[bytes] = []
-    pieces: list[bytes] = []
-    position = log_bytes
     if log_bytes:
         entries.append(_ENTRY.pack(SectionKind.LOG, 0, 0, 0, log_bytes))
+    bodies = [(kind, SectionBody.of(body)) for kind, body in sections]
+    table = _table(content, entries, bodies, log_bytes)
+    return b"".join((*(body for _, body in sections), table))
+
+
+def build_object(
+    content: ContentKind, sections: Sequence[tuple[SectionKind, SectionBody]]
+) -> list[Part]:
+    """A whole object in parts, of sections in parts: large ones are not copied.
+
+    An empty section is left out.
+    """
+    parts: list[Part] = []
+    for _, body in sections:
+        parts += body.parts
+    return [*parts, _table(content, [], sections, 0)]
+
+
+def _table(
+    content: ContentKind,
+    entries: list[bytes],
+    sections: Sequence[tuple[SectionKind, SectionBody]],
+    position: int,
+) -> bytes:
+    """The table and the footer, after `entries` and the sections, which begin at `position`."""
     for kind, body in sections:
-        length = sum(map(len, body))
-        if not length:
-            continue
-        checksum = 0
-        for piece in body:
-            checksum = crc32c(piece, checksum)
-        entries.append(_ENTRY.pack(kind, 0, checksum, position, length))
-        pieces += body
-        position += length
+        if body.size_bytes:
+            entries.append(_ENTRY.pack(kind, 0, body.checksum, position, body.size_bytes))
+            position += body.size_bytes
     assert len(entries) <= MAX_SECTIONS, f"an object of {len(entries)} sections"
     table = b"".join(entries) + _FOOTER_FACTS.pack(VERSION, content, len(entries), 0, 0)
-    return [*pieces, table, _FOOTER_END.pack(crc32c(table), MAGIC)]
+    return table + _FOOTER_END.pack(crc32c(table), MAGIC)
 
 
 def parse_table(end: Buffer, object_bytes: int) -> Table:

@@ -10,6 +10,7 @@ from tierbroker.base.errors import ApiError
 from tierbroker.base.ids import TopicPartition, Uuid
 from tierbroker.base.parts import Part
 from tierbroker.base.pending import Pending
+from tierbroker.cold.container import SectionBody
 from tierbroker.cold.planner import TierConfig
 from tierbroker.records.tier.events import TierIntent
 from tierbroker.records.tier.local import LocalSegment, SegmentContent
@@ -203,8 +204,8 @@ class CheckpointContent(NamedTuple):
 
     metadata_offset: int
     """Of the last metadata record contained."""
-    metadata: Sequence[bytes]
-    """A snapshot in KRaft's format, in pieces."""
+    metadata: SectionBody
+    """A snapshot in KRaft's format, large ones in a file: whoever has it releases the parts."""
     group_offsets: bytes
     """JSON lines: one a committed offset."""
     log_ends: bytes

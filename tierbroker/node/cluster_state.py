@@ -5,12 +5,14 @@ be ahead of its partitions' ends; a restore clamps them.
 """
 
 import json
+from collections.abc import Callable
 
 from tierbroker.base.clock import Clock
 from tierbroker.base.pending import Pending
 from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import sleep, tell, until
 from tierbroker.cold.ports import CheckpointContent
+from tierbroker.cold.spool import Spool
 from tierbroker.controller.driver import MetadataDriver
 from tierbroker.controller.snapshotter import snapshot_batches
 from tierbroker.controller.state.image import MetadataImage
@@ -34,12 +36,14 @@ class ClusterSnapshots:
         partitions: Partitions,
         clock: Clock,
         scheduler: Scheduler,
+        new_spool: Callable[[], Spool],
     ) -> None:
         self._driver = driver
         self._groups = groups
         self._partitions = partitions
         self._clock = clock
         self._scheduler = scheduler
+        self._new_spool = new_spool
 
     def take(self, known_offset: int = -1) -> Pending[CheckpointContent]:
         """See ClusterState."""
@@ -47,14 +51,18 @@ class ClusterSnapshots:
 
     async def _take(self, known_offset: int) -> CheckpointContent:
         image = self._driver.image
-        metadata = await self._metadata(image) if image.offset > known_offset else ()
-        return CheckpointContent(
-            image.offset, metadata, await self._offsets(), await self._log_ends()
-        )
+        spool = self._new_spool()
+        try:
+            if image.offset > known_offset:
+                await self._encode(image, spool)
+            offsets, log_ends = await self._offsets(), await self._log_ends()
+            return CheckpointContent(image.offset, spool.body(), offsets, log_ends)
+        except BaseException:
+            spool.release()
+            raise
 
-    async def _metadata(self, image: MetadataImage) -> list[bytes]:
+    async def _encode(self, image: MetadataImage, spool: Spool) -> None:
         now_ms = self._clock.now_ms()
-        batches: list[bytes] = []
         for batch in snapshot_batches(
             image_records(image),
             metadata_version=image.features.metadata_version,
@@ -64,9 +72,8 @@ class ClusterSnapshots:
             timestamp_ms=now_ms,
             batch_records=BATCH_RECORDS,
         ):
-            batches.append(batch)
+            await spool.append(batch)
             await until(sleep(self._scheduler, 0))
-        return batches
 
     async def _offsets(self) -> bytes:
         lines: list[str] = []

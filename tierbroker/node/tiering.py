@@ -33,6 +33,7 @@ from tierbroker.cold.reader import ColdRead, ReadLimits, TierReader
 from tierbroker.cold.remover import Remover
 from tierbroker.cold.room import RoomKeeper
 from tierbroker.cold.spiller import Spiller
+from tierbroker.cold.spool import Spool
 from tierbroker.cold.stores import StorePorts, open_store
 from tierbroker.cold.time_search import ColdOffset
 from tierbroker.cold.unfinished_remover import UnfinishedRemover
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SPOOL_FILE = "checkpoint.spool"
+"""Only for a moment, in the first log directory."""
 RETRY_S = 5.0
 """Until the next attempt to reach a store that did not answer at the start; doubled each time."""
 LONGEST_RETRY_S = 30.0
@@ -109,7 +112,9 @@ class Tiering:
         opened = open_store(url, values, StorePorts(self._executor, fs, clock, scheduler))
         self.store = WatchedStore(opened, clock)
         self.ledger = TierDecisions(driver, clock)
-        self._cluster = ClusterSnapshots(driver, groups, partitions, clock, scheduler)
+        self._cluster = ClusterSnapshots(
+            driver, groups, partitions, clock, scheduler, self._new_spool
+        )
         self._stories = Stories(on_failure)
         self.uploader = self._make_uploader()
         self.reader = self._make_reader()
@@ -151,6 +156,12 @@ class Tiering:
             clock=self._clock,
         )
 
+    def _new_spool(self) -> Spool:
+        """For a large checkpoint; it leaves more of the disk free than what refuses produce."""
+        directory = (self._values.texts("log.dirs") or self._values.texts("log.dir"))[0]
+        kept_bytes = 2 * self._values.integer("log.disk.reserve.bytes")
+        return Spool(self._fs, self._executor, f"{directory}/{SPOOL_FILE}", kept_bytes)
+
     def _store_with_room(self) -> ObjectWriter:
         """The store; one in a directory leaves some of its disk to the logs."""
         url = split_url(self._url)
@@ -189,6 +200,7 @@ class Tiering:
             self.store if limit == UNLIMITED else RatedReads(self.store, rate),
             self.ledger,
             self._stories,
+            self._scheduler,
             cluster_id=self._cluster_id,
             limits=ReadLimits(
                 cache_bytes=self._values.integer("tier.read.cache.bytes"),

@@ -1,17 +1,21 @@
 """Checkpoints: what the head names is there, and nobody else's head is ever replaced."""
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.tier_world import CLUSTER, INCARNATION, OTHER_INCARNATION, STORE_ID, TierWorld
 from tierbroker.base.errors import KafkaStorageError
+from tierbroker.base.parts import FileSlice
 from tierbroker.base.pending import Pending
 from tierbroker.base.story import Story, tell
 from tierbroker.cold.checkpoint_object import parse_checkpoint
 from tierbroker.cold.checkpointer import KEPT_CHECKPOINTS, Checkpointer
 from tierbroker.cold.checksum import crc64nvme
+from tierbroker.cold.container import SectionBody
 from tierbroker.cold.errors import StoreMismatchError, StoreUnavailableError
 from tierbroker.cold.head import (
     CheckpointName,
@@ -36,16 +40,47 @@ class FakeCluster:
     group_offsets: bytes = b"{}\n"
     log_ends: bytes = b"{}\n"
     encoded: int = 0
+    file: Path | None = None
+    """Where the metadata is to lie; in memory without."""
+    leases: int = 0
+    """On that file."""
+    disk_lies: bool = False
 
     def take(self, known_offset: int = -1) -> Pending[CheckpointContent]:
         offset = self.world.driver.image.offset
-        metadata: list[bytes] = []
+        metadata = SectionBody.of()
         if offset > known_offset:
             self.encoded += 1
-            metadata = [b"metadata ", str(offset).encode()]
+            metadata = SectionBody.of(b"metadata ", str(offset).encode())
+            if self.file is not None:
+                metadata = self._in_file(metadata)
         taken: Pending[CheckpointContent] = Pending()
         taken.resolve(CheckpointContent(offset, metadata, self.group_offsets, self.log_ends))
         return taken
+
+    def _in_file(self, metadata: SectionBody) -> SectionBody:
+        assert self.file is not None
+        content = b"".join(metadata.parts)  # type: ignore[arg-type]
+        self.file.write_bytes(content.swapcase() if self.disk_lies else content)
+        fd = os.open(self.file, os.O_RDONLY)
+        self.leases += 1
+        return metadata._replace(
+            parts=[FileSlice(fd, 0, metadata.size_bytes, Lease(self, fd))],
+            made_as=crc64nvme(content),
+        )
+
+
+@dataclass
+class Lease:
+    cluster: FakeCluster
+    fd: int
+
+    def release(self) -> None:
+        os.close(self.fd)
+        self.cluster.leases -= 1
+
+    def cannot_read(self, position: int, error: OSError) -> None:
+        raise AssertionError(error)
 
 
 class CheckpointWorld(TierWorld):
@@ -188,6 +223,38 @@ def test_the_answer_of_a_write_that_is_read_back_gets_lost() -> None:
     world.take()
     assert world.checkpointer.failure is None
     assert world.objects == {name.key for name in world.found().checkpoints}
+
+
+@pytest.mark.parametrize("end", ["stored", "refused", "nobody waits"])
+def test_the_file_of_a_large_one_is_there_as_long_as_it_is_read(tmp_path: Path, end: str) -> None:
+    world = CheckpointWorld()
+    world.cluster.file = tmp_path / "metadata"
+    world.store.hold("put")
+    if end == "refused":
+        world.store.fail("put", DOWN, suffix=".ckpt")
+    taking = tell(world.checkpointer.take())
+    assert world.cluster.leases == 1
+    if end == "nobody waits":
+        taking.cancel()
+    else:
+        world.store.release()
+        assert taking.done
+        assert (world.found().latest is not None) == (end == "stored")
+    assert world.cluster.leases == 0
+
+
+def test_what_the_disk_has_changed_is_no_checkpoint(tmp_path: Path) -> None:
+    world = CheckpointWorld()
+    world.cluster.file = tmp_path / "metadata"
+    world.cluster.disk_lies = True
+    world.take()
+    assert "the disk of the log directory" in str(world.checkpointer.failure)
+    assert world.found().latest is None
+    assert world.checkpointer.durable_offset == -1
+    world.cluster.disk_lies = False
+    world.take()
+    assert world.checkpointer.failure is None
+    assert len(world.objects) == len(world.found().checkpoints) == 1
 
 
 def test_a_note_that_fails_lets_nothing_go_and_is_made_good() -> None:

@@ -4,12 +4,18 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+from tests.memory_fs import MemoryFileSystem
 from tests.metadata_cluster import cluster, replayed, with_topic
 from tierbroker.base.clock import ManualClock
+from tierbroker.base.executor import ManualExecutor
+from tierbroker.base.fs import FileSystem
 from tierbroker.base.ids import TopicPartition
+from tierbroker.base.parts import parts_length, release_parts
 from tierbroker.base.pending import Pending
 from tierbroker.base.scheduler import ManualScheduler
 from tierbroker.cold.ports import CheckpointContent
+from tierbroker.cold.spool import Spool
+from tierbroker.cold.stores.body import Body
 from tierbroker.controller.raft.batches import open_batches
 from tierbroker.controller.records.config_record import ConfigRecord
 from tierbroker.controller.state.codec import decode_record
@@ -17,6 +23,7 @@ from tierbroker.controller.state.image import MetadataImage
 from tierbroker.controller.state.snapshot import image_of_records
 from tierbroker.groups.record_codec import CommittedOffset
 from tierbroker.node.cluster_state import GROUPS_A_TURN, ClusterSnapshots
+from tierbroker.records.checksum import crc32c
 
 PLACE = TopicPartition("t", 0)
 
@@ -45,6 +52,11 @@ class Rig:
             image = with_topic(image, f"t{number}", (1,))
         self.driver = SimpleNamespace(image=image)
         self.scheduler = ManualScheduler()
+        self.fs = MemoryFileSystem()
+        self.fs.mkdir("/data")
+        self.executor = ManualExecutor()
+        self.memory_bytes = 1 << 30
+        self.spools: list[Spool] = []
         log = SimpleNamespace(offline=False, log_start_offset=3)
         self.held = [
             SimpleNamespace(topic_partition=PLACE, log=log, high_watermark=9, leader_epoch=4),
@@ -56,16 +68,23 @@ class Rig:
             self.held,  # type: ignore[arg-type]
             ManualClock(),
             self.scheduler,
+            self.new_spool,
         )
+
+    def new_spool(self) -> Spool:
+        spool = Spool(self.fs, self.executor, "/data/spool", 0, self.memory_bytes)
+        self.spools.append(spool)
+        return spool
 
     def finish(self, taking: Pending[CheckpointContent]) -> CheckpointContent:
         while not taking.done:
             self.scheduler.advance(0.001)
+            self.executor.run_all()
         return taking.result()
 
 
-def image_in(content: CheckpointContent) -> MetadataImage:
-    data = b"".join(content.metadata)
+def image_in(content: CheckpointContent, fs: FileSystem) -> MetadataImage:
+    data = b"".join(Body(fs, content.metadata.parts).pieces())
     records = [
         decode_record(value) for batch in open_batches(data, "test") for value in batch.values
     ]
@@ -79,9 +98,9 @@ def test_the_image_is_that_of_one_moment() -> None:
     assert not taking.done
     rig.driver.image = replayed(before, [ConfigRecord(2, "t0", "retention.ms", "5")])
     content = rig.finish(taking)
-    assert len(content.metadata) > 5  # a piece a turn
+    assert len(content.metadata.parts) > 5  # a piece a turn
     assert content.metadata_offset == before.offset
-    found = image_in(content)
+    found = image_in(content, rig.fs)
     assert found.topics == before.topics
     assert found.configs.topic("t0") == {}
 
@@ -89,10 +108,44 @@ def test_the_image_is_that_of_one_moment() -> None:
 def test_metadata_that_is_known_is_not_encoded_again() -> None:
     rig = Rig()
     offset = rig.driver.image.offset
-    assert not rig.finish(rig.snapshots.take(offset)).metadata
+    assert not rig.finish(rig.snapshots.take(offset)).metadata.size_bytes
     content = rig.finish(rig.snapshots.take(offset - 1))
-    assert content.metadata
+    assert content.metadata.size_bytes
     assert content.metadata_offset == offset
+
+
+def test_a_large_one_goes_into_a_file() -> None:
+    rig = Rig(topics=1000)
+    rig.memory_bytes = 10_000
+    content = rig.finish(rig.snapshots.take())
+    body = content.metadata
+    assert parts_length([part for part in body.parts if isinstance(part, bytes)]) <= 10_000
+    assert parts_length(body.parts) == body.size_bytes > 50_000
+    assert crc32c(b"".join(Body(rig.fs, body.parts).pieces())) == body.checksum
+    assert image_in(content, rig.fs).topics == rig.driver.image.topics
+    release_parts(body.parts)
+    rig.executor.run_all()
+    assert rig.fs.open_files == 0
+
+
+def test_one_that_nobody_waits_for_leaves_no_file_open() -> None:
+    """Whatever it was at: encoding, writing, or at what stands beside the metadata."""
+    steps = 0
+    while True:
+        rig = Rig(groups=2 * GROUPS_A_TURN + 1, topics=500)
+        rig.memory_bytes = 0
+        taking = rig.snapshots.take()
+        for _ in range(steps):
+            rig.executor.run_all()
+            rig.scheduler.advance(0.001)
+        if taking.done:
+            break
+        taking.cancel()
+        rig.executor.run_all()
+        assert rig.fs.open_files == 0
+        assert rig.fs.listdir("/data") == []
+        steps += 1
+    assert steps > 5
 
 
 def test_group_offsets_and_log_ends_are_lines_of_json() -> None:
