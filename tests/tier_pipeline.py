@@ -6,6 +6,7 @@ belongs, with its one value; nothing was let go that a checkpoint in the store d
 no key got two contents. What happens is drawn from a seed.
 """
 
+import asyncio
 import random
 import shutil
 import tempfile
@@ -97,7 +98,7 @@ class TierPipeline:
 
     def close(self) -> None:
         self.world.tiering.stop()
-        self.world.tiering.close()
+        asyncio.run(self.world.tiering.close())
         self.patch.undo()
         shutil.rmtree(self.directory)
 

@@ -472,11 +472,13 @@ class Node:
         if hasattr(self, "_http"):
             self._http.close()
         await self._executor_round()
-        if self._tiering is not None:
-            self._tiering.close()
-        self._executor.close()
-        storage.logs.shutdown(clean=clean, broker_epoch=self._broker_epoch)
-        storage.close()
+        try:
+            if self._tiering is not None:
+                await self._tiering.close()
+        finally:
+            self._executor.close()
+            storage.logs.shutdown(clean=clean, broker_epoch=self._broker_epoch)
+            storage.close()
 
     async def _executor_round(self) -> None:
         """Wait until the workers have done what is queued now."""

@@ -78,6 +78,6 @@ async def open_tier(
     await tiering.start()
     if tiering.refusal is not None:
         refusal = tiering.refusal
-        tiering.close()
+        await tiering.close()
         raise DataDirError(refusal)
     return tiering

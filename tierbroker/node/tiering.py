@@ -5,6 +5,7 @@ not answer never stops the broker: what should go there waits, and is kept here 
 that is another cluster's does stop the start, or all work with it.
 """
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterator
@@ -325,14 +326,14 @@ class Tiering:
         self.uploader.stop()
         self._stories.stop()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give up threads and connections, after `stop`; takes no longer than STOP_WAIT_S.
 
         Nothing is lost by what is given up: no upload counts before its commit, and the next start
-        looks what is missing.
+        looks what is missing. The loop goes on meanwhile.
         """
         self.store.close()
-        unanswered = self._executor.close(STOP_WAIT_S)
+        unanswered = await asyncio.to_thread(self._executor.close, STOP_WAIT_S)
         left = " and ".join(self._left) or "what was asked of it"
         if unanswered:
             logger.warning(

@@ -1,6 +1,8 @@
 """The clockwork of the cold tier: bound to its store, ticking, given up; on a real log."""
 
+import asyncio
 import logging
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from tierbroker.base.story import tell
 from tierbroker.cold.errors import StoreUnavailableError
 from tierbroker.cold.head import Head, encode_head
 from tierbroker.cold.keys import HEAD_KEY
+from tierbroker.node import tiering as module
 from tierbroker.node.tier_report import TierReports
 
 DOWN = StoreUnavailableError("the store is down")
@@ -307,7 +310,7 @@ def test_offload_ends_when_the_log_does(world: TieringWorld) -> None:
     assert offloaded.result() == 1
 
 
-def test_after_a_stop_nothing_goes_on(world: TieringWorld) -> None:
+async def test_after_a_stop_nothing_goes_on(world: TieringWorld) -> None:
     world.start()
     world.fill(2)
     world.store.hold("put")
@@ -319,7 +322,19 @@ def test_after_a_stop_nothing_goes_on(world: TieringWorld) -> None:
     assert world.state.partition(world.log.topic_id, 0) is not None
     assert world.tier().empty
     assert len(world.tier().intents) == 1
-    world.tiering.close()
+    await world.tiering.close()
+
+
+async def test_the_loop_goes_on_while_the_end_waits_for_a_worker(
+    world: TieringWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "STOP_WAIT_S", 60.0)
+    answered = threading.Event()
+    world.tiering._executor.run(lambda: answered.wait(60), lambda _: None)
+    world.tiering.stop()
+    asyncio.get_running_loop().call_soon(answered.set)
+    await world.tiering.close()
+    assert "Given up" not in caplog.text
 
 
 def test_what_a_power_cut_may_take_is_not_in_the_store(world: TieringWorld) -> None:
