@@ -2,19 +2,25 @@
 
 import asyncio
 import itertools
+import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.object_store_suite import ObjectStoreSuite
+from tests.object_store_suite import KEY, ObjectStoreSuite, slice_of
 from tests.s3_server import IN_PARTS, judge, moto_server, opened_bucket
 from tierbroker.base.clock import SystemClock
 from tierbroker.base.executor import InlineExecutor, ThreadExecutor
 from tierbroker.base.fs import OsFileSystem
+from tierbroker.cold.errors import ObjectNotFoundError
 from tierbroker.cold.ports import ObjectStore
 from tierbroker.cold.stores.directory import DirectoryStore
 from tierbroker.cold.stores.memory import MemoryStore
+from tierbroker.cold.stores.unfinished import UploadsInParts
+
+WAIT_S = 30
 
 
 class TestMemory(ObjectStoreSuite):
@@ -64,3 +70,43 @@ class TestMoto(ObjectStoreSuite):
         judge(endpoint).create_bucket(Bucket=bucket)
         with opened_bucket(f"s3://{bucket}/some/prefix", endpoint, IN_PARTS) as store:
             yield store
+
+
+class StoppingFileSystem(OsFileSystem):
+    """Stops in the middle of a body until it is told to go on."""
+
+    def __init__(self, after_bytes: int) -> None:
+        super().__init__()
+        self._after_bytes = after_bytes
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def pread(self, fd: int, nbytes: int, position: int) -> bytes:  # type: ignore[override]
+        if position >= self._after_bytes:
+            self.reached.set()
+            assert self.go_on.wait(WAIT_S)
+        return os.pread(fd, nbytes, position)
+
+
+async def test_an_upload_in_parts_that_is_withdrawn_leaves_none(
+    endpoint: str, tmp_path: Path
+) -> None:
+    judge(endpoint).create_bucket(Bucket="parts")
+    size = ObjectStoreSuite.multipart_bytes
+    fs = StoppingFileSystem(size // 2)
+    with (
+        opened_bucket("s3://parts", endpoint, IN_PARTS, fs) as store,
+        slice_of(tmp_path / "log", os.urandom(size), 0, size) as part,
+    ):
+        assert isinstance(store, UploadsInParts)
+        assert store.parts_settled().done
+        storing = store.put(KEY, [part])
+        assert await asyncio.to_thread(fs.reached.wait, WAIT_S)
+        storing.cancel()
+        settled = store.parts_settled()
+        assert not settled.done
+        fs.go_on.set()
+        await settled
+        assert "Uploads" not in judge(endpoint).list_multipart_uploads(Bucket="parts")
+        with pytest.raises(ObjectNotFoundError):
+            await store.head(KEY)

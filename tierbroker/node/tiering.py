@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from tierbroker.cold.room import RoomKeeper
 from tierbroker.cold.spiller import Spiller
 from tierbroker.cold.spool import Spool
 from tierbroker.cold.stores import StorePorts, open_store
+from tierbroker.cold.stores.unfinished import UploadsInParts
 from tierbroker.cold.time_search import ColdOffset
 from tierbroker.cold.unfinished_remover import UnfinishedRemover
 from tierbroker.cold.uploader import Uploader, UploadLimits
@@ -68,6 +70,8 @@ START_WAIT_S = 5.0
 """So long the broker's start waits for a store that takes a request and does not answer."""
 STOP_WAIT_S = 3.0
 """So long the broker's end waits for a store that takes a request and does not answer."""
+STOP_PARTS_S = 2.0
+"""So long of it for uploads in parts, so that they leave none where the store answers."""
 CHECKPOINT_SHARE = 0.2
 """Of the time goes into checkpoints that are large, or should: the pause between two grows up to
 CHECKPOINT_PAUSES intervals, so that a store that was slow once is soon up to date again."""
@@ -332,8 +336,16 @@ class Tiering:
         Nothing is lost by what is given up: no upload counts before its commit, and the next start
         looks what is missing. The loop goes on meanwhile.
         """
-        self.store.close()
-        unanswered = await asyncio.to_thread(self._executor.close, STOP_WAIT_S)
+        deadline = self._clock.monotonic() + STOP_WAIT_S
+        try:
+            if isinstance(self.store.inner, UploadsInParts):
+                with suppress(TimeoutError):  # what remains is found by its age
+                    async with asyncio.timeout(STOP_PARTS_S):
+                        await self.store.inner.parts_settled()
+        finally:
+            self.store.close()
+        left_s = max(deadline - self._clock.monotonic(), STOP_WAIT_S - STOP_PARTS_S)
+        unanswered = await asyncio.to_thread(self._executor.close, left_s)
         left = " and ".join(self._left) or "what was asked of it"
         if unanswered:
             logger.warning(

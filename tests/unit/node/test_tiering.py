@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faulty_store import FaultyStore
 from tests.log_setup import make_batch
 from tests.tier_world import OTHER_INCARNATION
 from tests.tiering_world import CLUSTER_ID, TieringWorld
@@ -17,6 +18,7 @@ from tierbroker.base.errors import (
     UnknownTopicOrPartitionError,
 )
 from tierbroker.base.ids import uuid_text
+from tierbroker.base.pending import Pending
 from tierbroker.base.story import tell
 from tierbroker.cold.errors import StoreUnavailableError
 from tierbroker.cold.head import Head, encode_head
@@ -335,6 +337,55 @@ async def test_the_loop_goes_on_while_the_end_waits_for_a_worker(
     asyncio.get_running_loop().call_soon(answered.set)
     await world.tiering.close()
     assert "Given up" not in caplog.text
+
+
+class StoreOfParts(FaultyStore):
+    """Some parts are under way."""
+
+    def __init__(self, world: TieringWorld) -> None:
+        super().__init__(world.clock)
+        self.settled: Pending[None] = Pending()
+        self.closed = False
+
+    def parts_settled(self) -> Pending[None]:
+        return self.settled
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_uploads_in_parts_are_given_up_before_the_store_is_closed(
+    world: TieringWorld, monkeypatch: pytest.MonkeyPatch, *, answers: bool
+) -> None:
+    store = world.tiering.store.inner = StoreOfParts(world)
+    monkeypatch.setattr(module, "STOP_PARTS_S", 60.0 if answers else 0.01)
+    seen: list[bool] = []
+
+    def settle() -> None:
+        seen.append(store.closed)
+        store.settled.resolve(None)
+
+    if answers:
+        asyncio.get_running_loop().call_soon(settle)
+    world.tiering.stop()
+    await world.tiering.close()
+    assert store.closed
+    assert seen == ([False] if answers else [])
+
+
+async def test_an_end_that_is_cut_short_closes_the_store(
+    world: TieringWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = world.tiering.store.inner = StoreOfParts(world)
+    monkeypatch.setattr(module, "STOP_PARTS_S", 60.0)
+    world.tiering.stop()
+    closing = asyncio.ensure_future(world.tiering.close())
+    asyncio.get_running_loop().call_soon(closing.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert store.closed
+    world.tiering._executor.close()
 
 
 def test_what_a_power_cut_may_take_is_not_in_the_store(world: TieringWorld) -> None:

@@ -17,7 +17,6 @@ from tierbroker.base.fs import Buffer
 from tierbroker.base.parts import Part
 from tierbroker.base.pending import Pending
 from tierbroker.base.story import Story, sleep, tell, until
-from tierbroker.cold.checksum import parse_checksum
 from tierbroker.cold.config import MOST_PARTS, S3Settings, TransferLimits
 from tierbroker.cold.errors import (
     BodyUnreadableError,
@@ -30,7 +29,7 @@ from tierbroker.cold.errors import (
 from tierbroker.cold.keys import MANIFEST_SUFFIX, SEGMENT_SUFFIX
 from tierbroker.cold.ports import ObjectFacts, ObjectPage
 from tierbroker.cold.stores import StorePorts
-from tierbroker.cold.stores.body import Body
+from tierbroker.cold.stores.body import Body, BodyWithdrawnError
 from tierbroker.cold.stores.byte_budget import ByteBudget
 from tierbroker.cold.stores.request_counts import RequestCounts
 from tierbroker.cold.stores.s3_client import S3Clients, when_answered
@@ -44,7 +43,7 @@ from tierbroker.cold.stores.s3_requests import (
     parse_time_ms,
 )
 from tierbroker.cold.stores.sent import Sent
-from tierbroker.cold.stores.unfinished import UnfinishedUpload
+from tierbroker.cold.stores.unfinished import UnderWay, UnfinishedUpload
 from tierbroker.cold.stores.work import begin
 
 T = TypeVar("T")
@@ -83,6 +82,7 @@ class S3Store:
         self._clients = S3Clients(settings, limits, credentials)
         self._requests = S3Requests(settings, credentials, ports.clock, self._clients.timeout_s(0))
         self._uploads: set[Body] = set()
+        self._in_parts = UnderWay()
         self._under_way: set[Any] = set()
         """What the library is at: futures of its."""
 
@@ -143,6 +143,10 @@ class S3Store:
         for future in list(self._under_way):
             future.cancel()
         self._requests.close()
+
+    def parts_settled(self) -> Pending[None]:
+        """See UploadsInParts."""
+        return self._in_parts.settled()
 
     def ask(self, question: Callable[[S3Requests], T]) -> Pending[T]:
         """What the port does not know of: `question` runs on a worker thread."""
@@ -227,6 +231,10 @@ class S3Store:
         part_bytes = max(self._limits.part_bytes, -(-size // MOST_PARTS))
         # Twice as many parts are in memory as travel, and the one that is being read.
         reservation = await until(self.budget.for_upload((2 * PARTS_AT_A_TIME + 1) * part_bytes))
+        if sent.source.withdrawn:
+            reservation.release()
+            raise BodyWithdrawnError("withdrawn while it waited")
+        self._in_parts.begin()
         try:
             result = await self._answer(
                 key,
@@ -246,6 +254,7 @@ class S3Store:
             raise
         finally:
             reservation.release()
+            self._in_parts.end()
         self.counts.puts += 2 + -(-size // part_bytes)
         self.counts.bytes_up += size
         return str(result["e_tag"] or "")
@@ -401,7 +410,7 @@ class S3Store:
             key,
             int(answer.headers["content-length"]),
             answer.headers.get("etag", ""),
-            _whole_checksum(answer),
+            answer.whole_checksum(),
             int(parsedate_to_datetime(modified).timestamp() * 1000) if modified else 0,
         )
 
@@ -481,15 +490,3 @@ class S3Store:
 
         told.on_done(done)
         return told
-
-
-def _whole_checksum(answer: S3Answer) -> int | None:
-    """The CRC-64/NVME of the whole object, if the store keeps one; not one made of its parts'."""
-    text = answer.headers.get("x-amz-checksum-crc64nvme")
-    kind = answer.headers.get("x-amz-checksum-type", "FULL_OBJECT")
-    if text is None or kind != "FULL_OBJECT":
-        return None
-    try:
-        return parse_checksum(text)
-    except ValueError:
-        return None

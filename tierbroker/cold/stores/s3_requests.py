@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
 from tierbroker.base.clock import Clock
+from tierbroker.cold.checksum import parse_checksum
 from tierbroker.cold.config import S3Settings
 from tierbroker.cold.errors import StoreRefusedError, StoreUnavailableError
 from tierbroker.cold.stores.s3_credentials import S3Credentials
@@ -37,6 +38,18 @@ class S3Answer(NamedTuple):
         for element in root.iter():
             element.tag = element.tag.rpartition("}")[2]
         return root
+
+    def whole_checksum(self) -> int | None:
+        """The CRC-64/NVME of the whole object, if the store keeps one; not one made of its
+        parts'."""
+        text = self.headers.get("x-amz-checksum-crc64nvme")
+        kind = self.headers.get("x-amz-checksum-type", "FULL_OBJECT")
+        if text is None or kind != "FULL_OBJECT":
+            return None
+        try:
+            return parse_checksum(text)
+        except ValueError:
+            return None
 
 
 class S3Requests:
