@@ -8,6 +8,7 @@ from tests.faulty_store import FaultyStore
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.ids import TopicPartition
 from tierbroker.base.pending import Pending
+from tierbroker.base.scheduler import ManualScheduler
 from tierbroker.base.story import Stories
 from tierbroker.cold.reader import ColdRead, ReadLimits, TierReader
 from tierbroker.records.batch import walk
@@ -65,10 +66,12 @@ class ColdReading:
         self.on_arrival: Callable[[], None] = lambda: None
         self.failures: list[BaseException] = []
         self.limits = ReadLimits(**limits)
+        self.scheduler = ManualScheduler()
         self.reader = TierReader(
             self.store,
             self,
             Stories(lambda error, _: self.failures.append(error)),
+            self.scheduler,
             cluster_id=CLUSTER,
             limits=self.limits,
             on_arrival=self._arrived,

@@ -63,6 +63,7 @@ class TieredLog(TierWorld):
             self.store,
             self.ledger,
             self.stories,
+            self.scheduler,
             cluster_id=CLUSTER,
             limits=ReadLimits(),
             on_arrival=lambda place: None,

@@ -194,6 +194,7 @@ class ArchiveReader:
             store,
             archive,
             self._stories,
+            scheduler,
             cluster_id=archive.head.cluster_id,
             limits=limits,
             on_arrival=lambda _: self._wake(),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tierbroker.base.pending import Pending
+from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import Stories, until
 from tierbroker.cold.checksum import crc64nvme
 from tierbroker.cold.errors import ObjectDamagedError, StoreError, StoreUnavailableError
@@ -70,6 +71,7 @@ class Downloads:
         store: ObjectReader,
         ledger: TierView,
         stories: Stories,
+        scheduler: Scheduler,
         *,
         cluster_id: str,
         cache_bytes: int,
@@ -78,6 +80,7 @@ class Downloads:
         self._store = store
         self._ledger = ledger
         self._stories = stories
+        self._scheduler = scheduler
         self._cluster_id = cluster_id
         self._budget_bytes = cache_bytes // 2
         self._pieces = PieceCache(cache_bytes)
@@ -231,7 +234,8 @@ class Downloads:
         segment, tail, position = download.segment, download.tail, download.position
         while True:
             data = await self._get(key, position, download.end - position)
-            piece, wanted = check_piece(
+            piece, wanted = await check_piece(
+                self._scheduler,
                 data,
                 position,
                 base_offset=segment.base_offset,

@@ -11,6 +11,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from struct import Struct
 
+from tierbroker.base.scheduler import Scheduler
+from tierbroker.base.story import until
+from tierbroker.base.turns import next_turn
 from tierbroker.cold.errors import ObjectDamagedError
 from tierbroker.records import epoch_lineage
 from tierbroker.records.batch import CRC_START, MAGIC_V2, MIN_BATCH_LENGTH, SIZE_OVERHEAD
@@ -20,6 +23,9 @@ from tierbroker.records.epoch_lineage import EpochEntry
 ObjectId = tuple[int, int]
 """(incarnation, intent offset): tells an object from every other one of the cluster."""
 MAX_OFFSET = (1 << 63) - 1
+JUDGED_A_TURN_BYTES = 512 * 1024
+JUDGED_A_TURN_BATCHES = 128
+"""A tenth of a millisecond or two, whichever comes first: what others wait for a scan (D-11)."""
 # Base offset, length, leader epoch, magic, CRC and last offset's delta of a batch's header.
 _JUDGED = Struct(">qiiBI2xi")
 _unpack_judged = _JUDGED.unpack_from
@@ -69,7 +75,8 @@ class Piece:
         return self.data[start:stop], self.last_offsets[last] + 1, self.position + stop
 
 
-def check_piece(
+async def check_piece(
+    scheduler: Scheduler,
     data: memoryview,
     position: int,
     *,
@@ -80,7 +87,7 @@ def check_piece(
     what: str,
 ) -> tuple[Piece, int]:
     """The whole batches in bytes that begin at `position` of a segment's object; and how many
-    bytes the first batch that is not whole would need, 0 if there is none.
+    bytes the first batch that is not whole would need, 0 if there is none. A story, in short turns.
 
     `is_last`: the segment ends with these bytes. Raises ObjectDamagedError, which names `what`.
     """
@@ -89,6 +96,7 @@ def check_piece(
     end, size = 0, len(data)
     previous = base_offset - 1
     epoch, epoch_end = -1, base_offset
+    turn_bytes, turn_batches = JUDGED_A_TURN_BYTES, JUDGED_A_TURN_BATCHES
     # All of a scan comes through here, on the loop's thread: one unpacking, no header objects.
     while size - end >= _JUDGED.size:
         first, length, leader_epoch, magic, crc, delta = _unpack_judged(data, end)
@@ -118,6 +126,10 @@ def check_piece(
         positions.append(at)
         last_offsets.append(last)
         previous = last
+        if end >= turn_bytes or len(positions) >= turn_batches:
+            turn_bytes = end + JUDGED_A_TURN_BYTES
+            turn_batches = len(positions) + JUDGED_A_TURN_BATCHES
+            await until(next_turn(scheduler))
     rest = len(data) - end
     if is_last and rest:
         raise ObjectDamagedError(f"{what}: {rest} bytes at its end are no whole batch")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from tierbroker.base.errors import KafkaStorageError
 from tierbroker.base.ids import TopicPartition
 from tierbroker.base.pending import Pending
+from tierbroker.base.scheduler import Scheduler
 from tierbroker.base.story import Stories
 from tierbroker.cold.downloads import Downloads, ReadCounts, id_of, piece_end
 from tierbroker.cold.errors import ObjectDamagedError, ObjectNotFoundError
@@ -84,6 +85,7 @@ class TierReader:
         store: ObjectReader,
         ledger: TierView,
         stories: Stories,
+        scheduler: Scheduler,
         *,
         cluster_id: str,
         limits: ReadLimits,
@@ -103,6 +105,7 @@ class TierReader:
             store,
             ledger,
             stories,
+            scheduler,
             cluster_id=cluster_id,
             cache_bytes=limits.cache_bytes,
             index_cache_bytes=limits.index_cache_bytes,

@@ -1,10 +1,20 @@
 """Pieces of cold segments: judged when they arrive, found by offset."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.log_setup import make_batch
+from tierbroker.base.scheduler import ManualScheduler
+from tierbroker.base.story import Story, tell
 from tierbroker.cold.errors import ObjectDamagedError
-from tierbroker.cold.pieces import Piece, PieceCache, check_piece
+from tierbroker.cold.pieces import (
+    JUDGED_A_TURN_BATCHES,
+    JUDGED_A_TURN_BYTES,
+    Piece,
+    PieceCache,
+    check_piece,
+)
 from tierbroker.records.batch import patch_offsets
 from tierbroker.records.epoch_lineage import EpochEntry
 
@@ -17,16 +27,29 @@ def batch(base_offset: int, records: int = 4, epoch: int = 1) -> bytes:
     return bytes(data)
 
 
-def judge(data: bytes, *, end_offset: int = 99, is_last: bool = False) -> tuple[Piece, int]:
+def judging(
+    scheduler: ManualScheduler,
+    data: bytes,
+    *,
+    end_offset: int = 99,
+    is_last: bool = False,
+    lineage: Sequence[EpochEntry] = LINEAGE,
+) -> Story[tuple[Piece, int]]:
     return check_piece(
+        scheduler,
         memoryview(data),
         1000,
         base_offset=4,
         end_offset=end_offset,
         is_last=is_last,
-        lineage=LINEAGE,
+        lineage=lineage,
         what="an object",
     )
+
+
+def judge(data: bytes, *, end_offset: int = 99, is_last: bool = False) -> tuple[Piece, int]:
+    """In one turn: there is not much of it."""
+    return tell(judging(ManualScheduler(), data, end_offset=end_offset, is_last=is_last)).result()
 
 
 def test_whole_batches_are_found_by_offset() -> None:
@@ -85,6 +108,25 @@ def test_what_is_no_batch_is_found_out() -> None:
         wrong[len(data) + place] = byte
         with pytest.raises(ObjectDamagedError, match="no v2 batch"):
             judge(bytes(wrong))
+
+
+@pytest.mark.parametrize("records", [1, 4000])
+def test_others_have_their_turn_while_a_piece_is_judged(records: int) -> None:
+    """However small or large its batches are."""
+    size = len(batch(0, records))
+    a_turn = min(JUDGED_A_TURN_BATCHES, -(-JUDGED_A_TURN_BYTES // size))
+    count = 3 * a_turn + 1
+    data = bytearray(batch(4, records) * count)
+    for number in range(count):
+        patch_offsets(data, number * size, 4 + number * records, 1)
+    scheduler = ManualScheduler()
+    data_end = count * records + 3
+    telling = tell(judging(scheduler, bytes(data), end_offset=data_end, lineage=LINEAGE[:1]))
+    for _ in range(3):
+        assert not telling.done
+        scheduler.end_turn(follow=False)
+    piece, _ = telling.result()
+    assert (len(piece.positions), piece.last_offsets[-1]) == (count, data_end)
 
 
 def whole(position: int) -> Piece:

@@ -61,6 +61,7 @@ class Joined(TieredLog):
             self.store,
             self.ledger,
             self.stories,
+            self.scheduler,
             cluster_id=CLUSTER,
             limits=ReadLimits(),
             on_arrival=lambda place: self.led.wake_waiters(),
