@@ -20,7 +20,7 @@ from tierbroker.records.checksum import crc32c
 
 logger = logging.getLogger(__name__)
 
-MEMORY_BYTES = 8 * 1024 * 1024
+MEMORY_BYTES = 2 * 1024 * 1024
 """So much stays in memory: most clusters never need the file."""
 
 

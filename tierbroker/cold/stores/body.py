@@ -40,9 +40,22 @@ class Body:
         self.withdrawn = True
 
     def read(self, start: int, length: int) -> Buffer:
-        """Bytes [start, start + length) in one piece. Raises BodyUnreadableError."""
-        pieces = list(self.pieces(start, length))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        """Bytes [start, start + length) in one piece. Raises BodyUnreadableError.
+
+        They are in memory once and not twice: what is under way is counted by its length.
+        """
+        end = start + length
+        for part_start, part in zip(self._starts, self._parts, strict=True):
+            if part_start <= start < end <= part_start + len(part):
+                piece = self._piece(part, start - part_start, length)
+                if len(piece) == length:  # one read of a file brings 2 GiB at most
+                    return piece
+        whole = bytearray(length)
+        position = 0
+        for piece in self.pieces(start, length, PIECE_BYTES):
+            whole[position : position + len(piece)] = piece
+            position += len(piece)
+        return whole
 
     def pieces(
         self, start: int = 0, length: int | None = None, piece_bytes: int = 1 << 62

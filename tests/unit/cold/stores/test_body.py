@@ -8,7 +8,7 @@ from tests.faulty_fs import FaultyFileSystem
 from tierbroker.base.fs import OsFileSystem
 from tierbroker.base.parts import FileSlice
 from tierbroker.cold.errors import BodyUnreadableError
-from tierbroker.cold.stores.body import Body, BodyWithdrawnError
+from tierbroker.cold.stores.body import PIECE_BYTES, Body, BodyWithdrawnError
 
 
 class NoLease:
@@ -48,6 +48,23 @@ def test_pieces_are_bounded(fd: int) -> None:
 def test_a_part_in_memory_is_not_copied() -> None:
     data = b"x" * 1000
     assert Body(OsFileSystem(), [data]).read(0, 1000) is data
+
+
+def test_what_lies_in_several_parts_is_never_there_twice(tmp_path: Path) -> None:
+    """A segment and its tail: the file is read a piece at a time into the one that is sent."""
+    content = os.urandom(3 * PIECE_BYTES + 5)
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    fs = FaultyFileSystem()
+    fd = fs.open(str(path), os.O_RDONLY)
+    source = Body(fs, [FileSlice(fd, 0, len(content), NoLease()), b"tail"])
+    assert source.read(0, source.size_bytes) == content + b"tail"
+    assert fs.calls.count("pread") == 4
+    # Nothing else goes with it here: one read is enough.
+    fs.calls.clear()
+    assert source.read(5, 2 * PIECE_BYTES) == content[5 : 5 + 2 * PIECE_BYTES]
+    assert fs.calls.count("pread") == 1
+    fs.close(fd)
 
 
 def test_a_read_that_fails_names_the_part(tmp_path: Path) -> None:
