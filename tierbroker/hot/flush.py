@@ -5,8 +5,9 @@ worker thread. A flush that failed is never repeated: its log directory is lost 
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from tierbroker.base.clock import Clock
@@ -17,7 +18,8 @@ from tierbroker.base.parts import Lease
 FLUSH_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 FlushCallback = Callable[[OSError | None], None]
-"""Called on the loop thread with None once durable, or with the error of the log directory."""
+"""Called on the loop thread with None once durable, or with the error of the log directory. What it
+raises keeps no other one from being called; the first such error then comes out of the flusher."""
 
 
 class FlushableLog(Protocol):
@@ -168,10 +170,11 @@ class GroupFlusher:
         lane.busy = False
         if not isinstance(error, OSError):
             raise error
+        steps = [partial(_call_all, group, error)]
         if lane.error is None:
-            self._on_failure(lane.path, error)
-            self.fail(lane.path, error)
-        _call_all(group, error)
+            offline = partial(self._on_failure, lane.path, error)
+            steps = [offline, partial(self.fail, lane.path, error), *steps]
+        _do_all(steps)
 
 
 class _Lane:
@@ -193,6 +196,16 @@ def _no_clock() -> float:
 
 
 def _call_all(group: dict[FlushableLog, list[FlushCallback]], error: OSError | None) -> None:
-    for callbacks in group.values():
-        for callback in callbacks:
-            callback(error)
+    _do_all(partial(callback, error) for callbacks in group.values() for callback in callbacks)
+
+
+def _do_all(steps: Iterable[Callable[[], None]]) -> None:
+    """One after the other, whatever becomes of each; then the first error is raised."""
+    failure: Exception | None = None
+    for step in steps:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - raised below
+            failure = failure or error
+    if failure is not None:
+        raise failure

@@ -208,3 +208,56 @@ def test_a_bug_in_a_strategy_is_not_taken_for_a_disk_error(setup: Setup) -> None
     with pytest.raises(ValueError, match="no such device"):
         setup.executor.run_all()
     assert setup.failures == []
+
+
+def refuse(name: str) -> Callable[[OSError | None], None]:
+    def callback(_: OSError | None) -> None:
+        raise LookupError(name)
+
+    return callback
+
+
+def test_every_callback_hears_though_one_raises() -> None:
+    turns: list[Callable[[], None]] = []
+    setup = Setup(turns.append)
+    first, second = FakeLog("/data/a-0"), FakeLog("/data/b-0")
+    setup.flusher.request(first, refuse("the first"))
+    setup.request(first, "same log")
+    setup.flusher.request(second, refuse("the second"))
+    setup.request(second, "other log")
+    turns.pop()()
+    with pytest.raises(LookupError, match="the first"):
+        setup.executor.run_all()
+    assert setup.answers == [("same log", None), ("other log", None)]
+    setup.request(first, "later")
+    turns.pop()()
+    setup.executor.run_all()
+    assert setup.answers[-1] == ("later", None)
+    assert setup.flusher.idle
+
+
+def test_everybody_hears_of_a_failed_disk_though_one_raises() -> None:
+    executor, strategy = ManualExecutor(), FakeStrategy()
+    heard: list[tuple[str, OSError | None]] = []
+
+    def refuse_disk(directory: str, error: OSError) -> None:
+        heard.append((directory, error))
+        raise LookupError("the directory")
+
+    turns: list[Callable[[], None]] = []
+    flusher = GroupFlusher(strategy, executor, refuse_disk, turns.append)
+    log = FakeLog()
+
+    def request(name: str) -> None:
+        flusher.request(log, refuse(name))
+        flusher.request(log, lambda error: heard.append((name, error)))
+
+    request("in flight")
+    turns.pop()()
+    request("waiting")
+    strategy.error = EIO
+    with pytest.raises(LookupError, match="the directory"):
+        executor.run_all()
+    assert heard == [("/data", EIO), ("waiting", EIO), ("in flight", EIO)]
+    assert flusher.has_failed(log)
+    assert flusher.idle
