@@ -60,6 +60,7 @@ class TieringWorld(TieredLog):
             "memory://",
             self.values,
             cluster_id=CLUSTER_ID,
+            restore="tierbroker restore --from memory:// --data DIR",
             driver=cast("Any", self.driver),
             groups=cast("Any", NoGroups()),
             partitions=self.held,

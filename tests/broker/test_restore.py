@@ -142,8 +142,10 @@ async def test_a_store_of_another_cluster_is_refused(tmp_path: Path) -> None:
         async with asyncio.timeout(20):
             while not (cold / "head").exists():
                 await asyncio.sleep(0.02)
-    with pytest.raises(DataDirError, match="tierbroker restore --from"):
-        await Broker(data=tmp_path / "b", ephemeral=False, config=settings(cold)).__aenter__()
+    config = {**settings(cold), "cold.threads": "3"}
+    command = f"tierbroker restore --from file://{cold} --data DIR .*--set cold.threads=3"
+    with pytest.raises(DataDirError, match=command):
+        await Broker(data=tmp_path / "b", ephemeral=False, config=config).__aenter__()
     with pytest.raises(DataDirError, match="not empty"):
         await asyncio.to_thread(restore_from, cold, tmp_path / "a")
 

@@ -5,7 +5,7 @@ incarnation, the head object in the store names the cluster: both must agree, or
 """
 
 import random
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tierbroker.base.ids import Uuid, random_uuid, uuid_text
 from tierbroker.base.story import until
@@ -18,8 +18,7 @@ from tierbroker.records.tier.state import TierState
 NOBODYS_ETAG = '"00000000000000000000000000000000"'
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """The store is this cluster's."""
 
     head: Head
@@ -27,10 +26,11 @@ class Binding:
 
 
 async def bind(
-    store: ObjectStore, state: TierState, cluster_id: str, rng: random.Random
+    store: ObjectStore, state: TierState, cluster_id: str, rng: random.Random, restore: str
 ) -> Binding:
     """Make sure that the store is this cluster's; an empty one becomes that.
 
+    `restore` is the command that restores from the store, for people who have to be told of it.
     The caller writes `head.store_id` and `head.incarnation` to the metadata log where they are
     new. Raises StoreMismatchError, UnfitStoreError, and StoreError while the store does not answer.
     """
@@ -48,11 +48,11 @@ async def bind(
         return Binding(head, etag)
     head, etag = found
     if head.cluster_id != cluster_id:
-        raise StoreMismatchError(_other_cluster(store, head, cluster_id))
+        raise StoreMismatchError(_other_cluster(store, head, cluster_id, restore))
     if state.store_id is None:
         # Made by this cluster, which crashed before it noted so; nothing else was written then.
         if head.checkpoints:
-            raise StoreMismatchError(_forgotten(store, head))
+            raise StoreMismatchError(_forgotten(store, head, restore))
         await _must_heed_conditions(store, head)
         return Binding(head, etag)
     if head.store_id != state.store_id:
@@ -91,8 +91,8 @@ async def _must_heed_conditions(store: ObjectStore, head: Head) -> None:
         )
 
 
-async def look(store: ObjectStore, cluster_id: str) -> None:
-    """Make sure that the store is not another cluster's; writes nothing.
+async def look(store: ObjectStore, cluster_id: str, restore: str) -> None:
+    """Make sure that the store is not another cluster's; writes nothing. `restore` as in `bind`.
 
     For a cluster that has no use for a store yet. Raises StoreMismatchError, and StoreError while
     the store does not answer.
@@ -102,27 +102,25 @@ async def look(store: ObjectStore, cluster_id: str) -> None:
         return
     head, _ = found
     if head.cluster_id != cluster_id:
-        raise StoreMismatchError(_other_cluster(store, head, cluster_id))
+        raise StoreMismatchError(_other_cluster(store, head, cluster_id, restore))
     if head.checkpoints:
-        raise StoreMismatchError(_forgotten(store, head))
+        raise StoreMismatchError(_forgotten(store, head, restore))
 
 
-def _forgotten(store: ObjectStore, head: Head) -> str:
+def _forgotten(store: ObjectStore, head: Head, restore: str) -> str:
     return (
         f"{store.url} holds records of this cluster, {head.cluster_id}, that the metadata in this "
         "data directory knows nothing of: another broker (Apache Kafka) has rewritten it, or it is "
-        "older than the store. To bring the cluster back as the store has it, on an empty disk: "
-        f"tierbroker restore --from {store.url} --data DIR. To go on without those records: choose "
-        "another prefix."
+        "older than the store. To go on without those records: choose another prefix. To bring the "
+        f"cluster back as the store has it, on an empty disk: {restore}"
     )
 
 
-def _other_cluster(store: ObjectStore, head: Head, cluster_id: str) -> str:
+def _other_cluster(store: ObjectStore, head: Head, cluster_id: str, restore: str) -> str:
     latest = head.latest
     state = "no checkpoint yet" if latest is None else f"checkpoint {latest.sequence}"
     return (
         f"{store.url} holds cluster {head.cluster_id} ({state}), and this data directory is of "
-        f"cluster {cluster_id}. To bring that cluster back on an empty disk: "
-        f"tierbroker restore --from {store.url} --data DIR. To start another one: choose another "
-        "prefix."
+        f"cluster {cluster_id}. To start another one: choose another prefix. To bring that cluster "
+        f"back on an empty disk: {restore}"
     )

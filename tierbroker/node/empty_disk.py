@@ -13,7 +13,7 @@ from tierbroker.base.clock import SystemClock
 from tierbroker.base.errors import DataDirError
 from tierbroker.base.executor import ThreadExecutor
 from tierbroker.base.fs import OsFileSystem
-from tierbroker.node.repeated_settings import repeated_settings
+from tierbroker.node.repeated_settings import restore_command
 from tierbroker.node.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,18 +64,15 @@ async def refuse_lost_cluster(settings: Settings) -> None:
     raise DataDirError(
         f"{url} holds cluster {head.cluster_id} (checkpoint {latest.sequence}), and "
         f"{paths[0]} is empty. To bring that cluster back:\n"
-        f"  {_restore_command(settings, url, paths[0])}\n"
+        f"  {_restore_command(settings, paths[0])}\n"
         "To start another one: choose another prefix."
     )
 
 
-def _restore_command(settings: Settings, url: str, path: str) -> str:
+def _restore_command(settings: Settings, path: str) -> str:
     """To be pasted, with what says how the store is reached."""
-    texts = settings.texts
-    words, variables = repeated_settings(
-        {key: texts[key] for key in texts if key.startswith("cold.") and key != "cold.url"}
-    )
-    command = shlex.join(["tierbroker", "restore", "--from", url, "--data", path, *words])
+    words, variables = restore_command(settings, path)
+    command = shlex.join(words)
     if not variables:
         return command
     return f"{command}\nwith the keys in the environment, as {', '.join(variables)}"

@@ -323,7 +323,7 @@ class Node:
 
     async def _open_tier(self, loop: asyncio.AbstractEventLoop) -> "Tiering | None":
         return await open_tier(
-            self.settings.values,
+            self.settings,
             cluster_id=self._storage.dirs.cluster_id,
             driver=self._controller,
             groups=self._groups,

@@ -3,8 +3,9 @@
 import random
 from typing import TYPE_CHECKING
 
-from tierbroker.base.config import ConfigValues
 from tierbroker.base.errors import DataDirError, InvalidConfigError
+from tierbroker.node.repeated_settings import restore_advice
+from tierbroker.node.settings import Settings
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,7 +22,7 @@ MEMORY_URL = "memory://"
 
 
 async def open_tier(
-    values: ConfigValues,
+    settings: Settings,
     *,
     cluster_id: str,
     driver: "MetadataDriver",
@@ -38,7 +39,7 @@ async def open_tier(
 
     Nothing of it is imported before a setting names a store.
     """
-    tier = driver.image.tier
+    tier, values = driver.image.tier, settings.values
     url = values.text("cold.url")
     if not url:
         if values.flag("log.remote.storage.enable"):
@@ -65,6 +66,7 @@ async def open_tier(
         url,
         values,
         cluster_id=cluster_id,
+        restore=restore_advice(settings),
         driver=driver,
         groups=groups,
         partitions=partitions,

@@ -87,6 +87,7 @@ class Tiering:
         values: ConfigValues,
         *,
         cluster_id: str,
+        restore: str,
         driver: "MetadataDriver",
         groups: "GroupCoordinator",
         partitions: Partitions,
@@ -97,7 +98,8 @@ class Tiering:
         post: Callable[[Callable[[], None]], object],
         on_failure: Callable[[BaseException, str], None],
     ) -> None:
-        """Raises InvalidConfigError. `post` brings calls of other threads to the loop."""
+        """Raises InvalidConfigError. `post` brings calls of other threads to the loop, `restore` is
+        the command that restores from the store, for people."""
         self.refusal: str | None = None
         """Why nothing is done: the store is not, or not any more, this cluster's; or its head is
         gone, and may come back."""
@@ -107,7 +109,7 @@ class Tiering:
         """No topic is tiered yet: the store was looked at, and nothing was written there."""
         self._url = url
         self._values = values
-        self._cluster_id = cluster_id
+        self._cluster_id, self._restore = cluster_id, restore
         self._partitions = partitions
         self._clock = clock
         self._rng = rng
@@ -268,7 +270,7 @@ class Tiering:
     async def _connect(self) -> None:
         """Look whose store it is, and make it this cluster's if there is something to keep."""
         if self.ledger.state.store_id is None and not self._leads_tiered_logs():
-            await look(self.store, self._cluster_id)
+            await look(self.store, self._cluster_id, self._restore)
             self._waits_for_a_topic = True
         else:
             await self._bind()
@@ -277,12 +279,12 @@ class Tiering:
         return next(led_logs(self._partitions), None) is not None
 
     async def _bind(self) -> None:
-        binding = await bind(self.store, self.ledger.state, self._cluster_id, self._rng)
-        head = binding.head
+        state, cluster_id = self.ledger.state, self._cluster_id
+        head, etag = await bind(self.store, state, cluster_id, self._rng, self._restore)
         if self.ledger.state.incarnations[-1:] != (head.incarnation,):
             await until(self.ledger.bind_store(head.store_id, head.incarnation))
         self.checkpointer = Checkpointer(
-            self.store, self.ledger, self._cluster, head, binding.etag, self._clock
+            self.store, self.ledger, self._cluster, head, etag, self._clock
         )
 
     def _refuse(self, error: StoreMismatchError) -> None:

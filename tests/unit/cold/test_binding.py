@@ -22,11 +22,12 @@ from tierbroker.records.tier.state import TierState
 NEW = TierState()
 BOUND = TierState(STORE_ID, (INCARNATION,))
 HEAD = Head(CLUSTER, STORE_ID, INCARNATION)
+RESTORE = "tierbroker restore --from s3://b/p --data DIR --set cold.s3.region=x"
 CHECKPOINT = CheckpointName("a.ckpt", 1, 2, 3, 4, 5)
 
 
 def bound(world: TierWorld, state: TierState, cluster: str = CLUSTER) -> Binding:
-    return tell(bind(world.store, state, cluster, random.Random(5))).result()
+    return tell(bind(world.store, state, cluster, random.Random(5), RESTORE)).result()
 
 
 def holding(head: Head | None) -> TierWorld:
@@ -100,12 +101,12 @@ def test_the_own_store_is_found_again() -> None:
     ("head", "state", "cluster", "words"),
     [
         (None, BOUND, CLUSTER, ["is empty", uuid_text(STORE_ID), "cold.url"]),
-        (HEAD, NEW, "another", [CLUSTER, "another", "no checkpoint yet", "tierbroker restore"]),
+        (HEAD, NEW, "another", [CLUSTER, "another", "no checkpoint yet", RESTORE]),
         (
             replace(HEAD, checkpoints=(CHECKPOINT,)),
             NEW,
             CLUSTER,
-            ["knows nothing of", "tierbroker restore --from memory://faulty --data DIR"],
+            ["knows nothing of", RESTORE],
         ),
         (
             HEAD,
@@ -136,8 +137,8 @@ def test_a_store_that_is_not_the_clusters_is_refused(
 def test_of_two_new_clusters_one_gets_the_store() -> None:
     world = holding(None)
     world.store.hold("head", "put")
-    first = tell(bind(world.store, NEW, "one", random.Random(1)))
-    second = tell(bind(world.store, NEW, "two", random.Random(2)))
+    first = tell(bind(world.store, NEW, "one", random.Random(1), RESTORE))
+    second = tell(bind(world.store, NEW, "two", random.Random(2), RESTORE))
     world.store.release(2)  # both find the store empty
     world.store.release()
     assert first.result().head.cluster_id == "one"
@@ -147,9 +148,9 @@ def test_of_two_new_clusters_one_gets_the_store() -> None:
 
 def test_a_look_writes_nothing() -> None:
     world = holding(None)
-    tell(look(world.store, CLUSTER)).result()
+    tell(look(world.store, CLUSTER, RESTORE)).result()
     assert tell(read_head(world.store)).result() is None
-    tell(look(holding(HEAD).store, CLUSTER)).result()
+    tell(look(holding(HEAD).store, CLUSTER, RESTORE)).result()
 
 
 @pytest.mark.parametrize(
@@ -161,4 +162,4 @@ def test_a_look_writes_nothing() -> None:
 )
 def test_a_look_finds_what_others_keep_there(head: Head, cluster: str, words: str) -> None:
     with pytest.raises(StoreMismatchError, match=words):
-        tell(look(holding(head).store, cluster)).result()
+        tell(look(holding(head).store, cluster, RESTORE)).result()
