@@ -10,7 +10,7 @@ from tests.metadata_cluster import replayed, with_topic
 from tests.tier_world import INCARNATION, STORE_ID, TierWorld
 from tierbroker.base.clock import ManualClock
 from tierbroker.base.executor import InlineExecutor
-from tierbroker.base.fs import OsFileSystem
+from tierbroker.base.fs import FileSystem, OsFileSystem
 from tierbroker.base.ids import TopicPartition
 from tierbroker.base.story import tell
 from tierbroker.cold.checkpointer import Checkpointer
@@ -117,12 +117,12 @@ class LostCluster(TierWorld):
                 partition.close_segment(time_ms=1000 + number)
         self.upload_all()
 
-    def restore(self, checkpoint: int | None = None) -> Restored:
+    def restore(self, checkpoint: int | None = None, fs: FileSystem | None = None) -> Restored:
         return tell(
             restore(
                 self.store,
                 {"log.dirs": str(self.directory), "node.id": "1"},
-                fs=OsFileSystem(),
+                fs=fs or OsFileSystem(),
                 clock=self.clock,
                 rng=self.rng,
                 checkpoint=checkpoint,

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from tierbroker.base.clock import Clock
-from tierbroker.base.errors import DataDirError
+from tierbroker.base.errors import ApiError, DataDirError
 from tierbroker.base.executor import InlineExecutor
-from tierbroker.base.fs import FileSystem
+from tierbroker.base.fs import FileSystem, write_atomically
 from tierbroker.base.ids import TopicPartition, Uuid, random_uuid
 from tierbroker.base.java_hash import partition_of
 from tierbroker.base.scheduler import ManualScheduler
@@ -57,6 +57,7 @@ are behind all of them."""
 PRODUCER_IDS_SKIPPED = 1 << 32
 """The same for producer ids that were handed out after the checkpoint."""
 OFFSETS_A_BATCH = 500
+_PROBE_FILE = ".writable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +159,24 @@ async def restore(
 
     Raises OlderCheckpointError where that was not agreed to, StoreMismatchError where there is
     nothing to restore, or not from that checkpoint, StoreError, DataDirError for a directory that
-    is not empty, InvalidConfigError: all of them before anything is changed.
+    is not empty, InvalidConfigError: all of them before anything is changed. A DataDirError of a
+    disk that failed later says so; what is there by then does not start.
     """
     settings = Settings.load(flags, env)
     check_empty(fs, settings)
     source = await _choose(store, checkpoint)
+    _check_writable(fs, settings)
     head = source.new_head(rng)
     await write_head(store, head, source.latest.etag)
     settings = Settings.load({**flags, "cluster.id": head.cluster_id}, env)
-    return _Restoring(settings, head, source, fs, clock, rng).run()
+    try:
+        return _Restoring(settings, head, source, fs, clock, rng).run()
+    except (OSError, ApiError) as error:
+        paths = ", ".join(settings.values.texts("log.dirs") or settings.values.texts("log.dir"))
+        raise DataDirError(
+            f"the disk failed on the way: {error}. What is in {paths} by now is not whole: remove "
+            "it, and restore again. The store refuses the lost host already."
+        ) from error
 
 
 async def _choose(store: ObjectStore, checkpoint: int | None) -> _Source:
@@ -196,6 +206,22 @@ def check_empty(fs: FileSystem, settings: Settings) -> None:
                 f"{path} is not empty ({names[0]!r}, ...): a restore needs a new directory. "
                 "Nothing was changed."
             )
+
+
+def _check_writable(fs: FileSystem, settings: Settings) -> None:
+    """Make the log directories, and raise DataDirError where nothing can be written there.
+
+    Before the head changes hands: the old host may well be alive, and goes on then.
+    """
+    for path in settings.values.texts("log.dirs") or settings.values.texts("log.dir"):
+        try:
+            fs.mkdir(path)
+            write_atomically(fs, f"{path}/{_PROBE_FILE}", b"")
+            fs.unlink(f"{path}/{_PROBE_FILE}")
+        except OSError as error:
+            raise DataDirError(
+                f"{path} cannot be written: {error}. Nothing was changed."
+            ) from error
 
 
 class _Restoring:
@@ -234,6 +260,12 @@ class _Restoring:
         voters = VoterSet((Voter(ReplicaKey(self._node_id, log_dir.directory_id)),))
         records = tuple(self._new_records(old, log_dir.directory_id))
         image = image_of_records(records, old.offset, old.epoch)
+        partitions = tuple(self._restore_logs(storage, image))
+        ends = {partition.place: partition for partition in partitions}
+        count, clamped = self._restore_offsets(storage, image, ends)
+        storage.logs.shutdown(clean=True)
+        # Last: a broker refuses to start where there are logs and no metadata. So it never does
+        # where a restore broke off, with offsets that are given again and groups that are lost.
         write_restored_metadata(
             self._fs,
             log_dir.path,
@@ -243,10 +275,6 @@ class _Restoring:
             bootstrap_records(),
             self._clock.now_ms(),
         )
-        partitions = tuple(self._restore_logs(storage, image))
-        ends = {partition.place: partition for partition in partitions}
-        count, clamped = self._restore_offsets(storage, image, ends)
-        storage.logs.shutdown(clean=True)
         storage.close()
         source = self._source
         return Restored(

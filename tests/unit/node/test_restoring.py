@@ -1,27 +1,37 @@
 """A cluster comes back from its bucket: on a real directory, from a store in memory."""
 
+import errno
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.faulty_fs import FaultyFileSystem
 from tests.lost_cluster import CLUSTER_ID, OFFSETS_PARTITIONS, LostCluster, by_place
 from tests.tier_world import INCARNATION, STORE_ID
+from tierbroker.base.clock import ManualClock
 from tierbroker.base.errors import DataDirError
+from tierbroker.base.executor import InlineExecutor
 from tierbroker.base.fs import OsFileSystem
 from tierbroker.base.ids import TopicPartition
 from tierbroker.base.java_hash import partition_of
+from tierbroker.base.scheduler import ManualScheduler
 from tierbroker.base.story import tell
 from tierbroker.cold.errors import StoreError, StoreMismatchError, StoreUnavailableError
 from tierbroker.cold.head import read_head
 from tierbroker.cold.keys import HEAD_KEY
 from tierbroker.controller.state.topics import OFFSETS_TOPIC
 from tierbroker.groups.record_codec import CommittedOffset, offset_key, offset_value
+from tierbroker.hot.offset_checkpoint import LOG_START_FILE
+from tierbroker.node.metadata import open_metadata
 from tierbroker.node.restoring import (
     LEADER_EPOCHS_SKIPPED,
     PRODUCER_IDS_SKIPPED,
     restore,
 )
+from tierbroker.node.settings import Settings
+from tierbroker.node.storage import open_storage
 
 
 @pytest.fixture
@@ -180,7 +190,7 @@ def test_of_two_restores_at_once_one_gets_the_cluster(world: LostCluster, tmp_pa
     world.store.fail("put", StoreUnavailableError("no answer"), suffix=HEAD_KEY)
     with pytest.raises(StoreUnavailableError):
         world.restore()
-    assert not world.directory.exists()
+    assert not any(world.directory.iterdir())
     other = LostCluster(tmp_path / "other")
     other.store = world.store
     held = world.store
@@ -194,6 +204,67 @@ def test_of_two_restores_at_once_one_gets_the_cluster(world: LostCluster, tmp_pa
     held.release()
     with pytest.raises(StoreMismatchError):
         second.result()
+
+
+def test_a_directory_that_cannot_be_written_leaves_the_cluster_to_the_old_host(
+    world: LostCluster,
+) -> None:
+    world.fill(1)
+    world.checkpoint()
+    before = dict(world.store.contents)
+    disk = FaultyFileSystem()
+    disk.fail_next("open", errno.EACCES, times=100)
+    with pytest.raises(DataDirError, match=f"{world.directory} cannot be written.*was changed"):
+        world.restore(fs=disk)
+    assert world.store.contents == before
+    world.restore()
+
+
+@pytest.mark.parametrize(
+    ("op", "path_part"),
+    [
+        ("mkdir", "hot-0"),
+        ("write", f"{OFFSETS_TOPIC}-"),
+        ("rename", LOG_START_FILE),
+        ("rename", "quorum-state"),
+        ("rename", ".checkpoint"),
+    ],
+)
+def test_what_a_failed_disk_leaves_does_not_start(
+    world: LostCluster, tmp_path: Path, op: str, path_part: str
+) -> None:
+    world.fill(1)
+    world.ends = {TopicPartition("hot", 0): 500}
+    world.groups.offsets = {"readers": {TopicPartition("t", 0): 5}}
+    world.checkpoint()
+    disk = FaultyFileSystem()
+    disk.fail_next(op, errno.EIO, times=100, path_part=path_part)
+    with pytest.raises(DataDirError, match=f"{world.directory} by now is not whole: remove it"):
+        world.restore(fs=disk)
+    assert not list(world.directory.glob("__cluster_metadata-0/*.checkpoint"))
+    directory = shutil.copytree(world.directory, tmp_path / "as after a crash")
+    with pytest.raises(DataDirError, match=r"metadata log is empty, but .* holds \d+ partitions"):
+        start_metadata_in(directory)
+    shutil.rmtree(world.directory)
+    world.restore()
+    assert world.log(TopicPartition("hot", 0)).log_end_offset == 500
+
+
+def start_metadata_in(directory: Path) -> None:
+    """As far as a broker gets that cannot explain the logs in its directory."""
+    settings = Settings.load({"log.dirs": str(directory), "node.id": "1"})
+    clock, rng, executor = ManualClock(), random.Random(0), InlineExecutor()
+    storage = open_storage(
+        settings.values, OsFileSystem(), executor, clock, rng, ManualScheduler(), _never
+    )
+    try:
+        open_metadata(settings, storage, executor, clock, rng, _never)
+    finally:
+        storage.close()
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("the disk is well")
 
 
 def test_it_is_restored_again_and_again(world: LostCluster, tmp_path: Path) -> None:
