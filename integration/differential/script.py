@@ -20,9 +20,10 @@ from tierbroker.wire.errors import DecodeError
 ALL = range(1000)
 CLOSED = "closes the connection"
 SILENCE = "does not answer"
-ANSWER_TIMEOUT_S = 15.0
-SETTLE_TIMEOUT_S = 20.0
-SILENT_S = 0.15
+ANSWER_TIMEOUT_S = 30.0
+SETTLE_TIMEOUT_S = 60.0
+SILENT_S, SILENT_TURNS = 0.15, 6
+"""In turns: a machine that stands still for a while takes no more than one of them."""
 
 # A topic that was just made, a coordinator that was just asked for: later it is another answer.
 UNSETTLED = frozenset(
@@ -104,8 +105,18 @@ class Run:
         self.names.others[path] = key
 
     def pause(self, seconds: float) -> None:
-        """Let time pass, for what a broker does on its own."""
+        """Let time pass, for what a broker does on its own and nobody can see."""
         time.sleep(seconds)
+
+    def wait_until(self, what: str, condition: Callable[[], bool]) -> None:
+        """For what a broker does on its own, and may be asked for. AssertionError if it does not.
+
+        `condition` must put nothing into the transcript.
+        """
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < deadline, f"no {what} within {SETTLE_TIMEOUT_S} s"
+            time.sleep(0.05)
 
     def take_note(self) -> str:
         """What was noted for the next step."""
@@ -269,9 +280,10 @@ class Connection:
         return answer
 
     def silent(self) -> None:
-        """Note whether the broker keeps silent for a moment."""
+        """Note whether the broker keeps silent for a moment: long enough to see the request."""
         wire = self._connected()
-        self._run.record(f"{self.name}: waits", "wait", {}, {"silent": wire.is_silent(SILENT_S)})
+        silent = all(wire.is_silent(SILENT_S) for _ in range(SILENT_TURNS))
+        self._run.record(f"{self.name}: waits", "wait", {}, {"silent": silent})
 
     def ends(self) -> None:
         """Note whether the broker closes the connection."""

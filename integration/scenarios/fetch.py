@@ -12,8 +12,9 @@ from integration.scenarios.requests import (
 from tierbroker.wire.api_keys import ApiKey as Api
 
 NO_LIMIT = 1 << 24
-# Of fetches that may wait 1200 ms, with room for a machine that is busy.
-AT_ONCE, WAITED = (0, 1000), (1150, 6000)
+# Of fetches that may wait LONG_MS, and of those that wait SHORT_MS; a machine may be busy.
+LONG_MS, SHORT_MS = 60_000, 1200
+AT_ONCE, WAITED = (0, 25_000), (1150, 25_000)
 
 
 def _fill(run: Run, topic: str, batches: int = 3) -> None:
@@ -128,30 +129,30 @@ def waiting(run: Run) -> None:
     """Until min_bytes are there or max_wait is over; an error does not wait."""
     topic = run.topic("log")
     client, producer = run.connect(), run.connect("producer")
-    how = {"max_wait_ms": 1200, "min_bytes": 1}
     run.note("nothing comes")
-    client.timed(WAITED, Api.FETCH, 11, **fetched(topic, **how))
+    client.timed(WAITED, Api.FETCH, 11, **fetched(topic, max_wait_ms=SHORT_MS, min_bytes=1))
+    how = {"max_wait_ms": LONG_MS, "min_bytes": 1}
     run.note("an unknown partition")
     client.timed(AT_ONCE, Api.FETCH, 11, **fetched(topic, partition=5, **how))
     run.note("a position that is not there")
     client.timed(AT_ONCE, Api.FETCH, 11, **fetched(topic, 99, **how))
     run.note("something comes")
-    sent = client.send(Api.FETCH, 11, **fetched(topic, max_wait_ms=10_000, min_bytes=1))
+    sent = client.send(Api.FETCH, 11, **fetched(topic, max_wait_ms=LONG_MS, min_bytes=1))
     client.silent()
     producer.call(Api.PRODUCE, 9, **produced(topic, records(run)))
     sent.answer()
     run.note("something, but not enough")
-    sent = client.send(Api.FETCH, 11, **fetched(topic, max_wait_ms=10_000, min_bytes=150))
+    sent = client.send(Api.FETCH, 11, **fetched(topic, max_wait_ms=LONG_MS, min_bytes=150))
     client.silent()
     producer.call(Api.PRODUCE, 9, **produced(topic, records(run)))
     sent.answer()
     run.note("enough is there")
-    client.timed(AT_ONCE, Api.FETCH, 11, **fetched(topic, max_wait_ms=1200, min_bytes=150))
+    client.timed(AT_ONCE, Api.FETCH, 11, **fetched(topic, max_wait_ms=LONG_MS, min_bytes=150))
     run.note("more than a partition may give")
-    how = {"max_wait_ms": 1200, "min_bytes": 150, "partition_max_bytes": 10}
+    how = {"max_wait_ms": SHORT_MS, "min_bytes": 150, "partition_max_bytes": 10}
     client.timed(WAITED, Api.FETCH, 11, **fetched(topic, **how))
     run.note("no minimum")
-    client.timed(AT_ONCE, Api.FETCH, 11, **fetched(topic, 2, max_wait_ms=1200, min_bytes=0))
+    client.timed(AT_ONCE, Api.FETCH, 11, **fetched(topic, 2, max_wait_ms=LONG_MS, min_bytes=0))
 
 
 def followers(run: Run) -> None:
@@ -199,7 +200,7 @@ def topic_deleted_meanwhile(run: Run) -> None:
     topic = run.topic("gone")
     topic_id = run.topic_id(topic)
     client, admin = run.connect(), run.connect("admin")
-    sent = client.send(Api.FETCH, 11, **fetched(topic, max_wait_ms=4000, min_bytes=1))
+    sent = client.send(Api.FETCH, 11, **fetched(topic, max_wait_ms=LONG_MS, min_bytes=1))
     client.silent()
     admin.call(
         Api.DELETE_TOPICS, 6, topics=[{"name": None, "topic_id": topic_id}], timeout_ms=10_000

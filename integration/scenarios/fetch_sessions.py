@@ -168,7 +168,7 @@ def waiting_in_a_session(run: Run) -> None:
     topic = run.topic("session", partitions=2)
     client, producer = run.connect(), run.connect("producer")
     made = client.call(Api.FETCH, 11, **_whole(topic, 2, session_epoch=MADE))
-    asked = {**NOTHING, "max_wait_ms": 10_000, "min_bytes": 1, "session_id": made.session_id}
+    asked = {**NOTHING, "max_wait_ms": 60_000, "min_bytes": 1, "session_id": made.session_id}
     sent = client.send(Api.FETCH, 11, **asked, session_epoch=1)
     client.silent()
     _append(run, producer, topic, None, b"a")

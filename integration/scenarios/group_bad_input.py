@@ -1,10 +1,16 @@
 """Groups and what is bad for them: names, sizes, members that go away in each state."""
 
 from integration.differential.script import Run, since
-from integration.scenarios.group_member import Member, coordinated, stable, subscription
+from integration.scenarios.group_member import (
+    SHORT_MS,
+    Member,
+    coordinated,
+    stable,
+    subscription,
+    until_state,
+)
 from tierbroker.wire.api_keys import ApiKey as Api
 
-SHORT_MS = 400
 NAMES = ["a b", "a/b", "übung", "x" * 300, "a\0b", " ", "."]
 
 
@@ -52,7 +58,7 @@ def gone_while_joining(run: Run) -> None:
     second.client.close()
     first.join()
     first.sync({first.id: b"1", second.id: b"2"})
-    run.pause(SHORT_MS * 3 / 1000)
+    until_state(run, first.group, "PreparingRebalance")
     run.note("its session is over")
     first.beat()
     first.join()
@@ -73,7 +79,7 @@ def gone_while_syncing(run: Run) -> None:
     second.client.close()
     first.sync({first.id: b"1", second.id: b"2"})
     first.beat()
-    run.pause(SHORT_MS * 3 / 1000)
+    until_state(run, first.group, "PreparingRebalance")
     run.note("its session is over")
     first.beat()
 

@@ -10,6 +10,8 @@ from tierbroker.wire.api_keys import ApiKey as Api
 from tierbroker.wire.error_codes import ErrorCode
 
 NO_GENERATION = -1
+SHORT_MS = 6_000
+"""A timeout that scripts wait for, and until which a machine that stalls must not keep them."""
 LAST = {Api.JOIN_GROUP: 9, Api.SYNC_GROUP: 5, Api.HEARTBEAT: 4, Api.LEAVE_GROUP: 5}
 INSTANCES_SINCE = {Api.JOIN_GROUP: 5, Api.SYNC_GROUP: 3, Api.HEARTBEAT: 3, Api.LEAVE_GROUP: 3}
 
@@ -150,6 +152,17 @@ def coordinated(run: Run, name: str) -> str:
     client.settled(Api.FIND_COORDINATOR, 4, coordinator_keys=[group])
     client.settled(Api.OFFSET_FETCH, 7, group_id=group, topics=None)
     return group
+
+
+def until_state(run: Run, group: str, state: str) -> None:
+    """Wait until the group comes to a state on its own. Leaves no step behind."""
+    client = run.setup_connection()
+
+    def there() -> bool:
+        answer, _ = client.send(Api.DESCRIBE_GROUPS, 5, groups=[group]).receive()
+        return bool(answer.groups[0].group_state == state)
+
+    run.wait_until(f"group in {state}", there)
 
 
 def stable(run: Run, name: str, version: int = 9, **how: Any) -> Member:

@@ -1,10 +1,17 @@
 """The classic protocol of groups: joining, syncing, heartbeats and leaving."""
 
 from integration.differential.script import ALL, Run, since, until
-from integration.scenarios.group_member import Member, coordinated, stable, subscription
+from integration.scenarios.group_member import (
+    SHORT_MS,
+    Member,
+    coordinated,
+    stable,
+    subscription,
+    until_state,
+)
 from tierbroker.wire.api_keys import ApiKey as Api
 
-SHORT_MS = 400
+SHORTEST_MS = 400
 ORDERS = subscription("orders")
 
 
@@ -216,7 +223,7 @@ def session_over(run: Run) -> None:
     second.joined(joining)
     first.sync({first.id: b"1", second.id: b"2"})
     second.sync()
-    run.pause(SHORT_MS * 3 / 1000)
+    until_state(run, first.group, "PreparingRebalance")
     run.note("the first one is gone")
     first.beat()
     run.note("so the second one has to join again")
@@ -227,7 +234,7 @@ def session_over(run: Run) -> None:
 def last_session_over(run: Run) -> None:
     """A group whose only member is gone is empty."""
     member = stable(run, "over", session_ms=SHORT_MS)
-    run.pause(SHORT_MS * 3 / 1000)
+    until_state(run, member.group, "Empty")
     member.beat()
     member.client.call(Api.DESCRIBE_GROUPS, 5, groups=[member.group])
     run.note("the generation goes on counting")
@@ -277,10 +284,10 @@ def members_that_vanish(run: Run) -> None:
 
 def an_id_that_is_not_used(run: Run) -> None:
     """A member that got its id and stays away is forgotten after its session timeout."""
-    member = Member(run, coordinated(run, "pending"), "a", session_ms=SHORT_MS)
+    member = Member(run, coordinated(run, "pending"), "a", session_ms=SHORTEST_MS)
     member.ask_for_id()
     run.note("an id without a generation is none of the group yet")
     member.beat(generation_id=0)
-    run.pause(SHORT_MS * 3 / 1000)
+    run.pause(SHORTEST_MS / 1000 + 5)
     run.note("too late")
     member.send_join().answer()

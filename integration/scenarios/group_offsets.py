@@ -286,7 +286,13 @@ def of_deleted_topics(run: Run) -> None:
         Api.DELETE_TOPICS, 6, topics=[{"name": None, "topic_id": topic_id}], timeout_ms=10_000
     )
     run.catch_up()
-    run.pause(0.3)
+    own = run.setup_connection()
+
+    def gone() -> bool:
+        answer, _ = own.send(Api.OFFSET_FETCH, 7, group_id=group, topics=None).receive()
+        return not answer.topics
+
+    run.wait_until("end of the offsets", gone)
     _fetch_all(client, group)
     run.topic("orders")
     _fetch_all(client, group)

@@ -15,6 +15,7 @@ LATEST = -1
 NEW_PROTOCOL = 5
 """EndTxn from here on is KIP-890's."""
 _CONCURRENT = 51
+_WAIT_S = 60.0
 _ATTEMPTS = 50
 """How often a request is sent behind an EndTxn until it arrives before the markers are written."""
 
@@ -33,14 +34,15 @@ class Producer:
     def start(self, version: int = 4) -> Any:
         """InitProducerId until nothing of an earlier transaction is under way."""
         own = self.run.setup_connection()
-        for _ in range(200):
+        deadline = time.monotonic() + _WAIT_S
+        while True:
             answer = own.settled(
                 Api.INIT_PRODUCER_ID,
                 version,
                 transactional_id=self.id,
                 transaction_timeout_ms=self.timeout_ms,
             )
-            if answer.error_code != _CONCURRENT:
+            if answer.error_code != _CONCURRENT or time.monotonic() > deadline:
                 break
             time.sleep(0.05)
         assert answer.error_code == 0, answer
@@ -90,7 +92,8 @@ class Producer:
     def wait(self) -> None:
         """Until the markers are written."""
         own = self.run.setup_connection()
-        for _ in range(200):
+        deadline = time.monotonic() + _WAIT_S
+        while time.monotonic() < deadline:
             answer = own.settled(Api.DESCRIBE_TRANSACTIONS, 0, transactional_ids=[self.id])
             if not answer.transaction_states[0].transaction_state.startswith("Prepare"):
                 return
