@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tierbroker.cli.bootstrap import DEFAULT_BOOTSTRAP
 
+TIERED = "remote.storage.enable=true"
 DURABILITY = {
     "fsync": "fsync: a record is on disk before acks=all is answered or anybody reads it",
     "replicated": "replicated: a record is in memory of the in-sync replicas; the kernel "
@@ -42,6 +43,7 @@ def ready_text(
     ready_ms: int,
     command: str,
     http_url: str | None = None,
+    cold_url: str | None = None,
 ) -> str:
     """The whole announcement, with a newline at its end."""
     folder = ", ".join(os.path.abspath(path) for path in data_dirs)
@@ -49,13 +51,14 @@ def ready_text(
         folder += "  (removed at exit)"
     option = "" if bootstrap == DEFAULT_BOOTSTRAP else f" -b {bootstrap}"
     page = "" if http_url is None else f"  Metrics     {http_url}/metrics\n"
+    cold = "" if not cold_url else f"  Cold tier   {cold_url}  (topics with {TIERED})\n"
     return f"""\
 tierbroker is ready after {ready_ms} ms; Ctrl-C stops it.
 
   Address     {bootstrap}
   Data        {folder}
   Durability  {DURABILITY.get(flush_mode, flush_mode)}
-{page}
+{cold}{page}
 In another terminal:
 
   {command} produce hello "first message"{option}

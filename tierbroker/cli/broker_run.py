@@ -87,6 +87,7 @@ def announce_dev(*, keeps_data: bool) -> Announce:
                 flush_mode=node.flush_mode,
                 ready_ms=node.ready_ms,
                 http_url=node.http_url,
+                cold_url=node.settings.values.text("cold.url"),
                 command=command_path(sys.argv[0], sys.executable, os.getcwd()),
             ),
             nl=False,

@@ -16,6 +16,7 @@ def text(
     keeps_data: bool = True,
     mode: str = "fsync",
     http_url: str | None = None,
+    cold_url: str | None = None,
 ) -> str:
     return ready_text(
         bootstrap=bootstrap,
@@ -25,6 +26,7 @@ def text(
         ready_ms=123,
         command=".venv/bin/tierbroker",
         http_url=http_url,
+        cold_url=cold_url,
     )
 
 
@@ -42,6 +44,12 @@ def test_names_address_folder_promise_and_commands() -> None:
 def test_says_where_the_metrics_are() -> None:
     assert "http://127.0.0.1:9644/metrics" in text(http_url="http://127.0.0.1:9644")
     assert "metrics" not in text()
+
+
+def test_says_where_the_cold_tier_is_and_for_which_topics() -> None:
+    shown = text(cold_url="s3://bucket/prefix")
+    assert "  Cold tier   s3://bucket/prefix  (topics with remote.storage.enable=true)\n" in shown
+    assert "Cold tier" not in text()
 
 
 def test_commands_name_an_unusual_address() -> None:
