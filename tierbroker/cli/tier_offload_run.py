@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tierbroker.base.clock import SystemClock
+from tierbroker.base.clock import Clock, SystemClock
 from tierbroker.cli.bootstrap import Bootstrap
 from tierbroker.cli.broker_http import BrokerHttp, find_brokers
 from tierbroker.cli.counting import counted
@@ -63,7 +63,7 @@ def _wait(
 ) -> dict[str, object] | None:
     """The broker's answer; None when the time is over, and then it is given up."""
     before = _left_bytes(broker, topic)
-    look = _Look(broker, topic)
+    look = Look(broker, topic, SystemClock())
     with (
         ProgressBar(f"{topic} to the store", before, enabled=progress, noun="bytes") as bar,
         broker.offload(topic, evict=evict, wait=True) as call,
@@ -115,7 +115,8 @@ def not_there(topic: str, status: Mapping[str, Any], timeout_ms: int) -> str:
         why = f" fails: {failure}" if failure else " is not written yet"
         lines.append(f"  All of it is uploaded, but the checkpoint that names it{why}.")
     if status["store"]["state"] != "up":
-        lines.append(f"  The store is {store_state(status['store'])}.")
+        state = store_state(status["store"])
+        lines.append(f"  The store is {state}{'' if state.endswith(('.', '?')) else '.'}")
     lines.append(
         "What was uploaded stays there, and the rest goes on as the topic's settings say. To see "
         f"how far it is: tierbroker tier status {topic}"
@@ -137,16 +138,16 @@ class TimeLeft:
         return max(0.0, self._end - self._clock.monotonic())
 
 
-class _Look:
+class Look:
     """Looks how much is left, and says once why nothing moves."""
 
-    def __init__(self, broker: BrokerHttp, topic: str) -> None:
+    def __init__(self, broker: BrokerHttp, topic: str, clock: Clock) -> None:
         self._broker = broker
         self._topic = topic
-        self._clock = SystemClock()
+        self._clock = clock
         self._left = -1
         self._moved_at = self._clock.monotonic()
-        self._said: str | None = None
+        self._said: set[str] = set()
 
     def at_it(self) -> int:
         """Bytes of closed segments that are not in the store yet."""
@@ -156,10 +157,11 @@ class _Look:
             self._left, self._moved_at = left, now
         waiting = told["waiting"]
         if now - self._moved_at >= PATIENCE_S and waiting is not None:
-            self._say(f"waiting at offset {waiting['base_offset']}: {waiting['reason']}")
+            self._say(waiting["reason"], waiting["partition"], waiting["base_offset"])
         return left
 
-    def _say(self, text: str) -> None:
-        if text != self._said:
-            self._said = text
-            click.echo(text, err=True)
+    def _say(self, reason: str, partition: int, offset: int | None) -> None:
+        if reason not in self._said:  # partitions that wait for the same take turns
+            self._said.add(reason)
+            place = "" if offset is None else f" at offset {offset}"
+            click.echo(f"partition {partition} waits{place}: {reason}", err=True)

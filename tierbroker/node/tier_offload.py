@@ -50,7 +50,7 @@ async def offload(
             targets.append((partition, log, log.log_end_offset - 1))
     if not targets:
         raise UnknownTopicOrPartitionError(
-            f"{topic} has no partition on this broker that is tiered. "
+            f"The topic {topic!r} has no partition on this broker that is tiered. "
             "Set remote.storage.enable=true on the topic."
         )
     try:

@@ -1,8 +1,12 @@
 """What is said when an offload takes longer than one wants to wait."""
 
 from typing import Any
+from unittest.mock import Mock
 
-from tierbroker.cli.tier_offload_run import SHOWN_PARTITIONS, not_there
+import pytest
+
+from tierbroker.base.clock import ManualClock
+from tierbroker.cli.tier_offload_run import PATIENCE_S, SHOWN_PARTITIONS, Look, not_there
 
 WAITING = {"partition": 1, "base_offset": 40, "size_bytes": 1536, "reason": "it is kept back"}
 
@@ -44,4 +48,19 @@ def test_a_checkpoint_or_the_store_may_be_what_is_missing() -> None:
     failed = status(partition(0, 0, None), checkpoint={"failure": "no space"}, store=down)
     told = not_there("clicks", failed, 1000)
     assert "the checkpoint that names it fails: no space." in told
-    assert "The store is down since 1970-01-01T00:00:00Z: no answer." in told
+    assert "The store is down since 1970-01-01T00:00:00Z: no answer.\n" in told
+    asks = {**down, "last_error": "Is it mounted?"}
+    assert "Is it mounted?\n" in not_there("clicks", status(store=asks), 1000)
+
+
+def test_why_nothing_moves_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = ManualClock()
+    broker = Mock()
+    look = Look(broker, "clicks", clock)
+    for _ in range(3):
+        for number in (1, 2):  # of several that wait the broker names another one each time
+            waiting = {**WAITING, "partition": number}
+            broker.tier.return_value = {"topics": [{"lag_bytes": 7, "waiting": waiting}]}
+            assert look.at_it() == 7
+            clock.advance(int(PATIENCE_S * 1000))
+    assert capsys.readouterr().err == "partition 2 waits at offset 40: it is kept back\n"
