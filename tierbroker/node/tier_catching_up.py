@@ -86,7 +86,7 @@ class CatchingUp:
         """One line for all: after a restore every log of the broker was on its way."""
         if self._moved:
             logger.warning(
-                "%d logs ended before the cold tier does: they go on behind it", self._moved
+                "logs that ended before the cold tier does, and go on behind it: %d", self._moved
             )
         self._moved, self._told = 0, False
 

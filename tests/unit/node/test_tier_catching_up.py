@@ -74,7 +74,7 @@ def test_one_line_tells_of_all_logs(world: LostDisk, caplog: pytest.LogCaptureFi
     world.wait(5)
     assert caplog.messages == [
         "t-0 waits for the store, as others may: the store is down",
-        "1 logs ended before the cold tier does: they go on behind it",
+        "logs that ended before the cold tier does, and go on behind it: 1",
     ]
 
 
