@@ -330,19 +330,27 @@ class Uploader:
         content = partition.open_segment(segment.base_offset)
         try:
             (intent,) = await until(self._ledger.begin_uploads([plan]))
+            if isinstance(intent, ApiError):
+                raise intent
+            self._under_way[key] = intent
+            await self._note_start(partition, key)
         except BaseException:
             release_parts(content.log)
             raise
-        if isinstance(intent, ApiError):
-            release_parts(content.log)
-            raise intent
-        self._under_way[key] = intent
         stored = await self._put(partition, segment, intent, content)
         await until(self._ledger.commit_upload(*key, stored))
         self._under_way[key] = None
         self._outage.worked()
         self.counts.segments += 1
         self.counts.bytes += stored.object_bytes
+
+    async def _note_start(self, partition: LocalPartition, key: tuple[Uuid, int]) -> None:
+        """Records that were deleted before the tier began must not be back with the segment that
+        holds them too. Later deletions go through the ledger themselves: it knows the partition.
+        """
+        tier, start = self._ledger.state.partition(*key), partition.log_start_offset
+        if tier is not None and tier.log_start_offset < start:
+            await until(self._ledger.retire(*key, partition.leader_epoch, start))
 
     async def _put(
         self,

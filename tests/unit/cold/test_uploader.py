@@ -1,12 +1,13 @@
 """Uploads: intent, object, commit; what fails leaves at most an object to be cleared away."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import pytest
 
 from tests.tier_world import CLUSTER, TOPIC_ID, FakePartition, TierWorld
-from tierbroker.base.errors import KafkaStorageError
+from tierbroker.base.errors import ApiError, KafkaStorageError
+from tierbroker.base.pending import Pending
 from tierbroker.cold.checksum import crc64nvme
 from tierbroker.cold.errors import (
     BodyUnreadableError,
@@ -17,6 +18,7 @@ from tierbroker.cold.errors import (
 from tierbroker.cold.ports import UploadPlan
 from tierbroker.cold.uploader import IN_A_ROW, LONGEST_PAUSE_S, PARTITIONS_A_TURN
 from tierbroker.controller.records.partition_change_record import PartitionChangeRecord
+from tierbroker.records.tier.events import TierIntent
 from tierbroker.records.tier.segment import ObjectKind
 
 DOWN = StoreUnavailableError("the store is down")
@@ -60,6 +62,35 @@ def test_nothing_at_or_above_the_upload_limit_goes() -> None:
     partition.upload_limit = 20
     world.upload_all()
     assert world.ends() == [9, 19]
+
+
+def test_records_that_were_deleted_before_the_tier_began_do_not_come_back() -> None:
+    world = TierWorld()
+    partition = close(world, 2)
+    partition.log_start_offset = 3
+    world.driver.refuse("retire", KafkaStorageError("the disk fails"))
+    world.uploader.tick()
+    assert not world.store.puts  # not before it is known where the log starts
+    world.advance(5)
+    assert world.ends() == [9, 19]
+    assert world.tier().start_offset == 0
+    assert world.tier().log_start_offset == 3
+    assert world.tier().intents == ()
+
+
+def test_a_segment_that_was_deleted_while_its_upload_was_announced_does_not_count() -> None:
+    world = TierWorld()
+    partition = close(world, 2)
+    decide = world.ledger.begin_uploads
+
+    def deleting(plans: Sequence[UploadPlan]) -> Pending[list[TierIntent | ApiError]]:
+        partition.log_start_offset = 12
+        return decide(plans)
+
+    world.ledger.begin_uploads = deleting  # type: ignore[method-assign]
+    world.advance(5)
+    assert world.ends() == [19]
+    assert (world.tier().start_offset, world.tier().log_start_offset) == (10, 12)
 
 
 @pytest.mark.parametrize("decided", [False, True])
