@@ -65,6 +65,8 @@ async def offload(
                 hurry()
                 await until(sleep(scheduler, OFFLOAD_POLL_S))
             if evict and not log.closed:
+                if (reason := refusal()) is not None:  # named once, but by whose checkpoint now?
+                    raise KafkaStorageError(reason)
                 index = partition.topic_partition.partition
                 limit = ledger.state.named_end_offset(log.topic_id, index) + 1
                 log_cutting.evict_below(log, min(limit, end + 1))

@@ -291,6 +291,21 @@ def test_offload_by_request(world: TieringWorld) -> None:
         world.tiering.offload("nothing").result()
 
 
+def test_nothing_is_evicted_while_the_head_is_gone(world: TieringWorld) -> None:
+    world.start()
+    world.log.append([make_batch([b"a", b"b"], times=world.clock.now_ms())], 0)
+    world.log.flush()
+    world.led.advance_high_watermark(2)
+    offloaded = world.tiering.offload("t")
+    world.run(3)
+    assert offloaded.result() == 1
+    assert world.local_bases == [0, 2]
+    world.tiering.refusal = "the head is gone"
+    with pytest.raises(KafkaStorageError, match="the head is gone"):
+        world.tiering.offload("t", evict=True).result()
+    assert world.local_bases == [0, 2]
+
+
 def test_offload_of_what_is_copied_no_more(world: TieringWorld) -> None:
     world.start()
     world.fill(1)
