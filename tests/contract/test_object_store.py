@@ -13,11 +13,13 @@ from tests.object_store_suite import KEY, ObjectStoreSuite, slice_of
 from tests.s3_server import IN_PARTS, judge, moto_server, opened_bucket
 from tierbroker.base.clock import SystemClock
 from tierbroker.base.executor import InlineExecutor, ThreadExecutor
-from tierbroker.base.fs import OsFileSystem
-from tierbroker.cold.errors import ObjectNotFoundError
+from tierbroker.base.fs import Buffer, OsFileSystem
+from tierbroker.cold.errors import ObjectDamagedError, ObjectNotFoundError
+from tierbroker.cold.keys import CHECKPOINT_SUFFIX, MANIFEST_SUFFIX, SEGMENT_SUFFIX
 from tierbroker.cold.ports import ObjectStore
 from tierbroker.cold.stores.directory import DirectoryStore
 from tierbroker.cold.stores.memory import MemoryStore
+from tierbroker.cold.stores.s3 import S3Store
 from tierbroker.cold.stores.unfinished import UploadsInParts
 
 WAIT_S = 30
@@ -70,6 +72,27 @@ class TestMoto(ObjectStoreSuite):
         judge(endpoint).create_bucket(Bucket=bucket)
         with opened_bucket(f"s3://{bucket}/some/prefix", endpoint, IN_PARTS) as store:
             yield store
+
+
+@pytest.mark.parametrize("suffix", [SEGMENT_SUFFIX, MANIFEST_SUFFIX, CHECKPOINT_SUFFIX])
+async def test_what_is_under_a_key_of_one_use_is_what_was_sent(endpoint: str, suffix: str) -> None:
+    """Also where the store gives the object an etag that is not the one of its answer."""
+    bucket = f"bucket-{next(BUCKETS)}"
+    client = judge(endpoint)
+    client.create_bucket(Bucket=bucket)
+    with opened_bucket(f"s3://{bucket}", endpoint, {}) as store:
+        assert isinstance(store, S3Store)
+        send = store._put_content
+
+        async def torn(key: str, content: Buffer, mode: object) -> str:
+            etag = await send(key, content, mode)
+            client.put_object(Bucket=bucket, Key=key, Body=b"what was")
+            return etag
+
+        store._put_content = torn  # type: ignore[method-assign]
+        with pytest.raises(ObjectDamagedError, match="8 bytes after 13 were sent"):
+            await store.put(f"a{suffix}", [b"what was sent"])
+        assert (await store.put("head", [b"what was sent"])).size_bytes == 13
 
 
 class StoppingFileSystem(OsFileSystem):

@@ -26,7 +26,7 @@ from tierbroker.cold.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from tierbroker.cold.keys import MANIFEST_SUFFIX, SEGMENT_SUFFIX
+from tierbroker.cold.keys import CHECKPOINT_SUFFIX, MANIFEST_SUFFIX, SEGMENT_SUFFIX
 from tierbroker.cold.ports import ObjectFacts, ObjectPage
 from tierbroker.cold.stores import StorePorts
 from tierbroker.cold.stores.body import Body, BodyWithdrawnError
@@ -52,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 PAGE_OBJECTS = 1000
 PARTS_AT_A_TIME = 2
+ONCE_SUFFIXES = (SEGMENT_SUFFIX, MANIFEST_SUFFIX, CHECKPOINT_SUFFIX)
+"""Of keys under which no other bytes are ever written."""
 PAUSES_S = (0.1, 0.4, 1.6)
 """Before each further attempt of what the library does not try again by itself."""
 
@@ -195,7 +197,8 @@ class S3Store:
             facts = await self._stored_nevertheless(key, sent, error)
             return facts._replace(checksum=sent.checksum)
         stored = await self._head(key)
-        if stored.etag == etag:  # else it has been overwritten already, and that is another story
+        # Overwritten already, that may be another story; never under a key that is used once.
+        if stored.etag == etag or key.endswith(ONCE_SUFFIXES):
             self._compare(key, stored, sent)
         return ObjectFacts(key, source.size_bytes, etag, sent.checksum, stored.modified_ms)
 
