@@ -96,11 +96,13 @@ class FaultyFileSystem:
         self._failures.clear()
         contents = {id(file): self._after_crash(file, rng) for file in self._all_files()}
         for directory, durable in list(self._names.items()):
-            if not self._is_directory(directory):
+            current = self._current_names(directory)
+            # Not even a draw for what holds no files: a seed must not depend on the path's depth.
+            if not self._is_directory(directory) or not (durable or current):
                 continue
             kept = durable
             if rng is not None and rng.random() < 0.5:
-                kept = self._current_names(directory)
+                kept = current
             self._restore_names(directory, kept, contents)
 
     def kill(self) -> None:

@@ -40,8 +40,10 @@ logger = logging.getLogger(__name__)
 
 _PAGE_BYTES = 4096
 _SECTOR_BYTES = 512
-_MIN_ZERO_RUN_BYTES = 64
-"""Shorter runs of zeros occur in any header."""
+_MIN_ZERO_RUN_BYTES = 16
+"""Shorter runs of zeros end many a batch: a small number, then no headers."""
+_MIN_ABSENT_HEADER_BYTES = 12
+"""A batch begins with its offset and a length, which is never zero."""
 
 
 class Judgement(NamedTuple):
@@ -478,7 +480,8 @@ def _starts_validly(fs: Readable, path: str, base_offset: int) -> bool:
 def _holds_zeroed_page(fs: Readable, fd: int, start: int, end: int) -> bool:
     """Whether a page between the bytes was not written to its end: its last sector is zeros.
 
-    A disk writes whole sectors, those of a page in order; one that loses power may stop between.
+    `start` is where a batch should begin. A disk writes whole sectors, those of a page in order; one
+    that loses power may stop between.
     """
     position = start
     while position < end:
@@ -486,7 +489,8 @@ def _holds_zeroed_page(fs: Readable, fd: int, start: int, end: int) -> bool:
         sector = max(position, (page_end - 1) // _SECTOR_BYTES * _SECTOR_BYTES)
         position = max(position, min(sector, page_end - _MIN_ZERO_RUN_BYTES))
         length = page_end - position
-        if length >= _MIN_ZERO_RUN_BYTES:
+        least = _MIN_ABSENT_HEADER_BYTES if position == start else _MIN_ZERO_RUN_BYTES
+        if length >= least:
             window = fs.pread(fd, length, position)
             if not window.strip(b"\0"):
                 return True

@@ -15,6 +15,7 @@ from tierbroker.records.batch import read_header, walk
 from tierbroker.records.control import ControlType, EndTxnMarker, build_marker_batch
 
 SEGMENT_BYTES = 4096
+SECTOR_BYTES = 512
 RECORD = b"r" * 200
 
 
@@ -244,6 +245,39 @@ def test_a_page_that_ends_in_a_sector_of_zeros_was_torn(
     first.write_bytes(data[:1024].ljust(len(data), b"\0"))
     again = setup.open(recovery_point=recovery_point)
     assert (again.log_end_offset, len(again.segments), again.damage) == (2, 1, ())
+
+
+@pytest.mark.parametrize("last_size", [12, 40, 63, 64, 200])
+def test_a_short_end_that_is_all_zeros_was_never_written(setup: LogSetup, last_size: int) -> None:
+    """The file got longer, the bytes did not come; what was written after it is whole by chance."""
+    log = setup.open()
+    for values in ([b"first"], [b"second"], [b"x" * 300]):
+        log.append([make_batch(values)], 0)
+    log.roll()
+    fill(log, 2)
+    setup.kill()
+    first = path_of(setup, ".log", 0)
+    third = batch_starts(first)[2]
+    first.write_bytes(first.read_bytes()[:third] + bytes(last_size))
+    again = setup.open(recovery_point=1)
+    assert (again.log_end_offset, len(again.segments), again.damage) == (2, 1, ())
+
+
+@pytest.mark.parametrize("beyond", [16, 39, 63, 64])
+def test_the_sector_that_did_not_come_may_hold_little(setup: LogSetup, beyond: int) -> None:
+    """So many bytes of the last batch: without them its CRC is wrong."""
+    log = setup.open()
+    log.append([make_batch([b"first"])], 0)
+    room = SECTOR_BYTES + beyond - log.segments.active.size_bytes
+    sizes = {len(make_batch([b"x" * size])[0]): size for size in range(300, 600)}
+    log.append([make_batch([b"x" * sizes[room]])], 0)
+    log.roll()
+    fill(log, 2)
+    setup.kill()
+    first = path_of(setup, ".log", 0)
+    first.write_bytes(first.read_bytes()[:SECTOR_BYTES] + bytes(beyond))
+    again = setup.open()
+    assert (again.log_end_offset, len(again.segments), again.damage) == (1, 1, ())
 
 
 def test_a_hole_that_was_durable_at_the_end_stays(setup: LogSetup) -> None:
