@@ -4,9 +4,10 @@
 
 Members do what librdkafka does: join (twice, when told to bring a member id), the leader assigns
 everyone a slice of its own, sync, then a heartbeat every 3 seconds and a rejoin when told so. Once
-every group is whole it goes on for SECONDS and prints one JSON object: seconds until then,
-heartbeats, rejoins and evictions since then, the slowest heartbeat in milliseconds, and how many
-groups gave some member another slice than its own.
+every group is whole it goes on for SECONDS, and longer until each member had BEATS heartbeats
+answered. Then it prints one JSON object: seconds until all was whole, heartbeats, rejoins and
+evictions since then, the slowest heartbeat in milliseconds, and how many groups gave some member
+another slice than its own.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ VERSIONS = {
 }
 """Those of librdkafka."""
 CONNECTING_AT_ONCE = 200
+BEATS = 2
 
 
 @dataclass
@@ -47,10 +49,13 @@ class Crowd:
     """Group and generation -> members that have their assignment."""
     whole: set[str] = field(default_factory=set)
     heartbeats: int = 0
+    content: int = 0
+    """How many members had BEATS heartbeats answered."""
     rejoins: int = 0
     evictions: int = 0
     slowest_s: float = 0.0
     wrong_slices: int = 0
+    measuring: bool = False
 
     def is_stable(self, group: str, generation: int, member_id: str) -> None:
         members = self.stable.setdefault(f"{group}/{generation}", set())
@@ -59,7 +64,8 @@ class Crowd:
             self.whole.add(group)
 
     def start_measuring(self) -> None:
-        self.heartbeats = self.rejoins = self.evictions = 0
+        self.heartbeats = self.content = self.rejoins = self.evictions = 0
+        self.measuring = True
         self.slowest_s = 0.0
 
 
@@ -72,6 +78,7 @@ class Member:
         self._member_id = ""
         self._generation = -1
         self._number = 0
+        self._beats = 0
 
     async def run(self, host: str, port: int, gate: asyncio.Semaphore) -> None:
         async with gate:
@@ -157,6 +164,9 @@ class Member:
                 )
             )
             self._crowd.heartbeats += 1
+            if self._crowd.measuring:
+                self._beats += 1
+                self._crowd.content += self._beats == BEATS
             self._crowd.slowest_s = max(self._crowd.slowest_s, time.monotonic() - sent)
             if answer.error_code != ErrorCode.NONE:
                 self._crowd.rejoins += 1
@@ -183,6 +193,8 @@ async def main(bootstrap: str, groups: int, members: int, seconds: float) -> Non
         await asyncio.sleep(2 * HEARTBEAT_S)
         crowd.start_measuring()
         await asyncio.sleep(seconds)
+        while crowd.content < len(running):
+            await asyncio.sleep(0.05)
         print(
             json.dumps(
                 {
