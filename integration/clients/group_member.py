@@ -80,6 +80,7 @@ class Uncommitted:
 
 
 def run_kafka_python(bootstrap: str, topic: str, group: str, name: str, assignor: str) -> None:
+    stop = Stop()
     from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
     from kafka.coordinator.assignors.range import RangePartitionAssignor
@@ -92,22 +93,30 @@ def run_kafka_python(bootstrap: str, topic: str, group: str, name: str, assignor
         def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
             tell(assigned=sorted(place.partition for place in assigned))
 
-    stop = Stop()
     uncommitted = Uncommitted()
     assignors = {
         "range": RangePartitionAssignor,
         "cooperative-sticky": CooperativeStickyAssignor,
     }
-    consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap,
-        group_id=group,
-        client_id=name,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        session_timeout_ms=SESSION_TIMEOUT_MS,
-        heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
-        partition_assignment_strategy=[assignors[assignor]],
-    )
+
+    def connected() -> KafkaConsumer:
+        while True:
+            try:
+                return KafkaConsumer(
+                    bootstrap_servers=bootstrap,
+                    group_id=group,
+                    client_id=name,
+                    enable_auto_commit=False,
+                    auto_offset_reset="earliest",
+                    session_timeout_ms=SESSION_TIMEOUT_MS,
+                    heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+                    partition_assignment_strategy=[assignors[assignor]],
+                )
+            except KafkaError:
+                # The broker is down just now.
+                time.sleep(POLL_S)
+
+    consumer = connected()
     consumer.subscribe([topic], listener=Listener())
     while not stop.wanted:
         try:
@@ -139,9 +148,9 @@ def run_kafka_python(bootstrap: str, topic: str, group: str, name: str, assignor
 
 
 def run_confluent(bootstrap: str, topic: str, group: str, name: str, assignor: str) -> None:
+    stop = Stop()
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-    stop = Stop()
     uncommitted = Uncommitted()
     consumer = Consumer(
         {
@@ -190,13 +199,17 @@ def run_aiokafka(bootstrap: str, topic: str, group: str, name: str, assignor: st
 
 
 async def _run_aiokafka(bootstrap: str, topic: str, group: str, name: str) -> None:
+    stop = Stop()
     from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
     from aiokafka.coordinator.assignors.range import RangePartitionAssignor
     from aiokafka.errors import KafkaError
 
     class Listener(ConsumerRebalanceListener):
         async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-            uncommitted.revoked(place.partition for place in revoked)
+            # aiokafka sends a commit that failed again, and in the generation of that time: it
+            # might put back what the next owner has committed.
+            async with committing:
+                uncommitted.revoked(place.partition for place in revoked)
 
         async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
             tell(assigned=sorted(place.partition for place in assigned))
@@ -222,7 +235,7 @@ async def _run_aiokafka(bootstrap: str, topic: str, group: str, name: str) -> No
                 continue
             return consumer
 
-    stop = Stop()
+    committing = asyncio.Lock()
     uncommitted = Uncommitted()
     consumer = await connected()
     while not stop.wanted:
@@ -231,16 +244,17 @@ async def _run_aiokafka(bootstrap: str, topic: str, group: str, name: str) -> No
             uncommitted.read(
                 {place.partition: [row.offset for row in rows] for place, rows in records.items()}
             )
-        positions = uncommitted.to_commit(place.partition for place in consumer.assignment())
-        if not positions:
-            continue
-        places = {TopicPartition(topic, number): offset for number, offset in positions.items()}
-        try:
-            await asyncio.wait_for(consumer.commit(places), COMMIT_TIMEOUT_MS / 1000)
-        except (KafkaError, TimeoutError) as error:
-            tell(failed=repr(error))
-            continue
-        uncommitted.committed(positions)
+        async with committing:
+            positions = uncommitted.to_commit(place.partition for place in consumer.assignment())
+            if not positions:
+                continue
+            places = {TopicPartition(topic, number): offset for number, offset in positions.items()}
+            try:
+                await asyncio.wait_for(consumer.commit(places), COMMIT_TIMEOUT_MS / 1000)
+            except (KafkaError, TimeoutError) as error:
+                tell(failed=repr(error))
+                continue
+            uncommitted.committed(positions)
     await consumer.stop()
     tell(left=True)
 
