@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -12,8 +12,10 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
+    OffsetSpec,
 )
 
+from integration.broker_processes import wait_until
 from integration.clients import CODECS
 
 SEGMENT_BYTES = 16_384
@@ -142,7 +144,7 @@ def take_seat(bootstrap: str, group: str, topic: str, instance: str | None) -> N
     }
     consumer = Consumer(settings | ({"group.instance.id": instance} if instance else {}))
     consumer.subscribe([topic])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while (message := consumer.poll(0.1)) is None or message.error():
         assert time.monotonic() < deadline, f"{group} got nothing of {topic}"
     consumer.commit(message, asynchronous=False)
@@ -178,10 +180,27 @@ def transact(bootstrap: str, leg: int) -> None:
         producer.commit_transaction(30)
     consumer.close()
     unfinished = _transactional(bootstrap, "unfinished")
+    wait_for_markers(bootstrap, *(TopicPartition("transacted", number) for number in range(2)))
     unfinished.begin_transaction()
     for slot in range(10):
         unfinished.produce("transacted", f"{leg}.open.{slot}".encode(), partition=slot % 2)
     assert unfinished.flush(30) == 0
+
+
+def wait_for_markers(bootstrap: str, *places: TopicPartition) -> None:
+    """Until no transaction is open there: a commit is answered before its markers are written."""
+    admin = _admin(bootstrap)
+
+    def ends(level: IsolationLevel) -> dict[TopicPartition, int]:
+        asked = dict.fromkeys(places, OffsetSpec.latest())
+        found = admin.list_offsets(asked, isolation_level=level, request_timeout=30)
+        return {place: future.result(timeout=60).offset for place, future in found.items()}
+
+    wait_until(
+        lambda: ends(IsolationLevel.READ_COMMITTED) == ends(IsolationLevel.READ_UNCOMMITTED),
+        f"end of the transactions in {places}",
+        60,
+    )
 
 
 def _transactional(bootstrap: str, transactional_id: str) -> Producer:

@@ -116,7 +116,7 @@ class Writers:
         return producer
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_each_compacts_on_from_where_the_other_was(tmp_path: Path, running: list[Broker]) -> None:
     port = free_port()
     writers = Writers(f"127.0.0.1:{port}")

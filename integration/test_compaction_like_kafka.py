@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -28,6 +28,7 @@ from confluent_kafka.admin import (
 from integration.apache_kafka import ApacheKafka
 from integration.broker_processes import wait_until
 from integration.conftest import CHOICE
+from integration.exchange_content import wait_for_markers
 from integration.log_dump import all_faults
 from tierbroker.hot.cleaning.job import (
     ActiveProducer,
@@ -47,6 +48,7 @@ pytestmark = [
 
 TOPIC = "ledger"
 SEGMENT_BYTES = 40_000
+ROOM_BYTES = 5_000
 DELETE_RETENTION_MS = 3_000
 KAFKA_SETTINGS = {
     "log.cleaner.backoff.ms": "200",
@@ -92,7 +94,7 @@ def set_dirty_ratio(kafka: ApacheKafka, ratio: str) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     resource = ConfigResource(ResourceType.TOPIC, TOPIC, incremental_configs=[entry])
     for done in admin.incremental_alter_configs([resource]).values():
-        done.result(10)
+        done.result(60)
 
 
 def create_topic(kafka: ApacheKafka) -> None:
@@ -105,10 +107,12 @@ def create_topic(kafka: ApacheKafka) -> None:
     }
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     for done in admin.create_topics([NewTopic(TOPIC, 1, 1, config=config)]).values():
-        done.result(10)
+        done.result(60)
 
 
 def write(producer: Producer, rng: random.Random, count: int, keys: list[str]) -> None:
+    """Write, and wait until all is acknowledged."""
+    failed: list[object] = []
     for _ in range(count):
         tombstone = rng.random() < 0.15
         producer.produce(
@@ -116,7 +120,10 @@ def write(producer: Producer, rng: random.Random, count: int, keys: list[str]) -
             key=rng.choice(keys),
             value=None if tombstone else rng.randbytes(rng.randrange(0, 300)),
             headers=[("from", b"test"), ("null", None)] if rng.random() < 0.2 else None,
+            on_delivery=lambda error, _: failed.append(error) if error else None,
         )
+    assert producer.flush(60) == 0
+    assert not failed, failed[:3]
 
 
 def fill(kafka: ApacheKafka, seed: int, rounds: int) -> None:
@@ -125,7 +132,8 @@ def fill(kafka: ApacheKafka, seed: int, rounds: int) -> None:
     Producers come and go: some are the last of their key, some have a marker as last entry.
     """
     rng = random.Random(seed)
-    common = {"bootstrap.servers": kafka.bootstrap, "linger.ms": 5}
+    # However fast the machine is, several batches go into a segment.
+    common = {"bootstrap.servers": kafka.bootstrap, "linger.ms": 5, "batch.size": 8_000}
     plain = [
         Producer(common | {"compression.type": codec, "enable.idempotence": position % 2 == 0})
         for position, codec in enumerate(CODECS)
@@ -137,7 +145,7 @@ def fill(kafka: ApacheKafka, seed: int, rounds: int) -> None:
         for number in range(4)
     ]
     for producer in transactional:
-        producer.init_transactions(30)
+        producer.init_transactions(60)
     for _ in range(rounds):
         ending = rng.sample(transactional, 2)
         for producer in ending:
@@ -145,15 +153,17 @@ def fill(kafka: ApacheKafka, seed: int, rounds: int) -> None:
         for _ in range(3):
             for producer in [*ending, *rng.sample(plain, 2)]:
                 write(producer, rng, rng.randrange(1, 12), KEYS)
-                producer.flush()
         for producer in ending:
             if rng.random() < 0.4:
-                producer.abort_transaction(30)
+                producer.abort_transaction(60)
             else:
-                producer.commit_transaction(30)
+                producer.commit_transaction(60)
     # Not to be cleaned: the active segment.
     write(plain[0], rng, 300, KEYS[:3])
-    plain[0].flush()
+    # It has room for what a test writes beside, so that nothing more than this is cleaned.
+    while logs_of(kafka.data_dir / f"{TOPIC}-0")[-1].stat().st_size > SEGMENT_BYTES - ROOM_BYTES:
+        write(plain[0], rng, 10, KEYS[:3])
+    wait_for_markers(kafka.bootstrap, TopicPartition(TOPIC, 0))
 
 
 def logs_of(directory: Path) -> list[Path]:
@@ -262,7 +272,7 @@ def let_kafka_clean(kafka: ApacheKafka) -> int:
     partition = kafka.data_dir / f"{TOPIC}-0"
     end = int(logs_of(partition)[-1].stem)
     set_dirty_ratio(kafka, AT_ONCE)
-    wait_until(lambda: cleaned_up_to(kafka) == end, f"cleaning up to {end}", 60)
+    wait_until(lambda: cleaned_up_to(kafka) == end, f"cleaning up to {end}", 120)
     set_dirty_ratio(kafka, NEVER)
     return end
 
@@ -276,11 +286,11 @@ def test_three_rounds_come_out_as_kafkas(kafka: ApacheKafka, tmp_path: Path) -> 
             time.sleep(DELETE_RETENTION_MS / 1000 + 0.5)
         fill(kafka, seed=number, rounds=30)
         copy = tmp_path / f"{TOPIC}-{number}"
-        # A running Kafka's indexes of the active segment end in reserved zeros.
+        # A running Kafka's indexes of the active segment end in reserved zeros, and what it has
+        # cleaned away goes at any time.
         active = logs_of(partition)[-1].stem
-        shutil.copytree(
-            partition, copy, ignore=shutil.ignore_patterns(f"{active}.index", f"{active}.timeindex")
-        )
+        left_out = (f"{active}.index", f"{active}.timeindex", "*.deleted")
+        shutil.copytree(partition, copy, ignore=shutil.ignore_patterns(*left_out))
         job = job_for(copy, cleaned_up_to(kafka))
         reached = let_kafka_clean(kafka)
         result = clean_copy(job)
