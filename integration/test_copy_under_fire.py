@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from integration.broker_processes import BrokerProcess
 from integration.conftest import StartBroker, create_topic
 from integration.event_files import TellingProcess
+from integration.exchange_content import wait_for_markers
 from integration.java_tools import TOOLS, java_command
 from integration.log_dump import all_faults, transaction_records
 
@@ -23,7 +24,7 @@ SEED = int(os.environ.get("COPY_SEED", "0")) or random.SystemRandom().randrange(
 TRANSACTION_RECORDS = 50
 RECORDS = 15_000
 SOURCE, COPY, GROUP, COPIER = "source", "copy", "copiers", "copier"
-STEP_TIMEOUT_S = 90.0
+STEP_TIMEOUT_S = 150.0
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def own_broker(start_broker: StartBroker) -> BrokerProcess:
     return start_broker()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_copy_through_ten_kills_is_exact(own_broker: BrokerProcess, tmp_path: Path) -> None:
     print(f"COPY_SEED={SEED}")
     rng = random.Random(SEED)
@@ -40,9 +41,10 @@ def test_a_copy_through_ten_kills_is_exact(own_broker: BrokerProcess, tmp_path: 
     expected = fill(own_broker.bootstrap)
     copier = TellingProcess("copier", copier_command(own_broker.bootstrap), tmp_path / "events")
     try:
+        done = 0
         for number in range(KILLS):
             # Each kill has its own stretch of the copy, so that none comes after the end.
-            wait_for(copier, (number + rng.random()) * RECORDS / (KILLS + 1))
+            done = wait_for(copier, (number + rng.random()) * RECORDS / (KILLS + 1), done)
             own_broker.kill()
             own_broker.start()
         code = copier.wait(timeout_s=STEP_TIMEOUT_S)
@@ -50,6 +52,8 @@ def test_a_copy_through_ten_kills_is_exact(own_broker: BrokerProcess, tmp_path: 
         if copier.running:
             copier.kill()
     assert code == 0, copier.errors()
+    # Its last commit was answered before all of its markers were written.
+    wait_for_markers(own_broker.bootstrap, TopicPartition(COPY, 0))
     assert read(own_broker.bootstrap, COPY, "read_committed") == expected
     written = read(own_broker.bootstrap, COPY, "read_uncommitted")
     assert len(written) > len(expected), "no transaction was aborted: the test shows little"
@@ -80,14 +84,16 @@ def copier_command(bootstrap: str) -> list[str]:
     )
 
 
-def wait_for(copier: TellingProcess, records: float) -> None:
-    """Return once more than `records` records are copied."""
+def wait_for(copier: TellingProcess, records: float, done: int) -> int:
+    """How many records are copied, once it is more than `records`; `done` were known before."""
     deadline = time.monotonic() + STEP_TIMEOUT_S
     while True:
-        for event in copier.new_events():
-            if event.get("totalProcessed", 0) > records:
-                return
-        copier.check_alive()
+        # Before its events are read: what it told before it ended is among them.
+        running = copier.running
+        done = max(done, *(event.get("totalProcessed", 0) for event in copier.new_events()), 0)
+        if done > records:
+            return done
+        assert running, f"the copier gave up after {done} records: {copier.errors()}"
         assert time.monotonic() < deadline, f"the copier does not get to {records:.0f} records"
         time.sleep(0.005)
 
