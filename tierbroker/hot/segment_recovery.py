@@ -480,8 +480,8 @@ def _starts_validly(fs: Readable, path: str, base_offset: int) -> bool:
 def _holds_zeroed_page(fs: Readable, fd: int, start: int, end: int) -> bool:
     """Whether a page between the bytes was not written to its end: its last sector is zeros.
 
-    `start` is where a batch should begin. A disk writes whole sectors, those of a page in order; one
-    that loses power may stop between.
+    `start` is where a batch should begin. A disk writes whole sectors, those of a page in order;
+    one that loses power may stop between.
     """
     position = start
     while position < end:
