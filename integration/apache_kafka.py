@@ -13,7 +13,7 @@ from integration.broker_processes import Process, free_port, wait_until
 from integration.java_tools import java_command, run_java
 
 CLUSTER_ID = "aW50ZWdyYXRpb24tdGVzdA"
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 180.0
 
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -106,11 +106,11 @@ class ApacheKafka:
             START_TIMEOUT_S,
             self._process,
         )
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30):
             pass
 
     def stop(self) -> None:
-        code = self._process.end(signal.SIGTERM, timeout_s=60)
+        code = self._process.end(signal.SIGTERM, timeout_s=120)
         assert code in (0, 143, -signal.SIGTERM), f"exit {code}\n{self.log_text()[-6000:]}"
 
     def kill(self) -> None:

@@ -7,6 +7,7 @@ Both kinds have one shape, so that a test does not know which of them it talks t
 import ctypes
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,8 +17,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 90.0
+
+# Below those that a system gives to connections and to servers that do not ask for one.
+_PORTS = range(15_000, 32_000)
+_claims: list[socket.socket] = []
+"""One for each port that was handed out: its name is this process's until it ends."""
 
 
 class BrokerProcess(Protocol):
@@ -52,10 +58,22 @@ def end_with_the_tests() -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback address for a server that begins to listen later, or again.
+
+    Meanwhile nobody else gets it: no test of whatever thread or process, nor from the system.
+    """
+    while True:
+        port = random.choice(_PORTS)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0tierbroker-tests-port-{port}")
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
 
 
 def wait_until(condition, what: str, timeout_s: float, process: "Process | None" = None) -> None:
@@ -121,17 +139,16 @@ class Tierbroker:
     """`tierbroker dev`, the way a user starts it."""
 
     def __init__(
-        self, directory: Path, settings: Mapping[str, str] | None = None, port: int = 0
+        self, directory: Path, settings: Mapping[str, str] | None = None, port: int | None = None
     ) -> None:
         self.data_dir = directory / "data"
-        self.port = port
+        self.port = port or free_port()
         self._ready_file = directory / "ready.json"
         self._settings = dict(settings or {})
         self._process = Process(directory / "broker.log")
 
     @property
     def bootstrap(self) -> str:
-        assert self.port, "not started"
         return f"127.0.0.1:{self.port}"
 
     @property
@@ -149,7 +166,7 @@ class Tierbroker:
         wait_until(self._ready, "ready file", START_TIMEOUT_S, self._process)
         ready = json.loads(self._ready_file.read_text())
         assert ready["pid"] == self._process.pid, ready
-        self.port = int(ready["bootstrap"].rpartition(":")[2])
+        assert int(ready["bootstrap"].rpartition(":")[2]) == self.port, ready
 
     def stop(self) -> None:
         code = self._process.end(signal.SIGTERM)
