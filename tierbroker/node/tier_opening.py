@@ -1,9 +1,13 @@
 """Opening the broker's cold tier, where its settings name one."""
 
+import os
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tierbroker.base.errors import DataDirError, InvalidConfigError
+from tierbroker.cold.config import split_url
+from tierbroker.hot.partition_dirs import parse_partition_dir
 from tierbroker.node.repeated_settings import restore_advice
 from tierbroker.node.settings import Settings
 
@@ -60,6 +64,7 @@ async def open_tier(
             "Set cold.url to s3://bucket/prefix or file:///directory, or start a broker that "
             "keeps nothing: tierbroker dev --ephemeral (flush.mode=none)"
         )
+    refuse_store_among_logs(url, values.texts("log.dirs") or values.texts("log.dir"))
     from tierbroker.node.tiering import Tiering
 
     tiering = Tiering(
@@ -83,3 +88,20 @@ async def open_tier(
         await tiering.close()
         raise DataDirError(refusal)
     return tiering
+
+
+def refuse_store_among_logs(url: str, log_dirs: Sequence[str]) -> None:
+    """Raise InvalidConfigError for a store in a directory that a start may take for a partition's:
+    it would be set aside as one of a topic that nobody knows.
+    """
+    place = split_url(url)
+    if place.scheme != "file":
+        return
+    root = os.path.realpath(place.place)
+    for path in log_dirs:
+        first = os.path.relpath(root, os.path.realpath(path)).split(os.sep)[0]
+        if first == os.curdir or parse_partition_dir(first) is not None:
+            raise InvalidConfigError(
+                f"cold.url={url}: in the log directory {path} that is where logs are. Set cold.url "
+                f"to a directory beside it, for example file://{os.path.realpath(path)}-cold"
+            )
