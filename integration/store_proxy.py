@@ -19,6 +19,7 @@ from botocore.credentials import Credentials
 from tests.s3_server import KEY_ID, SECRET
 
 HANG_MAX_S = 60.0
+RUN_MAX_S = 300.0
 READ_BYTES = 1 << 16
 
 
@@ -138,7 +139,7 @@ class StoreProxy:
         async def awaited() -> None:
             await work
 
-        asyncio.run_coroutine_threadsafe(awaited(), self._loop).result(60)
+        asyncio.run_coroutine_threadsafe(awaited(), self._loop).result(RUN_MAX_S)
 
     def replay(self) -> list[int]:
         """The late requests arrive now; what the store says to each."""

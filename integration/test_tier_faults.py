@@ -17,7 +17,7 @@ import pytest
 from integration.conftest import CHOICE
 from integration.in_parallel import begin_selected
 from integration.store_proxy import Fault, Request
-from integration.tiered_world import ROUNDS, SEED, TieredTopic, world_in
+from integration.tiered_world import PATIENCE_S, ROUNDS, SEED, TieredTopic, world_in
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -26,9 +26,6 @@ pytestmark = [
     pytest.mark.torture,
     pytest.mark.skipif(CHOICE != "", reason="these tests break the broker's store"),
 ]
-
-PATIENCE_S = 60.0
-"""For one injection more."""
 
 Choose = Callable[[Request, random.Random], Fault | None]
 """What this request would be broken by; None when it is none for this fault."""
