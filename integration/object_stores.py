@@ -14,38 +14,49 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Protocol
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from integration.broker_processes import Process, wait_until
 from tests.s3_server import KEY_ID, SECRET, judge
 
 BUILD_TIMEOUT_S = 1800.0
-START_TIMEOUT_S = 30.0
+BUILD_ATTEMPTS = 3
+"""Of the modules that it fetches, one may be refused or cut short once."""
+START_TIMEOUT_S = 120.0
 
 MODULES = {
-    "minio": "github.com/minio/minio@latest",
-    "versitygw": "github.com/versity/versitygw/cmd/versitygw@latest",
+    "minio": "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c",
+    "versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
 }
+
+_taken: list[socket.socket] = []
+"""One for each port that was handed out: its name is this process's until it ends."""
 
 
 def lasting_port() -> int:
     """A port for a server that is stopped and started again.
 
-    No connection of another program gets it meanwhile for its own end: those ports are higher.
+    No connection of another program gets it meanwhile for its own end: those ports are higher. No
+    other caller gets it either, in whatever thread or process, while the server is not there.
     """
     while True:
         port = random.randrange(15_000, 32_000)
-        with socket.socket() as probe:
-            try:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0tierbroker-tests-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            claim.close()
+            continue
+        _taken.append(claim)
+        return port
 
 
 class ObjectStoreProcess(Protocol):
@@ -77,14 +88,31 @@ def program(name: str) -> Path:
     assert go is not None, f"{name} is built from source: install Go 1.25 or later"
     building = folder / f"building-{os.getpid()}"
     building.mkdir(parents=True, exist_ok=True)
-    print(f"building {name} ({MODULES[name]}), once ...", file=sys.stderr, flush=True)
+    log = folder / f"{name}-build.log"
+    for attempt in range(1, BUILD_ATTEMPTS + 1):
+        print(f"building {name} ({MODULES[name]}), once ...", file=sys.stderr, flush=True)
+        if _build(go, name, building, log) == 0:
+            break
+        said = log.read_text(errors="replace")[-4000:]
+        assert attempt < BUILD_ATTEMPTS, f"{name} could not be built:\n{said}"
+        print(f"{said}\n  once more in {10 * attempt} s", file=sys.stderr, flush=True)
+        time.sleep(10 * attempt)
+    # Renamed, so that two who build at the same time do not see half a file.
+    (building / name).rename(path)
+    building.rmdir()
+    return path
+
+
+def _build(go: str, name: str, directory: Path, log: Path) -> int:
+    """Go's exit code; what it fetched is kept, so that a second attempt fetches the rest."""
     begun = time.monotonic()
-    build = subprocess.Popen(
-        [go, "install", MODULES[name]],
-        env={**os.environ, "GOBIN": str(building), "CGO_ENABLED": "0"},
-        stderr=subprocess.STDOUT,
-        stdout=(folder / f"{name}-build.log").open("wb"),
-    )
+    with log.open("wb") as output:
+        build = subprocess.Popen(
+            [go, "install", MODULES[name]],
+            env={**os.environ, "GOBIN": str(directory), "CGO_ENABLED": "0"},
+            stderr=subprocess.STDOUT,
+            stdout=output,
+        )
     while build.poll() is None:
         try:
             build.wait(15)
@@ -94,19 +122,14 @@ def program(name: str) -> Path:
             if passed_s > BUILD_TIMEOUT_S:
                 build.kill()
                 build.wait()
-    log = (folder / f"{name}-build.log").read_text(errors="replace")
-    assert build.returncode == 0, f"{name} could not be built:\n{log[-4000:]}"
-    # Renamed, so that two who build at the same time do not see half a file.
-    (building / name).rename(path)
-    building.rmdir()
-    return path
+    return build.returncode
 
 
 def serves(endpoint: str) -> bool:
     """Whether the store does what one who may asks of it."""
     try:
         judge(endpoint).list_buckets()
-    except ClientError:
+    except (BotoCoreError, ClientError):
         return False
     return True
 
@@ -172,7 +195,7 @@ class _Server:
                 return bool(answer.status == 200)
         except URLError as error:
             return getattr(error, "code", None) == 403  # it asks who we are: it is there
-        except OSError:
+        except (OSError, HTTPException):
             return False
 
 

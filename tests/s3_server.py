@@ -1,6 +1,7 @@
 """A bucket for tests: moto's server in a thread, and a store that is opened on it."""
 
 import asyncio
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -39,15 +40,20 @@ def moto_server() -> Iterator[str]:
         server.stop()
 
 
+_MAKING_CLIENTS = threading.Lock()
+"""boto3 makes all clients with one session, which may fail when two threads do so at a time."""
+
+
 def judge(endpoint: str) -> Any:
-    """boto3's client: it says what lies in a bucket."""
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id=KEY_ID,
-        aws_secret_access_key=SECRET,
-        region_name="us-east-1",
-    )
+    """boto3's client: it says what lies in a bucket. Any thread may make one."""
+    with _MAKING_CLIENTS:
+        return boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            aws_access_key_id=KEY_ID,
+            aws_secret_access_key=SECRET,
+            region_name="us-east-1",
+        )
 
 
 def cold_values(texts: Mapping[str, str]) -> ConfigValues:
