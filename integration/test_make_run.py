@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.broker_processes import free_port, wait_until
+from integration.broker_processes import wait_until
+from integration.object_stores import lasting_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,7 +22,7 @@ class MakeRun:
     def __init__(self, directory: Path) -> None:
         self.data = directory / "data"
         self._output = directory / "output"
-        self.port = free_port()
+        self.port = lasting_port()
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 ["make", "--no-print-directory", "run", f"DATA={self.data}", f"PORT={self.port}"],
@@ -42,14 +43,14 @@ class MakeRun:
             assert self.process.poll() is None, self.printed()
             return "Or in Python" in self.printed() and self.printed().endswith("\n")
 
-        wait_until(ready, "banner of make run", 60)
+        wait_until(ready, "banner of make run", 120)
         return self.printed()
 
     def interrupt(self) -> int:
         """Ctrl-C: the whole group gets the signal. Returns the exit code of make."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def make_run(tmp_path: Path) -> Iterator[MakeRun]:
 
 def run_pasted(command: list[str]) -> str:
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from integration.broker_processes import Process, free_port, wait_until
+from integration.broker_processes import Process, wait_until
 from integration.conftest import CHOICE
-from integration.object_stores import Minio
+from integration.object_stores import Minio, lasting_port
 from tests.readme import ROOT, readme_blocks
 from tests.s3_server import KEY_ID, SECRET, judge
 
@@ -38,7 +38,7 @@ def test_a_topic_lives_in_a_bucket_alone(tmp_path: Path, minio: Minio) -> None:
     for example, value in here.items():
         assert example in export
         export = export.replace(example, value)
-    bootstrap = f"127.0.0.1:{free_port()}"
+    bootstrap = f"127.0.0.1:{lasting_port()}"
 
     def run(line: str) -> str:
         done = subprocess.run(
@@ -59,7 +59,7 @@ def test_a_topic_lives_in_a_bucket_alone(tmp_path: Path, minio: Minio) -> None:
         where = f"--port {bootstrap.rpartition(':')[2]} --data {tmp_path / data}"
         broker.launch(["sh", "-c", f"cd {ROOT}\n{export}\nexec {dev} {where}"])
         try:
-            wait_until(lambda: "is ready" in broker.log_text(), "ready broker", 30, broker)
+            wait_until(lambda: "is ready" in broker.log_text(), "ready broker", 120, broker)
             yield
         finally:
             broker.end(signal.SIGTERM)

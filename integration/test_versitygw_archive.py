@@ -72,9 +72,9 @@ def fill(broker: Tierbroker) -> None:
     for number, value in enumerate(RECORDS):
         producer.produce("t", value, partition=0)
         if number % 10 == 0:
-            producer.flush(10)
-    assert producer.flush(10) == 0
-    offload = ["tier", "offload", "t", "--evict", "--wait", "--timeout", "60s"]
+            producer.flush(60)
+    assert producer.flush(60) == 0
+    offload = ["tier", "offload", "t", "--evict", "--wait", "--timeout", "120s"]
     assert run([*offload, "-b", broker.bootstrap]) == 0
 
 
