@@ -77,7 +77,6 @@ def fill(bootstrap: str) -> None:
     take_seat(bootstrap, "left", "codec-gzip", None)
     _change_groups(admin, bootstrap, 0)
     transact(bootstrap, 0)
-    _settle(admin)
 
 
 def change(bootstrap: str, leg: int) -> None:
@@ -106,7 +105,6 @@ def change(bootstrap: str, leg: int) -> None:
     take_seat(bootstrap, "left", "codec-lz4", None)
     _change_groups(admin, bootstrap, leg)
     transact(bootstrap, leg)
-    _settle(admin)
 
 
 def commit(bootstrap: str, group: str, offsets: dict[tuple[str, int], int]) -> None:
@@ -295,9 +293,3 @@ def _alter(admin: AdminClient, topic: str, key: str, value: str | None) -> None:
 def _cut(admin: AdminClient, place: TopicPartition) -> None:
     for cut in admin.delete_records([place]).values():
         cut.result(timeout=30)
-
-
-def _settle(admin: AdminClient) -> None:
-    """Give the broker the second in which it writes its checkpoints down."""
-    assert admin.list_topics(timeout=30).topics
-    time.sleep(1)

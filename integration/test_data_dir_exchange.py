@@ -132,6 +132,7 @@ def exchange(
             assert kept == ("replicated" if legs[0].startswith("ours") else "fsync")
         send_steadily(steady, leg)
         before = read_holdings(broker.bootstrap)
+        wait_for_log_start(broker.data_dir, "cut", before)
         getattr(broker, end)()
         assert not (told := complaints(broker.log_text())), "\n".join(told[:40])
         if data_dir is not None:
@@ -156,7 +157,19 @@ def wait_for_groups(bootstrap: str, expected: Holdings) -> None:
     def listed() -> set[str]:
         return {group.group_id for group in admin.list_consumer_groups().result().valid}
 
-    wait_until(lambda: expected.groups.keys() <= listed(), "groups", 30)
+    wait_until(lambda: expected.groups.keys() <= listed(), "groups", 120)
+
+
+def wait_for_log_start(data_dir: Path, topic: str, held: Holdings) -> None:
+    """Until the broker has written down where the topic begins; it takes its time."""
+    start = held.topics[topic].partitions[0].log_start
+    assert start > 0
+
+    def written() -> bool:
+        files = data_dir.rglob("log-start-offset-checkpoint")
+        return any(f"{topic} 0 {start}" in file.read_text().splitlines() for file in files)
+
+    wait_until(written, f"checkpoint of {topic} at {start}", 120)
 
 
 def send_steadily(producer: Producer, leg: int) -> None:
