@@ -68,7 +68,7 @@ def java_command(main_class: str, *args: str, heap_mb: int = 256, log: str = "er
     return _command(f"{JARS}/*", main_class, *args, heap_mb=heap_mb, log=log)
 
 
-def run_java(main_class: str, *args: str, stdin: bytes = b"", timeout_s: float = 90) -> Output:
+def run_java(main_class: str, *args: str, stdin: bytes = b"", timeout_s: float = 150) -> Output:
     """Run a tool to its end.
 
     Raises JavaToolError when it fails, JavaToolLateError when it takes longer than `timeout_s`.
@@ -87,12 +87,12 @@ def run_java(main_class: str, *args: str, stdin: bytes = b"", timeout_s: float =
     return Output(ended.stdout, ended.stderr)
 
 
-def run_tool(name: str, *args: str, stdin: bytes = b"", timeout_s: float = 90) -> Output:
+def run_tool(name: str, *args: str, stdin: bytes = b"", timeout_s: float = 150) -> Output:
     """Run a class of Kafka's tools package: `run_tool("TopicCommand", "--list", ...)`."""
     return run_java(f"{TOOLS}.{name}", *args, stdin=stdin, timeout_s=timeout_s)
 
 
-def run_apart(name: str, *args: str, timeout_s: float = 90) -> Output:
+def run_apart(name: str, *args: str, timeout_s: float = 150) -> Output:
     """Like `run_tool` in a JVM of the tool's own, for tools whose last words come at its end."""
     command = java_command(f"{TOOLS}.{name}", *args)
     done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)

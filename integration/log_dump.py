@@ -132,4 +132,4 @@ def _is_topic(path: Path) -> bool:
 
 def _dump(files: Iterable[Path], *options: str):
     names = ",".join(str(path) for path in files)
-    return run_tool("DumpLogSegments", *options, "--files", names, timeout_s=180)
+    return run_tool("DumpLogSegments", *options, "--files", names, timeout_s=240)

@@ -59,7 +59,7 @@ def test_the_consumer_performance_tool_reads_all(
     heading, row = run_tool(
         "ConsumerPerformance",
         *("--bootstrap-server", bootstrap, "--topic", topic, "--num-records", "20000"),
-        *("--group", f"perf-{topic}", "--timeout", "20000"),
+        *("--group", f"perf-{topic}", "--timeout", "60000"),
     ).lines
     cells = dict(zip(heading.split(", "), row.split(", "), strict=True))
     assert cells["data.consumed.in.nMsg"] == "20000"

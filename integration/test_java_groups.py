@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from integration.broker_processes import wait_until
 from integration.clients import client
 from integration.conftest import StartBroker, create_topic
-from integration.java_tools import Output, run_tool
+from integration.java_tools import JavaToolError, Output, run_tool
 
 Tool = Callable[..., Output]
 
@@ -75,7 +75,7 @@ def member(bootstrap: str, group: str, topic: str, **settings: str) -> Iterator[
     )
     consumer.subscribe([topic])
     try:
-        wait_until(lambda: consumer.poll(0.1) or consumer.assignment(), "assignment", 30)
+        wait_until(lambda: [consumer.poll(0.1), consumer.assignment()][1], "assignment", 90)
         yield consumer
     finally:
         consumer.close()
@@ -86,7 +86,7 @@ def test_a_console_consumer_goes_on_where_its_group_was(bootstrap: str, aged_top
         return run_tool(
             "consumer.ConsoleConsumer",
             *("--bootstrap-server", bootstrap, "--topic", aged_topic, "--group", "console"),
-            *("--max-messages", str(count), "--timeout-ms", "20000", *args),
+            *("--max-messages", str(count), "--timeout-ms", "60000", *args),
         ).lines
 
     first = consume(7, "--from-beginning")
@@ -268,7 +268,7 @@ def test_groups_outlive_the_broker(start_broker: StartBroker, end: str) -> None:
     create_topic(broker.bootstrap, "kept", 3)
     client("confluent-kafka").write(broker.bootstrap, "kept", [(b"k", b"v")] * 300, "none")
     address = ("--bootstrap-server", broker.bootstrap)
-    read = ("--topic", "kept", "--group", "reader", "--timeout-ms", "20000")
+    read = ("--topic", "kept", "--group", "reader", "--timeout-ms", "60000")
     console = ("consumer.ConsoleConsumer", *address, *read)
     run_tool(*console, "--from-beginning", "--max-messages", "120")
     commit(broker.bootstrap, "other", "kept", {0: 5, 2: 7})
@@ -281,15 +281,21 @@ def test_groups_outlive_the_broker(start_broker: StartBroker, end: str) -> None:
         seen.append(run_tool(*tool, *members).table())
         return [sorted(rows, key=lambda row: tuple(row.values())) for rows in seen]
 
-    seat = {"group_instance_id": "seat-1", "session_timeout_ms": "120000"}
+    seat = {"group_instance_id": "seat-1", "session_timeout_ms": "290000"}
     with member(broker.bootstrap, "seated", "kept", **seat):
         pass
     before = told()
     getattr(broker, end)()
     broker.start()
-    # A coordinator that still loads says so, and the tool lists what it has by then.
+
+    def as_before() -> bool:
+        # A coordinator that still loads says so, and the tool lists what it has by then.
+        with suppress(JavaToolError):
+            return told() == before
+        return False
+
     with suppress(AssertionError):
-        wait_until(lambda: told() == before, "groups", 30)
+        wait_until(as_before, "groups", 90)
     assert told() == before
     run_tool(*console, "--max-messages", "180")
     groups = ("consumer.group.ConsumerGroupCommand", *address, "--describe", "--group", "reader")

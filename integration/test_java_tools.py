@@ -140,7 +140,7 @@ def test_the_console_tools_take_one_partition_from_an_offset(
     output = run_tool(
         "consumer.ConsoleConsumer",
         *("--bootstrap-server", bootstrap, "--topic", topic, "--partition", str(partition)),
-        *("--offset", str(end - 10), "--max-messages", "10", "--timeout-ms", "20000"),
+        *("--offset", str(end - 10), "--max-messages", "10", "--timeout-ms", "60000"),
         *("--formatter-property", "print.offset=true"),
         *("--formatter-property", "print.partition=true"),
     )
