@@ -28,36 +28,43 @@ pytestmark = pytest.mark.skipif(CHOICE != "", reason="this test owns its broker 
 KILLS = 5
 
 
-def test_a_store_after_bad_days(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rng = random.Random(4)
-    lost: set[str] = set()
-    """Segments of which no upload arrives in time, however often it is tried: one a kill."""
-    kills = 0
+class LateRequests:
+    """Uploads and deletes that take effect long after nobody waits for them any more."""
 
-    def late(request: Request) -> Fault | None:
-        """Uploads and deletes that take effect long after nobody waits for them any more."""
-        if (request.method, request.suffix) == ("PUT", "seg") and len(lost) <= kills:
-            lost.add(request.key)
-        if request.key in lost:
+    def __init__(self, rng: random.Random) -> None:
+        self.wanted = 0
+        self.lost: set[str] = set()
+        """So many segments as are wanted, of which no upload arrives, however often it is tried."""
+        self._rng = rng
+
+    def plan(self, request: Request) -> Fault | None:
+        if (request.method, request.suffix) == ("PUT", "seg") and len(self.lost) < self.wanted:
+            self.lost.add(request.key)
+        if request.key in self.lost:
             # No delete that comes late: it would take away again what comes late.
             return Fault(late=True) if request.method == "PUT" else None
         chance = {"PUT": 0.4, "DELETE": 0.8}.get(request.method, 0.0)
-        wanted = request.suffix in ("seg", "ckpt") and rng.random() < chance
-        return Fault(late=True) if wanted else None
+        chosen = request.suffix in ("seg", "ckpt") and self._rng.random() < chance
+        return Fault(late=True) if chosen else None
 
+    def has_lost_enough(self) -> bool:
+        return len(self.lost) == self.wanted
+
+
+def test_a_store_after_bad_days(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = random.Random(4)
+    late = LateRequests(rng)
     with world_in(tmp_path, {"tier.upload.timeout.ms": "2000"}) as world:
         topic = TieredTopic(world, "t", rng)
-        world.proxy.plan = late
-        while kills < KILLS:
+        world.proxy.plan = late.plan
+        for _ in range(KILLS):
+            late.wanted += 1
             topic.write(60)
             topic.delete_records()
             # However fast the rest is: each broker that is killed has left something behind.
-            wait_until(
-                lambda kills=kills: len(lost) > kills, "late upload", PATIENCE_S, world.broker
-            )
+            wait_until(late.has_lost_enough, "late upload", PATIENCE_S, world.broker)
             topic.try_to_write(20)
             world.broker.kill()
-            kills += 1
             world.broker.start()
             topic.reconnect()
         world.proxy.plan = None
