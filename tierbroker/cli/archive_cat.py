@@ -17,6 +17,7 @@ from tierbroker.cli.exits import CommandFailedError
 from tierbroker.cli.positions import Anchor, Position
 from tierbroker.cli.progress import ProgressBar
 from tierbroker.cli.record_format import RecordFormat, json_line, raw_pair, raw_value
+from tierbroker.cli.store_command import store_command
 from tierbroker.cli.times import utc_text
 from tierbroker.cold.archive import Archive, ArchiveReader, first_offset, records_in
 from tierbroker.cold.ports import ObjectStore
@@ -80,7 +81,7 @@ class _Span:
 
 
 async def _write(options: CatOptions, store: ObjectStore, archive: Archive) -> None:
-    check_topic(archive, options.topic, options.url)
+    check_topic(archive, options.topic, options.url, options.settings)
     tiers = _tiers(options, archive)
     reader = ArchiveReader(store, archive, asyncio.get_running_loop())
     try:
@@ -92,9 +93,10 @@ async def _write(options: CatOptions, store: ObjectStore, archive: Archive) -> N
         with ProgressBar(f"Reading {options.topic}", total, enabled=enabled) as bar:
             await _Writing(options, reader, bar, lambda: open_archive(store)).run(spans)
     except ApiError as error:
+        words = ("tier", "verify", options.url, options.topic, "--all")
         raise CommandFailedError(
             f"Cannot read {options.topic}: {error}.\nTo find all that is wrong: "
-            f"tierbroker tier verify {options.url} {options.topic} --all"
+            f"{store_command(options.settings, *words)}"
         ) from error
     finally:
         reader.close()

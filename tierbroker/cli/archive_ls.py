@@ -34,7 +34,7 @@ def list_partitions(
     url: str, topic: str | None, settings: Mapping[str, str], *, as_json: bool
 ) -> None:
     """Raises CommandFailedError."""
-    archive, rows = run_with_archive(url, settings, partial(_rows, url, topic))
+    archive, rows = run_with_archive(url, settings, partial(_rows, url, topic, settings))
     print_rows(_COLUMNS, rows, as_json=as_json)
     if as_json:
         return
@@ -47,10 +47,14 @@ def list_partitions(
 
 
 async def _rows(
-    url: str, topic: str | None, store: ObjectStore, archive: Archive
+    url: str,
+    topic: str | None,
+    settings: Mapping[str, str],
+    store: ObjectStore,
+    archive: Archive,
 ) -> tuple[Archive, list[list[Cell]]]:
     if topic is not None:
-        check_topic(archive, topic, url)
+        check_topic(archive, topic, url, settings)
     names = sorted(archive.topics) if topic is None else [topic]
     found = [(name, tier) for name in names for tier in archive.tiers(name)]
     rows: list[list[Cell]] = []

@@ -11,6 +11,7 @@ import click
 from tierbroker.base.errors import InvalidConfigError
 from tierbroker.base.story import Story
 from tierbroker.cli.exits import CommandFailedError
+from tierbroker.cli.store_command import store_command
 from tierbroker.cli.times import utc_text
 from tierbroker.cold.archive import Archive
 from tierbroker.cold.errors import ObjectDamagedError, ObjectNotFoundError, StoreError
@@ -41,7 +42,8 @@ def run_with_archive(
             return await work(store, archive)
         except (ObjectDamagedError, ObjectNotFoundError) as error:
             raise CommandFailedError(
-                f"{error}.\nTo find all that is wrong: tierbroker tier verify {url}"
+                f"{error}.\nTo find all that is wrong: "
+                f"{store_command(settings, 'tier', 'verify', url)}"
             ) from error
 
     # What goes wrong is told once, by the error; without a handler warnings are printed as well.
@@ -52,7 +54,7 @@ def run_with_archive(
         raise CommandFailedError(str(error)) from error
 
 
-def check_topic(archive: Archive, topic: str, url: str) -> None:
+def check_topic(archive: Archive, topic: str, url: str, settings: Mapping[str, str]) -> None:
     """Raise CommandFailedError, which names topics that are near, unless the topic is there."""
     if topic in archive.topics:
         return
@@ -60,5 +62,5 @@ def check_topic(archive: Archive, topic: str, url: str) -> None:
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise CommandFailedError(
         f"Cluster {archive.head.cluster_id} in {url} has no topic {topic!r}.{hint}\n"
-        f"To see all of them: tierbroker archive ls {url}"
+        f"To see all of them: {store_command(settings, 'archive', 'ls', url)}"
     )

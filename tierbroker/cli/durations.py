@@ -11,3 +11,9 @@ def parse_duration(text: str) -> int:
     if found is None:
         raise ValueError(f"{text!r} is no span of time such as 90s, 30m, 24h or 7d")
     return int(found[1]) * _UNIT_MS[found[2]]
+
+
+def duration_text(span_ms: int) -> str:
+    """The way back: in the largest unit of which it is a whole number."""
+    unit = next(unit for unit in reversed(_UNIT_MS) if span_ms % _UNIT_MS[unit] == 0)
+    return f"{span_ms // _UNIT_MS[unit]}{unit}"

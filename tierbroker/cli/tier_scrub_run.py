@@ -8,7 +8,9 @@ import click
 from tierbroker.base.clock import SystemClock
 from tierbroker.cli.archive_session import run_with_archive
 from tierbroker.cli.counting import counted, verb
+from tierbroker.cli.durations import duration_text
 from tierbroker.cli.output import Column, print_json, print_rows
+from tierbroker.cli.store_command import store_command
 from tierbroker.cli.times import utc_text
 from tierbroker.cold.archive import Archive
 from tierbroker.cold.keys import incarnation_prefix
@@ -53,7 +55,9 @@ def run_scrub(
         return
     click.echo(_conclusion(archive, found, deleted), err=True)
     if found.orphans and not delete:
-        click.echo(f"To delete them: tierbroker tier scrub {url} --delete", err=True)
+        words = ["tier", "scrub", url, "--delete", "--older-than", duration_text(older_than_ms)]
+        words += ["--earlier-incarnations"] if earlier_incarnations else []
+        click.echo(f"To delete them: {store_command(settings, *words)}", err=True)
 
 
 def _row(orphan: Orphan) -> tuple[str, str, int | None, str]:

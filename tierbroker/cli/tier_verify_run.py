@@ -109,7 +109,7 @@ class _Run:
         """Verify; the findings of earlier runs that the file keeps are among the answer."""
         options = self._options
         if options.topic is not None:
-            check_topic(archive, options.topic, options.url)
+            check_topic(archive, options.topic, options.url, options.settings)
         self._store_id = uuid_text(archive.head.store_id)
         after = self._load()
         enabled = options.show_progress
