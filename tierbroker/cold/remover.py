@@ -160,7 +160,12 @@ class Remover:
             data = await until(self._store.get_range(key, 0, facts.size_bytes))
         except ObjectNotFoundError:
             return  # the manifest goes last: an earlier call was through with it
-        keys = [self._key(tier, entry) for entry in parse_manifest(data).segments]
+        segments = parse_manifest(data).segments
+        listed = segments.start_offset, segments.end_offset
+        if listed != (spilled.base_offset, spilled.end_offset):
+            # Of another manifest's place: those may be alive.
+            raise ObjectDamagedError(f"{key} lists offsets {listed[0]} to {listed[1]}")
+        keys = [self._key(tier, entry) for entry in segments]
         for start in range(0, len(keys), AT_ONCE):
             await self._delete(keys[start : start + AT_ONCE])
         await self._delete([key])

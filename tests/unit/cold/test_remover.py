@@ -17,6 +17,7 @@ from tierbroker.base.story import tell
 from tierbroker.cold.errors import StoreMismatchError, StoreUnavailableError
 from tierbroker.cold.head import Head, encode_head
 from tierbroker.cold.keys import HEAD_KEY
+from tierbroker.cold.manifest import build_manifest
 from tierbroker.cold.ports import UploadPlan
 from tierbroker.cold.remover import Remover
 from tierbroker.cold.spiller import Spiller
@@ -198,6 +199,19 @@ def test_a_manifest_that_is_damaged_keeps_nothing_else_from_going() -> None:
     assert world.bases() == [0, 10, 20, 30]  # those that it lists; nobody knows their names
     assert world.remover.failure is not None
     assert len(world.tier().garbage) == 1
+
+
+def test_a_manifest_of_another_place_deletes_nothing_of_there() -> None:
+    world = RemoveWorld(segments=8, spilled=4)
+    (manifest,) = (key for key in world.objects if key.endswith(".man"))
+    world.store.contents[manifest] = build_manifest(world.tier().segments, world.state.incarnations)
+    before = world.objects
+    world.retire(40)
+    world.checkpoint()
+    world.wait()
+    world.remove()
+    assert world.objects == before
+    assert "lists offsets 40 to 79" in str(world.remover.failure)
 
 
 def test_a_deleted_topic_goes_data_first_manifests_last() -> None:
