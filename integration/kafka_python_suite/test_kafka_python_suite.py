@@ -22,7 +22,7 @@ from integration.kafka_python_suite.suite import (
     unpack,
 )
 
-pytestmark = pytest.mark.timeout(700)
+pytestmark = pytest.mark.timeout(1700)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,7 @@ def suite_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = free_port()
         # A test wants to see this one set, and not to its default.
         advertised = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}"}
-        broker = Tierbroker(directory, BROKER_SETTINGS | advertised)
-        broker.port = port
+        broker = Tierbroker(directory, BROKER_SETTINGS | advertised, port)
     broker.start()
     yield broker.bootstrap
     broker.stop()
