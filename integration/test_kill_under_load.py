@@ -84,7 +84,7 @@ def read_all(bootstrap: str, topic: str) -> dict[Place, str]:
     consumer = Consumer({**settings, "enable.auto.commit": False})
     try:
         places = [TopicPartition(topic, number, 0) for number in range(PARTITIONS)]
-        left = {p.partition: consumer.get_watermark_offsets(p, timeout=20)[1] for p in places}
+        left = {p.partition: consumer.get_watermark_offsets(p, timeout=90)[1] for p in places}
         consumer.assign([p for p in places if left[p.partition]])
         seen: dict[Place, str] = {}
         done = {number for number, end in left.items() if end == 0}
@@ -98,7 +98,7 @@ def read_all(bootstrap: str, topic: str) -> dict[Place, str]:
                     done.add(partition)
                 last_news = time.monotonic()
             silence_s = time.monotonic() - last_news
-            assert silence_s < 30, f"nothing came for 30 s; ends {left}, done {done}"
+            assert silence_s < 90, f"nothing came for 90 s; ends {left}, done {done}"
         return seen
     finally:
         consumer.close()
@@ -113,7 +113,7 @@ def must_hold(log: dict[Place, str], claimed: dict[Place, str], who: str) -> Non
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(240 + ROUNDS * 30)
+@pytest.mark.timeout(600 + ROUNDS * 30)
 def test_nothing_acknowledged_is_lost(own_broker: BrokerProcess, tmp_path: Path) -> None:
     rng = random.Random(SEED)
     print(f"TORTURE_SEED={SEED} TORTURE_ROUNDS={ROUNDS}")
@@ -158,7 +158,7 @@ def kill_repeatedly(
 
 
 def wait_for_progress(
-    writers: list[Writer], written: dict[str, int], timeout_s: float = 60
+    writers: list[Writer], written: dict[str, int], timeout_s: float = 150
 ) -> None:
     """Return once each writer got more acknowledged than before the last kill."""
     deadline = time.monotonic() + timeout_s
