@@ -165,7 +165,10 @@ class _Run:
 
     def _load(self) -> Place | None:
         path = self._path
-        if path is None or not self._fs.exists(path):
+        if path is None:
+            return None
+        if not self._fs.exists(path):
+            self._try_to_write(path)
             return None
         try:
             content = json.loads(self._fs.read_file(path))
@@ -186,6 +189,14 @@ class _Run:
             )
         return place
 
+    def _try_to_write(self, path: str) -> None:
+        """Before hours of work that could not be kept."""
+        try:
+            write_atomically(self._fs, path, b"")
+            self._fs.unlink(path)
+        except OSError as error:
+            raise _no_place(path, error) from error
+
     def _save(self) -> None:
         path = self._path
         if path is None or self._place is None:
@@ -195,12 +206,21 @@ class _Run:
             "checked_to": self._place,
             "findings": self._verifier.findings,
         }
-        write_atomically(self._fs, path, json.dumps(content).encode())
+        try:
+            write_atomically(self._fs, path, json.dumps(content).encode())
+        except OSError as error:
+            raise _no_place(path, error) from error
 
     def _remove(self) -> None:
         path = self._path
         if path is not None and self._fs.exists(path):
             self._fs.unlink(path)
+
+
+def _no_place(path: str, error: OSError) -> CommandFailedError:
+    return CommandFailedError(
+        f"The progress cannot be kept in {path}: {error.strerror}. Name another file for --resume."
+    )
 
 
 def _size(size_bytes: int) -> str:

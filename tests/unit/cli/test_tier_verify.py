@@ -111,3 +111,13 @@ def test_progress_of_another_verification_is_refused(
 def test_an_unknown_topic(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(store, "ordres") == 1
     assert "Did you mean 'orders'" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "not there" / "verify.json"
+    assert verify(store, "--resume", str(path)) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"Error: The progress cannot be kept in {path}: No such file")
+    assert "Name another file for --resume." in told
