@@ -110,7 +110,10 @@ def decode_head(data: bytes | memoryview) -> Head:
             producer_ids_from=int(content.get("producer_ids_from", 0)),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise ObjectDamagedError(f"{HEAD_KEY} is no head of a cluster: {error!r}") from error
+        raise ObjectDamagedError(
+            f"the object {HEAD_KEY} is no head of a cluster ({error!r}). Next: put it back as it "
+            "was, from the bucket's versions or a copy"
+        ) from error
 
 
 async def read_head(store: ObjectStore) -> tuple[Head, str] | None:
@@ -122,7 +125,10 @@ async def read_head(store: ObjectStore) -> tuple[Head, str] | None:
         data = await until(store.get_range(HEAD_KEY, 0, facts.size_bytes))
     except ObjectNotFoundError:
         return None
-    return decode_head(data), facts.etag
+    try:
+        return decode_head(data), facts.etag
+    except ObjectDamagedError as error:
+        raise ObjectDamagedError(f"{store.url}: {error}") from error
 
 
 class HeadChangedError(StoreMismatchError):

@@ -101,3 +101,12 @@ def test_to_have_done_it_already_is_a_success() -> None:
         tell(write_head(world.store, HEAD, None)).result()
     etag = tell(write_head(world.store, HEAD, None)).result()
     assert tell(read_head(world.store)).result() == (HEAD, etag)
+
+
+def test_a_head_that_is_rubbish_says_where_and_what_next() -> None:
+    world = TierWorld()
+    world.store.inner.put(HEAD_KEY, [b"rubbish"])
+    with pytest.raises(
+        ObjectDamagedError, match=r"^memory://faulty: the object head .* put it back"
+    ):
+        tell(read_head(world.store)).result()
