@@ -35,7 +35,7 @@ from tierbroker.records.tier.state import PartitionTier
 
 WRITERS = ("confluent-kafka", "kafka-python", "aiokafka")
 SEGMENT_BYTES = 1 << 20
-LINES_PER_TOPIC = 40_000
+LINES_PER_TOPIC, LINES_AT_ONCE = 40_000, 4_000
 LOOKS_S = (8, 8, 8, 8, 8, 15, 15, 15, 30, 30)
 """How long each look of the metadata shell may take: a machine may be slow, a shell may hang."""
 
@@ -49,7 +49,11 @@ def own_broker(start_broker: StartBroker, lines: list[Line]) -> BrokerProcess:
         config = {"segment.bytes": str(SEGMENT_BYTES), "index.interval.bytes": "1024"}
         create_topic(broker.bootstrap, topic, 1, config)
         writer = client(WRITERS[number % len(WRITERS)])
-        writer.write(broker.bootstrap, topic, lines[:LINES_PER_TOPIC], codec)
+        # However fast a client is: no batch takes so much room that a segment has only one, and
+        # thereby no entry in its index.
+        for first in range(0, LINES_PER_TOPIC, LINES_AT_ONCE):
+            some = lines[first : min(first + LINES_AT_ONCE, LINES_PER_TOPIC)]
+            writer.write(broker.bootstrap, topic, some, codec)
     create_topic(
         broker.bootstrap, "log-append-time", 1, {"message.timestamp.type": "LogAppendTime"}
     )
