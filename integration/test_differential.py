@@ -159,7 +159,7 @@ def test_by_hand(brokers: dict[str, str]) -> None:
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=True,
     )
     assert "== metadata.none_and_all at tierbroker" in done.stdout
