@@ -13,6 +13,9 @@ MVN ?= mvn
 
 # A lock file decides what is installed, so no setting of the machine may add to it.
 unexport PIP_FIND_LINKS PIP_NO_INDEX PIP_CONSTRAINT PIP_REQUIREMENT
+# A file server may be slow, or refuse once.
+export PIP_RETRIES = 10
+export PIP_DEFAULT_TIMEOUT = 60
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format lock docs generate integration bench torture clean
@@ -74,8 +77,9 @@ lock: ## resolve pyproject.toml anew into requirements/dev.txt
 # Apache Kafka's own tools, by artefact name, once; offline when Maven already has them.
 $(JARS)/.installed: integration/java/pom.xml
 	@rm -rf $(JARS)
-	@$(MVN) -q -B -o -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(JARS) >/dev/null 2>&1 || \
-		$(MVN) -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(JARS)
+	@copy="dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(JARS)"; \
+		$(MVN) -q -B -o -f $< $$copy >/dev/null 2>&1 || $(MVN) -q -B -f $< $$copy || \
+		{ sleep 15; $(MVN) -q -B -U -f $< $$copy; } || { sleep 60; $(MVN) -q -B -U -f $< $$copy; }
 	@touch $@
 
 # kafka-python's own tests come with its source distribution alone: the one of the locked version,
