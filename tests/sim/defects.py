@@ -51,7 +51,9 @@ def no_deduplication(patch: pytest.MonkeyPatch) -> None:
 def deduplication_lost_on_restart(patch: pytest.MonkeyPatch) -> None:
     """A start forgets the producers."""
 
-    def forget(state: ProducerState, segments: Any, snapshots: Any, end: int, *_: Any) -> list[Any]:
+    def forget(
+        state: ProducerState, segments: Any, snapshots: Any, end: int, **_: Any
+    ) -> list[Any]:
         state.clear(end)
         return []
 

@@ -151,15 +151,20 @@ def newest_ms(log: "Log", segment: ReadableSegment) -> int:
 def _make_snapshot_durable(log: "Log", count: int) -> None:
     """Before the `count` oldest segments go: what producers did in them is in a snapshot alone.
 
-    A flush has covered it long ago, unless the segment behind them has just begun. Raises OSError.
+    A flush has covered it long ago, unless the segment behind them has just begun, or a start after
+    a crash left it to the page cache. Raises OSError.
     """
     if not count or log.config.flush_mode is not FlushMode.FSYNC:
         return
-    path = log.snapshots.path_of(log.segments[count].base_offset)
+    following = log.segments[count].base_offset
+    waited = log.snapshots.settle(following)
+    path = log.snapshots.path_of(following)
     for handle in log.unflushed_files:
         if handle.path == path:
             log.fs.fdatasync(handle.fd)
-            log.fs.fsync_dir(log.dir)
+            waited = True
+    if waited:
+        log.fs.fsync_dir(log.dir)
 
 
 def _drop_front(log: "Log", count: int) -> list[SealedSegment]:

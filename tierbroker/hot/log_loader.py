@@ -41,8 +41,8 @@ from tierbroker.hot.leader_epochs import LeaderEpochs, read_lineage
 from tierbroker.hot.leftovers import clear_leftovers
 from tierbroker.hot.log import Log
 from tierbroker.hot.partition_metadata import read_topic_id, write_topic_id
-from tierbroker.hot.producer_replay import rebuild_producers, recall_batches
-from tierbroker.hot.producer_snapshots import ProducerSnapshots
+from tierbroker.hot.producer_replay import rebuild_aborted, rebuild_producers, recall_batches
+from tierbroker.hot.producer_snapshots import ProducerSnapshots, SnapshotContents
 from tierbroker.hot.producer_state import DEFAULT_EXPIRATION_MS, ProducerState
 from tierbroker.hot.segment import SealedSegment
 from tierbroker.hot.segment_list import SegmentList
@@ -54,7 +54,7 @@ from tierbroker.hot.segment_recovery import (
     recover_segment,
 )
 from tierbroker.hot.trusted_segment import has_indexes, index_problem, load_trusted
-from tierbroker.hot.txn_index_file import append_aborted, sync_aborted
+from tierbroker.hot.txn_index_file import sync_aborted
 from tierbroker.records import epoch_lineage
 from tierbroker.records.epoch_lineage import EpochEntry
 
@@ -449,27 +449,25 @@ class _Loader:
         return False
 
     def load_producers(self, producers: ProducerState) -> None:
-        """Producer state from the newest snapshot and the batches after it."""
-        self.snapshots.remove_above(self.end_offset)
-        rebuild_producers(producers, self.segments, self.snapshots, self.end_offset)
-        if self._rescanned_from is not None:
-            recall_batches(producers, self.segments, self.end_offset)
-            self._rebuild_txn_indexes(self._rescanned_from)
+        """Producer state from the newest snapshot and the batches after it.
 
-    def _rebuild_txn_indexes(self, first_offset: int) -> None:
-        """Find the aborted transactions of rescanned segments again."""
-        for segment in self.segments:
-            path = segment.path(TXN_INDEX_SUFFIX)
-            if segment.base_offset >= first_offset and self._fs.exists(path):
-                self._fs.unlink(path)
-        if not self._notes.has_markers:
-            return
-        scratch = ProducerState()
-        for segment, txn in rebuild_producers(
-            scratch, self.segments, self.snapshots, self.end_offset, first_offset
-        ):
-            if segment.base_offset >= first_offset:
-                append_aborted(self._fs, segment, [txn])
+        A start after a crash writes the snapshots that were lost in it (so does Kafka's); where
+        none was lost it passes no segment's beginning.
+        """
+        segments, snapshots, end_offset = self.segments, self.snapshots, self.end_offset
+        snapshots.remove_above(end_offset)
+        lost = SnapshotContents()
+        rebuild_producers(producers, segments, snapshots, end_offset, passed=lost)
+        first = self._rescanned_from
+        if first is not None:
+            recall_batches(producers, segments, end_offset)
+            markers = self._notes.has_markers
+            rebuild_aborted(segments, snapshots, end_offset, first, has_markers=markers)
+            # Not before: one that this lets go of may be what the indexes were rebuilt from.
+            tiered = self._config.remote_storage_enable
+            needed_from = segments.first.base_offset if tiered else None
+            snapshots.restore(lost, needed_from)
+            snapshots.doubt(min([first, *lost]))
 
     def make_durable(self) -> None:
         """Sync what a crash of the process left in the page cache: readers will rely on it.

@@ -2,10 +2,12 @@
 
 from tierbroker.base.fs import FileSystem
 from tierbroker.hot.batch_scan import scan_headers
-from tierbroker.hot.producer_snapshots import ProducerSnapshots
+from tierbroker.hot.file_names import TXN_INDEX_SUFFIX
+from tierbroker.hot.producer_snapshots import KEPT_SNAPSHOTS, ProducerSnapshots, SnapshotContents
 from tierbroker.hot.producer_state import ProducerState
 from tierbroker.hot.segment import ReadableSegment
 from tierbroker.hot.segment_list import SegmentList
+from tierbroker.hot.txn_index_file import append_aborted
 from tierbroker.records.batch import CONTROL_BIT, BatchHeader
 from tierbroker.records.control import read_marker
 from tierbroker.records.txn_index import AbortedTxn
@@ -20,10 +22,12 @@ def rebuild_producers(
     snapshots: ProducerSnapshots,
     end_offset: int,
     replay_from: int | None = None,
+    passed: SnapshotContents | None = None,
 ) -> list[tuple[ReadableSegment, AbortedTxn]]:
     """Bring `state` to `end_offset`; answers the aborted transactions met on the way.
 
     All batches from `replay_from` on are read, if it is given, whatever snapshots say of them.
+    `passed` takes what belongs into the snapshots that are missing where the last segments begin.
     Raises OSError, and MalformedHeader where the log is damaged.
     """
     snapshot = snapshots.newest_valid(
@@ -41,6 +45,9 @@ def rebuild_producers(
     if start < end_offset:
         for slot in range(segments.slot_of(start), len(segments)):
             segment = segments[slot]
+            is_late = slot >= len(segments) - KEPT_SNAPSHOTS and segment.base_offset > start
+            if passed is not None and is_late:
+                passed[segment.base_offset] = state.entries()
             aborted += _replay(segments.cache.fs, segment, state, start, end_offset)
     state.end_offset = end_offset
     return aborted
@@ -62,6 +69,31 @@ def recall_batches(state: ProducerState, segments: SegmentList, end_offset: int)
         segment = segments[slot]
         _replay(segments.cache.fs, segment, recent, segment.base_offset, end_offset)
     state.recall(recent)
+
+
+def rebuild_aborted(
+    segments: SegmentList,
+    snapshots: ProducerSnapshots,
+    end_offset: int,
+    first_offset: int,
+    *,
+    has_markers: bool,
+) -> None:
+    """Write the transaction indexes of the segments from `first_offset` on again.
+
+    `has_markers`: whether a transaction ends in one of them. Raises as `rebuild_producers`.
+    """
+    fs = segments.cache.fs
+    for segment in segments:
+        path = segment.path(TXN_INDEX_SUFFIX)
+        if segment.base_offset >= first_offset and fs.exists(path):
+            fs.unlink(path)
+    if not has_markers:
+        return
+    scratch = ProducerState()
+    for segment, txn in rebuild_producers(scratch, segments, snapshots, end_offset, first_offset):
+        if segment.base_offset >= first_offset:
+            append_aborted(fs, segment, [txn])
 
 
 def _replay(

@@ -4,10 +4,12 @@ Written without waiting for the disk: a checksum guards them, and a start that f
 replays the log from its beginning.
 """
 
+import logging
 import os
 from collections.abc import Collection
 
 from tierbroker.base.fs import FileSystem, write_fully
+from tierbroker.hot.disk_errors import is_disk_failure
 from tierbroker.hot.file_names import (
     SNAPSHOT_SUFFIX,
     TEMPORARY_SUFFIX,
@@ -18,7 +20,12 @@ from tierbroker.records import producer_snapshot
 from tierbroker.records.errors import CorruptSnapshotError
 from tierbroker.records.producer_snapshot import ProducerEntry
 
+logger = logging.getLogger(__name__)
+
 KEPT_SNAPSHOTS = 3
+
+SnapshotContents = dict[int, list[ProducerEntry]]
+"""By offset."""
 
 
 class ProducerSnapshots:
@@ -30,6 +37,7 @@ class ProducerSnapshots:
         self._directory = directory
         parsed = [parse_offset_file(name) for name in names]
         self.offsets = sorted(f.offset for f in parsed if f and f.suffix == SNAPSHOT_SUFFIX)
+        self._doubtful: set[int] = set()
 
     def write(
         self, offset: int, entries: list[ProducerEntry], needed_from: int | None = None
@@ -54,6 +62,43 @@ class ProducerSnapshots:
                 break
             self._remove(self.offsets[0])
         return path
+
+    def restore(self, lost: SnapshotContents, needed_from: int | None = None) -> None:
+        """Write those that a crash took, by rising offset; nothing where there are none.
+
+        Without them, what producers did in a segment would be forgotten once it is deleted and the
+        log is cut back to its end, or started again. A disk without room leaves them out, for the
+        records are all there still. Raises OSError when the disk failed.
+        """
+        for offset, entries in lost.items():
+            try:
+                self.write(offset, entries, needed_from)
+            except OSError as error:
+                if is_disk_failure(error):
+                    raise
+                path = self.path_of(offset)
+                logger.warning("%s was lost in a crash and cannot be restored: %s", path, error)
+                return
+
+    def doubt(self, offset: int) -> None:
+        """A start after a crash found or wrote those at `offset` and above: they may lie in the
+        page cache alone, and no flush of this log is to cover them."""
+        self._doubtful = {own for own in self.offsets if own >= offset}
+
+    def settle(self, offset: int) -> bool:
+        """Make the doubtful ones at `offset` and above durable, but for their names.
+
+        Answers whether there are any. Waits for the disk; raises OSError.
+        """
+        settled = [own for own in self.offsets if own >= offset and own in self._doubtful]
+        for own in settled:
+            fd = self._fs.open(self.path_of(own), os.O_RDWR | os.O_CLOEXEC)
+            try:
+                self._fs.fdatasync(fd)
+            finally:
+                self._fs.close(fd)
+        self._doubtful.difference_update(settled)
+        return bool(settled)
 
     def content_of(self, offset: int) -> bytes:
         """The snapshot taken at `offset` as it lies on the disk; empty without a valid one."""
