@@ -5,6 +5,7 @@ Both have one shape, so that a test does not know which of them it talks to: `en
 `make integration` does it before the tests: python -m integration.object_stores.
 """
 
+import errno
 import os
 import random
 import shutil
@@ -52,8 +53,10 @@ def lasting_port() -> int:
             claim.bind(f"\0tierbroker-tests-port-{port}")
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-        except OSError:
+        except OSError as error:
             claim.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
             continue
         _taken.append(claim)
         return port
