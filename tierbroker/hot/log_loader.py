@@ -103,7 +103,7 @@ def open_log(
         except (CorruptMessageError, MalformedHeader, OSError) as error:
             # Damage in what was trusted: everything is read, so that the damage has bounds.
             loader.close()
-            if isinstance(error, OSError) and (doubt_all or not is_unreadable(error)):
+            if isinstance(error, OSError) and (loader.is_final or not is_unreadable(error)):
                 raise
             if doubt_all:
                 raise CorruptLogError(directory, 0, str(error)) from error
@@ -161,6 +161,9 @@ class _Loader:
         self._notes = RecoveryNotes()
         self.unflushed_files: list[str] = []
         """What was written while opening and needs a flush."""
+        self.is_final = doubt_all
+        """To read everything is no answer to an error of the disk: that was done, or the error is
+        that of a sync, which is never tried again."""
         self.end_offset = 0
         self.log_start_offset = 0
         self.segments: SegmentList
@@ -464,8 +467,7 @@ class _Loader:
             markers = self._notes.has_markers
             rebuild_aborted(segments, snapshots, end_offset, first, has_markers=markers)
             # Not before: one that this lets go of may be what the indexes were rebuilt from.
-            tiered = self._config.remote_storage_enable
-            needed_from = segments.first.base_offset if tiered else None
+            needed_from = segments.first.base_offset if self._config.remote_storage_enable else None
             snapshots.restore(lost, needed_from)
             snapshots.doubt(min([first, *lost]))
 
@@ -476,6 +478,7 @@ class _Loader:
         """
         if self._rescanned_from is None or self._config.flush_mode is FlushMode.NONE:
             return
+        self.is_final = True
         for segment in self.segments:
             if segment.base_offset >= self._rescanned_from:
                 fd = segment.handle.acquire()

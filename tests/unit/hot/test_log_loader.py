@@ -179,6 +179,15 @@ def test_what_a_killed_process_wrote_is_synced_before_it_counts_as_durable(
     assert setup.open(recovery_point=60).log_end_offset == 60
 
 
+def test_a_sync_that_fails_at_a_start_is_not_tried_again(setup: LogSetup) -> None:
+    """The second one would succeed, and prove nothing."""
+    filled(setup)
+    setup.kill()
+    setup.fs.fail_next("fdatasync", errno.EIO)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        setup.open()
+
+
 # -- damage: see test_damage.py -----------------------------------------------------------------
 
 
