@@ -5,6 +5,7 @@ Both kinds have one shape, so that a test does not know which of them it talks t
 """
 
 import ctypes
+import errno
 import json
 import os
 import random
@@ -69,8 +70,10 @@ def free_port() -> int:
             claim.bind(f"\0tierbroker-tests-port-{port}")
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-        except OSError:
+        except OSError as error:
             claim.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
             continue
         _claims.append(claim)
         return port

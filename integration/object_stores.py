@@ -5,12 +5,9 @@ Both have one shape, so that a test does not know which of them it talks to: `en
 `make integration` does it before the tests: python -m integration.object_stores.
 """
 
-import errno
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +20,7 @@ from urllib.request import urlopen
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from integration.broker_processes import Process, wait_until
+from integration.broker_processes import Process, free_port, wait_until
 from tests.s3_server import KEY_ID, SECRET, judge
 
 BUILD_TIMEOUT_S = 1800.0
@@ -35,31 +32,6 @@ MODULES = {
     "minio": "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c",
     "versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
 }
-
-_taken: list[socket.socket] = []
-"""One for each port that was handed out: its name is this process's until it ends."""
-
-
-def lasting_port() -> int:
-    """A port for a server that is stopped and started again.
-
-    No connection of another program gets it meanwhile for its own end: those ports are higher. No
-    other caller gets it either, in whatever thread or process, while the server is not there.
-    """
-    while True:
-        port = random.randrange(15_000, 32_000)
-        claim = socket.socket(socket.AF_UNIX)
-        try:
-            claim.bind(f"\0tierbroker-tests-port-{port}")
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            claim.close()
-            if error.errno != errno.EADDRINUSE:
-                raise
-            continue
-        _taken.append(claim)
-        return port
 
 
 class ObjectStoreProcess(Protocol):
@@ -141,7 +113,7 @@ class _Server:
     """What both have in common. Not to be used by itself."""
 
     def __init__(self, directory: Path, name: str) -> None:
-        self.port = lasting_port()
+        self.port = free_port()
         self.data_dir = directory / "objects"
         self._name = name
         self._process = Process(directory / f"{name}.log")

@@ -25,7 +25,7 @@ from integration.clients import CODECS, Line
 from integration.clients.streams import STREAMS, Written
 from integration.conftest import CHOICE, create_topic
 from integration.java_tools import TOOLS, run_java
-from integration.object_stores import Minio, lasting_port
+from integration.object_stores import Minio
 from tests.broker.cli_calls import cli_with, ok
 from tests.s3_server import KEY_ID, SECRET, judge
 
@@ -139,7 +139,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Minio]:
 @pytest.fixture
 def broker(tmp_path: Path, bucket: Minio) -> Iterator[Tierbroker]:
     """One that keeps its cold data in the bucket."""
-    broker = Tierbroker(tmp_path, SETTINGS, lasting_port())
+    broker = Tierbroker(tmp_path, SETTINGS)
     broker.start()
     yield broker
     if broker.running:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.broker_processes import wait_until
-from integration.object_stores import lasting_port
+from integration.broker_processes import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,7 +21,7 @@ class MakeRun:
     def __init__(self, directory: Path) -> None:
         self.data = directory / "data"
         self._output = directory / "output"
-        self.port = lasting_port()
+        self.port = free_port()
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 ["make", "--no-print-directory", "run", f"DATA={self.data}", f"PORT={self.port}"],

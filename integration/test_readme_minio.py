@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from integration.broker_processes import Process, wait_until
+from integration.broker_processes import Process, free_port, wait_until
 from integration.conftest import CHOICE
-from integration.object_stores import Minio, lasting_port
+from integration.object_stores import Minio
 from tests.readme import ROOT, readme_blocks
 from tests.s3_server import KEY_ID, SECRET, judge
 
@@ -38,7 +38,7 @@ def test_a_topic_lives_in_a_bucket_alone(tmp_path: Path, minio: Minio) -> None:
     for example, value in here.items():
         assert example in export
         export = export.replace(example, value)
-    bootstrap = f"127.0.0.1:{lasting_port()}"
+    bootstrap = f"127.0.0.1:{free_port()}"
 
     def run(line: str) -> str:
         done = subprocess.run(

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from integration.broker_processes import Tierbroker
 from integration.conftest import CHOICE, create_topic
-from integration.object_stores import Versitygw, lasting_port
+from integration.object_stores import Versitygw
 from integration.tiered_world import BUCKET, SETTINGS, TOPIC, URL, store_settings
 from tests.s3_server import judge
 from tierbroker.cli.main import run
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[Versitygw]:
 @pytest.fixture
 def broker(tmp_path: Path, store: Versitygw) -> Iterator[Tierbroker]:
     settings = {**SETTINGS, **store_settings(store.endpoint), "cold.url": URL}
-    broker = Tierbroker(tmp_path, settings, lasting_port())
+    broker = Tierbroker(tmp_path, settings)
     broker.start()
     yield broker
     if broker.running:

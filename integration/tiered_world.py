@@ -25,7 +25,7 @@ from confluent_kafka.admin import AdminClient, DeletedRecords
 
 from integration.broker_processes import Tierbroker, wait_until
 from integration.conftest import create_topic
-from integration.object_stores import Minio, lasting_port
+from integration.object_stores import Minio
 from integration.store_proxy import StoreProxy
 from tests.broker.cli_calls import cli_with, ok
 from tests.s3_server import KEY_ID, SECRET, judge
@@ -101,7 +101,7 @@ class TieredWorld:
         directory = self.directory / name
         directory.mkdir()
         settings = {**self._settings, **store_settings(self.proxy.endpoint), "cold.url": URL}
-        return Tierbroker(directory, settings, lasting_port())
+        return Tierbroker(directory, settings)
 
     def scrub(self) -> int:
         """Remove what counts for nothing; afterwards nothing such is left. How much it was."""
